@@ -1,0 +1,28 @@
+"""Shape annotations are checked at run time while the tests run; theory is float64, nothing global is flipped."""
+
+import os
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pytest
+from jaxtyping import install_import_hook
+
+matplotlib.use("Agg")
+install_import_hook("dynamics", "beartype.beartype")
+
+SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+@pytest.fixture
+def data_dir() -> Path:
+    """Folder with the official binary files of MNIST and CIFAR-10; the test is skipped where there is none."""
+    folder = Path(os.environ.get("DYNAMICS_DATA_DIR", SHARED_DATA))
+    if not folder.is_dir():
+        pytest.skip("real MNIST and CIFAR-10 files are not on this machine (set DYNAMICS_DATA_DIR)")
+    return folder
