@@ -1,0 +1,90 @@
+"""Files that are either whole or absent: `.npz` archives with a JSON header, and JSON, written atomically."""
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dynamics.errors import ConfigError, DataError
+
+_HEADER = "header.json"
+
+
+def output_folder(path: str | Path) -> Path:
+    """Create a folder for results, or raise `ConfigError` if it cannot be written."""
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise ConfigError(
+            f"The output folder {path} cannot be written ({error.strerror}); choose another with --out."
+        ) from error
+    return path
+
+
+def save_npz(path: str | Path, arrays: Mapping[str, np.ndarray], header: Mapping[str, Any] | None = None) -> None:
+    """Write arrays and a JSON header; a reader sees the old file or the new one, never half of it."""
+    header_bytes = np.frombuffer(json.dumps(header or {}).encode(), np.uint8)
+    _replace(path, lambda file: np.savez_compressed(file, **{_HEADER: header_bytes}, **arrays))
+
+
+def load_npz(path: str | Path, required: Sequence[str]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Arrays and header of a file of `save_npz`.
+
+    Raises
+    ------
+    DataError
+        If the file is missing, damaged, or lacks one of the `required` arrays.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise DataError(f"{path}: no such file.")
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+        header = json.loads(bytes(arrays.pop(_HEADER, np.frombuffer(b"{}", np.uint8))))
+    except Exception as error:  # zipfile, zlib, json and NumPy each raise their own kind for a damaged archive
+        raise DataError(f"{path}: cannot be read ({error}); it is damaged or was not written by dynamics.") from error
+    missing = set(required) - set(arrays)
+    if missing:
+        raise DataError(f"{path}: lacks {sorted(missing)}; it was not written by this part of dynamics.")
+    return arrays, header
+
+
+def save_json(path: str | Path, content: Any) -> None:
+    """Write JSON, atomically; NaN becomes null."""
+    text = json.dumps(_plain(content), indent=2, allow_nan=False)
+    _replace(path, lambda file: file.write((text + "\n").encode()))
+
+
+def _replace(path: str | Path, write: Any) -> None:
+    path = Path(path)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".partial")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            write(file)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def _plain(value: Any) -> Any:
+    """Arrays to lists, NaN and infinities to None: what JSON can say."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray):
+        return _plain(value.tolist())
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.generic):
+        return _plain(value.item())
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return str(value) if isinstance(value, Path) else value

@@ -1,0 +1,98 @@
+"""Rung 0: every mode on its own, a logistic curve (Simon et al. 2023, Prop. 4.1).
+
+>>> import numpy as np
+>>> from dynamics.flow.closed_form import mode_correlations
+>>> mode_correlations(np.array([1.0]), np.array([1e-6]), np.array([0.0, 20.0])).round(6).ravel()
+array([1.e-06, 1.e+00])
+"""
+
+import numpy as np
+from jaxtyping import Float
+
+from dynamics.modes import ContrastiveModes
+from dynamics.trajectory import Trajectory
+from dynamics.typing import Embedding, Spectrum
+
+
+def initial_correlations(modes: ContrastiveModes, initial_embeddings: Embedding) -> Spectrum:
+    """u_j(0) = γ_j s_j(0)², the part of the initial function that grows into mode j.
+
+    The modes compete for the outputs: mode j grows into what the modes before it have left free. So s_j(0) is the
+    diagonal of the QR factorisation of the initial coordinates [a_1(0) … a_d(0)]ᵀ, taken in the order of γ, and not
+    their column norms.
+
+    Parameters
+    ----------
+    modes : ContrastiveModes
+        At least d modes.
+    initial_embeddings : array (2n, d)
+        The network's function before training, on the training views.
+
+    Returns
+    -------
+    array (d,)
+        Entry j belongs to mode j; negative for modes with γ_j < 0, zero where there are fewer than d modes.
+    """
+    a = modes.coordinates(initial_embeddings)
+    dim = a.shape[1]
+    top = min(dim, len(modes))
+    s = np.abs(np.linalg.qr(a[:top].T)[1].diagonal())
+    return np.pad(modes.eigenvalues[:top] * s**2, (0, dim - top))
+
+
+def mode_correlations(
+    gamma: Spectrum, initial: Spectrum, times: Float[np.ndarray, " times"]
+) -> Float[np.ndarray, "times modes"]:
+    """u_j(t) = 1 / (1 + (1/u_j(0) − 1) e^{−8 γ_j t}), the correlation of partners along mode j.
+
+    Parameters
+    ----------
+    gamma : array (m,)
+        Contrastive eigenvalues γ_j.
+    initial : array (m,)
+        u_j(0).
+    times : array (T,)
+        Effective times.
+    """
+    with np.errstate(divide="ignore", over="ignore"):  # u(0) = 0 stays 0; negative modes decay to −0
+        odds_against = (1.0 / initial - 1.0) * np.exp(-8.0 * gamma * times[:, None])
+        return np.where(initial == 0, 0.0, 1.0 / (1.0 + odds_against))
+
+
+def step_times(gamma: Spectrum, initial: Spectrum) -> Float[np.ndarray, " modes"]:
+    """τ_j = ln(1/u_j(0) − 1) / (8 γ_j), when half of mode j is learned.
+
+    Infinite for modes that are never learned (γ_j ≤ 0 or u_j(0) = 0), zero for those that start half-learned.
+    """
+    learned = (gamma > 0) & (initial > 0)
+    odds_against = np.where(learned, 1.0 / np.where(learned, initial, 1.0) - 1.0, np.inf)
+    tau = np.log(np.maximum(odds_against, 1.0)) / (8.0 * np.where(learned, gamma, 1.0))
+    return np.where(learned, tau, np.inf)
+
+
+def closed_form(
+    modes: ContrastiveModes, initial_embeddings: Embedding, times: Float[np.ndarray, " times"]
+) -> Trajectory:
+    """Forecast of the linearised network from a small initial function: independent logistic modes.
+
+    Exact if the initial function is aligned with the modes; from a random start the error vanishes with the scale α of
+    the initial function, for eigenvalues much faster than for subspaces (as α^{1 − γ_{d+1}/γ_d}).
+
+    Parameters
+    ----------
+    modes : ContrastiveModes
+        Modes of the kernel on the training pairs.
+    initial_embeddings : array (2n, d)
+        The network's function before training, on the training views.
+    times : array (T,)
+        Effective times (learning rate × step) to report, ascending.
+    """
+    u0 = initial_correlations(modes, initial_embeddings)
+    gamma = np.pad(modes.eigenvalues[: u0.size], (0, max(0, u0.size - len(modes))))
+    u = mode_correlations(gamma, u0, times)
+    return Trajectory(
+        times=times,
+        eigenvalues=-np.sort(-u, axis=1),
+        loss=((1.0 - u) ** 2).sum(axis=1),
+        meta={"rung": "closed_form", "mode_step_times": step_times(gamma, u0).tolist()},
+    )

@@ -1,0 +1,96 @@
+"""Trajectory: what every rung of the ladder returns.
+
+>>> import numpy as np
+>>> from dynamics.trajectory import Trajectory
+>>> t = np.linspace(0, 1, 5)
+>>> trajectory = Trajectory(t, eigenvalues=np.stack([t, t / 2], axis=1), loss=(1 - t) ** 2 + (1 - t / 2) ** 2)
+>>> trajectory.dim, trajectory.partial
+(2, False)
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from dynamics import files
+
+
+@dataclass(frozen=True, eq=False)
+class Trajectory:
+    """Course of training of one model of an experiment.
+
+    Parameters
+    ----------
+    times : array (T,)
+        Effective time t = learning rate × step (gradient-flow time), ascending from 0.
+    eigenvalues : array (T, d)
+        Eigenvalues of the cross-correlation C = FᵀJF/2n, descending at every time.
+    loss : array (T,)
+        The objective, dimensionless.
+    covariance : array (T, d), optional
+        Eigenvalues of the covariance of the embeddings, FᵀF/2n, descending.
+    embeddings : array (S, 2n, d), optional
+        Embeddings of the training views at `embedding_times`.
+    embedding_times : array (S,), optional
+        Effective times of the embeddings.
+    meta : mapping
+        What made it: `rung`, and as the case may be seed, learning rate, versions. `partial` names the reason why a
+        run ended early.
+    """
+
+    times: Float[np.ndarray, " times"]
+    eigenvalues: Float[np.ndarray, "times dim"]
+    loss: Float[np.ndarray, " times"]
+    covariance: Float[np.ndarray, "times dim"] | None = None
+    embeddings: Float[np.ndarray, "snapshots views dim"] | None = None
+    embedding_times: Float[np.ndarray, " snapshots"] | None = None
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        times, dims = self.eigenvalues.shape
+        if self.times.shape != (times,) or self.loss.shape != (times,):
+            raise ValueError(
+                f"times {self.times.shape}, eigenvalues {self.eigenvalues.shape} and loss {self.loss.shape} do not "
+                "share their first axis."
+            )
+        if (np.diff(self.times) <= 0).any():
+            raise ValueError("times must ascend.")
+
+    @property
+    def dim(self) -> int:
+        """Number of embedding dimensions d."""
+        return self.eigenvalues.shape[1]
+
+    @property
+    def rung(self) -> str:
+        """Name of the model that made it, such as `closed_form`, `ode` or `network`."""
+        return str(self.meta.get("rung", "trajectory"))
+
+    @property
+    def partial(self) -> bool:
+        """Whether the run ended before its last step; `meta["partial"]` says why."""
+        return bool(self.meta.get("partial"))
+
+    def save(self, path: str | Path) -> None:
+        """Write an `.npz` file with a JSON header, atomically."""
+        arrays = {name: getattr(self, name) for name in _ARRAYS if getattr(self, name) is not None}
+        files.save_npz(path, arrays, header=dict(self.meta))
+
+    @staticmethod
+    def load(path: str | Path) -> "Trajectory":
+        """Read what any rung wrote.
+
+        Raises
+        ------
+        DataError
+            If the file is missing, damaged, or no trajectory.
+        """
+        arrays, meta = files.load_npz(path, required=("times", "eigenvalues", "loss"))
+        return Trajectory(**{name: arrays[name] for name in _ARRAYS if name in arrays}, meta=meta)
+
+
+_ARRAYS = ("times", "eigenvalues", "loss", "covariance", "embeddings", "embedding_times")
