@@ -1,0 +1,131 @@
+"""The finite network of a declaration, as a Flax Linen module in NTK parameterisation."""
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jax import lax
+from jaxtyping import Float, Shaped
+
+from dynamics.networks.base import Architecture
+from dynamics.networks.layers import Activation, Conv, Dense, Flatten, Layers, Pool, Residual, Tap
+from dynamics.typing import Array, Embedding, Views
+
+_ACTIVATIONS = {"relu": jax.nn.relu, "erf": lax.erf, "gelu": lambda x: jax.nn.gelu(x, approximate=False)}
+
+
+class Network(nn.Module):
+    """Finite-width network f(x) = h(x) W/√N with a bias-free readout W on the last hidden layer h (batch, N).
+
+    `params["params"]` holds `body` (every hidden layer by name) and `readout`, whose `kernel` is W, shape (N, dim),
+    entries N(0, 1) at the start. So the conjugate kernel is h hᵀ/N, and shrinking W shrinks the function alone.
+
+    Parameters
+    ----------
+    architecture : Architecture
+        The declaration.
+    dim : int
+        Number of outputs d.
+    """
+
+    architecture: Architecture
+    dim: int
+
+    def setup(self) -> None:
+        """Create the submodules (called by Flax)."""
+        self.body = _Body(self.architecture.layers())
+        self.readout = _Affine(self.dim, 1.0, None)
+
+    def __call__(self, x: Views) -> Embedding:
+        """Return the embeddings (batch, dim) of views (batch, *input_shape)."""
+        return self.readout(self.features(x))
+
+    def features(self, x: Views) -> Float[Array, "views features"]:
+        """Return the last hidden layer h (batch, N), flattened or pooled."""
+        return self._walk(x)[0]
+
+    def hidden(self, x: Views) -> dict[str, Float[Array, "views ..."]]:
+        """Return the activations of the named hidden layers, in order; the last, `features`, is h."""
+        features, taps = self._walk(x)
+        return {**taps, "features": features}
+
+    def _walk(self, x: Views) -> tuple[Array, dict[str, Array]]:
+        self.architecture.check_input(x.shape[1:])
+        x = jnp.asarray(x)
+        if not jnp.issubdtype(x.dtype, jnp.floating):
+            x = x.astype(jnp.float32)
+        return self.body(x)
+
+
+class _Body(nn.Module):
+    """Every layer up to the readout."""
+
+    declaration: Layers
+
+    @nn.compact
+    def __call__(self, x: Array) -> tuple[Array, dict[str, Array]]:
+        taps: dict[str, Array] = {}
+
+        def walk(layers: Layers, x: Array) -> Array:
+            for layer in layers:
+                match layer:
+                    case Dense():
+                        x = _Affine(layer.width, layer.w_std, layer.b_std, name=layer.name)(x)
+                    case Conv():
+                        x = _Convolution(
+                            layer.width, layer.size, layer.stride, layer.w_std, layer.b_std, name=layer.name
+                        )(x)
+                    case Activation():
+                        x = _ACTIVATIONS[layer.kind](x)
+                    case Residual():
+                        x = walk(layer.shortcut, x) + walk(layer.branch, x)
+                    case Tap():
+                        taps[layer.name] = x
+                    case Flatten():
+                        x = x.reshape(x.shape[0], -1)
+                    case Pool():
+                        x = x.mean(axis=(1, 2))
+            return x
+
+        return walk(self.declaration, x), taps
+
+
+class _Affine(nn.Module):
+    width: int
+    w_std: float
+    b_std: float | None
+
+    @nn.compact
+    def __call__(self, x: Shaped[Array, "batch fan_in"]) -> Shaped[Array, "batch width"]:
+        fan_in = x.shape[-1]
+        kernel = self.param("kernel", nn.initializers.normal(1.0), (fan_in, self.width))
+        return _add_bias(self, (x @ kernel) * (self.w_std / fan_in**0.5))
+
+
+class _Convolution(nn.Module):
+    width: int
+    size: int
+    stride: int
+    w_std: float
+    b_std: float | None
+
+    @nn.compact
+    def __call__(self, x: Shaped[Array, "batch height width channels"]) -> Shaped[Array, "batch _ _ out"]:
+        fan_in = self.size**2 * x.shape[-1]
+        kernel = self.param("kernel", nn.initializers.normal(1.0), (self.size, self.size, x.shape[-1], self.width))
+        # XLA's convolution, not patches and a matmul: on a CPU a training step at 8×8 and width 16–128 is 2.5–5 times
+        # faster with it (measured outside of lax.scan, inside which the order reverses)
+        dtype = jnp.promote_types(x.dtype, kernel.dtype)
+        x = lax.conv_general_dilated(
+            x.astype(dtype),
+            (kernel * (self.w_std / fan_in**0.5)).astype(dtype),
+            window_strides=(self.stride, self.stride),
+            padding="SAME",
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        )
+        return _add_bias(self, x)
+
+
+def _add_bias(module: _Affine | _Convolution, x: Array) -> Array:
+    if module.b_std is None:
+        return x
+    return x + module.b_std * module.param("bias", nn.initializers.normal(1.0), (module.width,))

@@ -1,0 +1,33 @@
+"""Architectures by name, for the command line and for configuration files."""
+
+from dataclasses import fields
+from typing import Any
+
+from dynamics.errors import ConfigError
+from dynamics.networks.base import Architecture
+from dynamics.networks.convnet import ConvNet
+from dynamics.networks.mlp import MLP
+from dynamics.networks.resnet import ResNet
+
+ARCHITECTURES: dict[str, type[Architecture]] = {"mlp": MLP, "convnet": ConvNet, "resnet": ResNet}
+
+
+def architecture(name: str, **settings: Any) -> Architecture:
+    """Return the architecture called `name`, with the given settings in place of its defaults.
+
+    >>> architecture("resnet", width=16).blocks
+    1
+
+    Raises
+    ------
+    ConfigError
+        If the name or a setting is unknown, or a setting is out of range.
+    """
+    if name not in ARCHITECTURES:
+        raise ConfigError(f"architecture {name!r} is unknown; choose from {', '.join(ARCHITECTURES)}.")
+    kind = ARCHITECTURES[name]
+    known = [field.name for field in fields(kind)]
+    unknown = [setting for setting in settings if setting not in known]
+    if unknown:
+        raise ConfigError(f"architecture {name!r} has no setting {unknown[0]!r}; it has {', '.join(known)}.")
+    return kind(**settings)
