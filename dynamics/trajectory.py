@@ -51,7 +51,7 @@ class Trajectory:
     meta: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        times, dims = self.eigenvalues.shape
+        times = self.eigenvalues.shape[0]
         if self.times.shape != (times,) or self.loss.shape != (times,):
             raise ValueError(
                 f"times {self.times.shape}, eigenvalues {self.eigenvalues.shape} and loss {self.loss.shape} do not "

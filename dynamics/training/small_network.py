@@ -1,0 +1,111 @@
+"""Networks made small: how the small initial function is made decides which kernel predicts the training.
+
+| start     | function f                               | kernel that predicts it                                |
+|-----------|------------------------------------------|--------------------------------------------------------|
+| `centred` | c (g(θ) − g(θ₀)) + α g(θ₀)               | c² × the neural tangent kernel of g at θ₀              |
+| `readout` | c g(θ), last layer of θ₀ scaled by α/c   | c² × the conjugate kernel of the last hidden layer     |
+| `all`     | c g(θ), all of θ₀ scaled by α            | none: escape from the saddle is algebraic, not by steps |
+
+α is the scale of the initial function against that of the standard network. The output multiplier c makes the network
+as lazy as one likes (Chizat et al. 2019): the larger it is, the less the hidden layers have to move.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+
+from dynamics.errors import ConfigError
+from dynamics.typing import Embedding, Views
+
+Params = Any
+Apply = Callable[[Params, Views], Embedding]
+Start = Literal["readout", "centred", "all"]
+
+
+@dataclass(frozen=True)
+class SmallNetwork:
+    """A network whose function is small before training.
+
+    Parameters
+    ----------
+    apply : callable
+        (params, x (b, …)) -> (b, d), the function f with its multiplier.
+    params : pytree
+        θ₀, the parameters at which training starts.
+    reference : callable, optional
+        x -> (b, d), a part of f that does not depend on the parameters and is added to `apply`.
+    """
+
+    apply: Apply
+    params: Params
+    reference: Callable[[Views], Embedding] | None = None
+
+    def on(self, x: Views) -> Callable[[Params], Embedding]:
+        """The embeddings of fixed views as a function of the parameters; the fixed part is computed once."""
+        if self.reference is None:
+            return lambda params: self.apply(params, x)
+        fixed = jax.jit(self.reference)(x)
+        return lambda params: self.apply(params, x) + fixed
+
+    def __call__(self, x: Views) -> Embedding:
+        """Embeddings (b, d) before training."""
+        return self.on(x)(self.params)
+
+
+def small_network(
+    apply: Apply,
+    params: Params,
+    start: Start = "readout",
+    *,
+    scale: float = 1e-3,
+    multiplier: float = 1.0,
+    readout: Callable[[tuple], bool] | None = None,
+) -> SmallNetwork:
+    """Make any network start from a small function.
+
+    Parameters
+    ----------
+    apply : callable
+        g, (params, x (b, …)) -> (b, d).
+    params : pytree
+        Standard random parameters.
+    start : {"readout", "centred", "all"}
+        How the function is made small: see the table above.
+    scale : float
+        α, the scale of the initial function.
+    multiplier : float
+        c, the output multiplier.
+    readout : callable, optional
+        Says of a parameter's path (as `jax.tree_util` gives it) whether it belongs to the last layer; by default the
+        layer called `readout`, as in `dynamics.networks`.
+
+    Raises
+    ------
+    ConfigError
+        If the scale is not positive, or no parameter belongs to the last layer.
+    """
+    alpha, c = scale, multiplier
+    if not (alpha > 0 and c > 0):
+        raise ConfigError(f"init_scale ({alpha}) and multiplier ({c}) must be positive.")
+    if start == "centred":
+        return SmallNetwork(
+            lambda theta, x: c * apply(theta, x), params, reference=lambda x: (alpha - c) * apply(params, x)
+        )
+    if start == "all":
+        return SmallNetwork(lambda theta, x: c * apply(theta, x), jax.tree.map(lambda leaf: alpha * leaf, params))
+    if start != "readout":
+        raise ConfigError(f"Unknown start '{start}'; choose readout, centred or all.")
+    belongs = readout or _called_readout
+    if not any(belongs(path) for path, _ in jax.tree_util.tree_leaves_with_path(params)):
+        raise ConfigError("No parameter belongs to the last layer; say which with `readout`, or start `centred`.")
+    scaled = jax.tree_util.tree_map_with_path(
+        lambda path, leaf: jnp.asarray(alpha / c, leaf.dtype) * leaf if belongs(path) else leaf, params
+    )
+    return SmallNetwork(lambda theta, x: c * apply(theta, x), scaled)
+
+
+def _called_readout(path: tuple) -> bool:
+    return any(getattr(key, "key", None) == "readout" for key in path)
