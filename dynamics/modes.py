@@ -26,6 +26,7 @@ from dynamics.errors import CollapseError, KernelError
 from dynamics.typing import Array, Embedding, Gram, Spectrum, SquareGram
 
 _EPS = np.finfo(np.float64).eps
+_PRECISIONS = (_EPS, 1e-13, 1e-10, np.finfo(np.float32).eps)
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,9 +146,14 @@ def contrastive_modes(gram: SquareGram, *, num_modes: int | None = None, center:
     K = np.array(gram, np.float64)
     _check_gram(K)
     kernel_mean = K.mean(axis=0)
+    scale = np.abs(K).max()  # rounding counts against the kernel as given: centring may leave little of it
     if center:
-        K += K.mean() - kernel_mean - kernel_mean[:, None]
-    Phi, V = _pivoted_cholesky(K)
+        for _ in range(2):  # the second pass removes the rounding of the means, which would look like one more mode
+            mean = K.mean(axis=0)
+            K += mean.mean() - mean - mean[:, None]
+        if np.abs(K).max() <= len(K) * _EPS * scale:
+            raise KernelError("The kernel is the same for all views, so nothing is left of it once it is centred.")
+    Phi, V = _pivoted_cholesky(K, scale)
     gamma, W = _symmetric_modes(Phi, num_modes)
     V = V @ W
     if center:
@@ -182,7 +188,7 @@ def contrastive_modes_from_features(
         return contrastive_modes(Psi @ Psi.T, num_modes=num_modes, center=center)
     mean = Psi.mean(axis=0)
     U, S, Zt = np.linalg.svd(Psi - mean if center else Psi, full_matrices=False)
-    kept = S > S.max(initial=0.0) * max(Psi.shape) * _EPS
+    kept = S > np.linalg.norm(Psi) * max(Psi.shape) * _EPS
     if not kept.any():
         raise KernelError("The features are the same for all views, so there is nothing to learn.")
     U, S, Zt = U[:, kept], S[kept], Zt[kept]
@@ -207,22 +213,27 @@ def _check_gram(K: np.ndarray) -> None:
         raise KernelError(f"The Gram matrix is not symmetric (relative difference {asymmetry:.1e}); check the kernel.")
 
 
-def _pivoted_cholesky(K: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Φ (2n, r) with K = ΦΦᵀ up to rounding, and V (2n, r) with KV = Φ, VᵀKV = I; r is the numerical rank."""
-    views = K.shape[0]
-    tolerance = views * _EPS * K.diagonal().max()
-    factor, pivots, rank, _ = scipy.linalg.lapack.dpstrf(K, tol=tolerance, lower=1)
-    pivots = pivots - 1
-    L = np.tril(factor)[:, :rank]
-    Phi = np.empty_like(L)
-    Phi[pivots] = L
-    if rank < views:
-        remainder = np.abs(K - Phi @ Phi.T).max()
-        if rank == 0 or remainder > 1e-7 * K.diagonal().max():
-            raise KernelError(
-                "The Gram matrix is not positive semi-definite "
-                f"(a part of relative size {remainder / np.abs(K).max():.1e} is left over); check the kernel."
-            )
+def _pivoted_cholesky(K: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray]:
+    """Φ (2n, r) with K = ΦΦᵀ up to rounding, and V (2n, r) with KV = Φ, VᵀKV = I; r is the numerical rank.
+
+    How precise the entries are is not known (a kernel computed in float32 may arrive as float64). Pivots below their
+    rounding errors would amplify them, so the factorisation stops earlier if what it leaves over is too large.
+    """
+    for eps in _PRECISIONS:
+        tolerance = len(K) * eps * scale
+        factor, pivots, rank, _ = scipy.linalg.lapack.dpstrf(K, tol=tolerance, lower=1)
+        pivots = pivots - 1
+        L = np.tril(factor)[:, :rank]
+        Phi = np.empty_like(L)
+        Phi[pivots] = L
+        remainder = np.abs(K - Phi @ Phi.T).max() if rank < len(K) else 0.0
+        if remainder <= 2 * tolerance:
+            break
+    else:
+        raise KernelError(
+            "The Gram matrix is not positive semi-definite "
+            f"(a part of relative size {remainder / scale:.1e} is left over); check the kernel."
+        )
     V = np.zeros_like(Phi)
     V[pivots[:rank]] = scipy.linalg.solve_triangular(L[:rank], np.eye(rank), lower=True, trans="T")
     return Phi, V

@@ -54,9 +54,10 @@ def mode_correlations(
     times : array (T,)
         Effective times.
     """
-    with np.errstate(divide="ignore", over="ignore"):  # u(0) = 0 stays 0; negative modes decay to −0
-        odds_against = (1.0 / initial - 1.0) * np.exp(-8.0 * gamma * times[:, None])
-        return np.where(initial == 0, 0.0, 1.0 / (1.0 + odds_against))
+    started = initial != 0  # u(0) = 0 stays 0
+    with np.errstate(over="ignore"):  # negative modes decay to −0
+        odds_against = (1.0 / np.where(started, initial, 1.0) - 1.0) * np.exp(-8.0 * gamma * times[:, None])
+        return np.where(started, 1.0 / (1.0 + odds_against), 0.0)
 
 
 def step_times(gamma: Spectrum, initial: Spectrum) -> Float[np.ndarray, " modes"]:
