@@ -1,0 +1,78 @@
+import numpy as np
+import pytest
+
+from dynamics.errors import DataError
+from dynamics.views import Pairs
+
+
+@pytest.fixture
+def pairs(rng):
+    x = rng.normal(2.0, 3.0, size=(6, 4, 4, 3))
+    return Pairs(x, x + rng.normal(size=x.shape), "toy")
+
+
+def test_stacked_lists_the_first_views_then_their_partners(pairs):
+    assert len(pairs) == 6 and pairs.input_shape == (4, 4, 3)
+    np.testing.assert_array_equal(pairs.stacked[2], pairs.x[2])
+    np.testing.assert_array_equal(pairs.stacked[6 + 2], pairs.x_prime[2])
+
+
+def test_standardised_images_have_mean_0_and_variance_1_in_every_channel(pairs):
+    stacked = pairs.standardised().stacked
+    np.testing.assert_allclose(stacked.mean(axis=(0, 1, 2)), 0, atol=1e-12)
+    np.testing.assert_allclose(stacked.var(axis=(0, 1, 2)), 1, rtol=1e-12)
+
+
+def test_standardised_vectors_keep_their_relative_variances(rng):
+    x = rng.normal(size=(500, 2)) * [1.0, 5.0] + 7
+    stacked = Pairs(x, x).standardised().stacked
+    np.testing.assert_allclose(stacked.mean(axis=0), 0, atol=1e-12)
+    np.testing.assert_allclose(stacked.std(axis=0)[1] / stacked.std(axis=0)[0], x.std(axis=0)[1] / x.std(axis=0)[0])
+
+
+def test_integers_become_float32_and_precision_is_kept(rng):
+    assert Pairs(np.arange(6).reshape(3, 2), np.arange(6).reshape(3, 2)).x.dtype == np.float32
+    assert Pairs(np.eye(3), np.eye(3)).standardised().x.dtype == np.float64
+
+
+def test_saving_and_loading_gives_the_same_pairs(pairs, tmp_path):
+    pairs.save(tmp_path / "p.npz")
+    loaded = Pairs.load(tmp_path / "p.npz")
+    np.testing.assert_array_equal(loaded.stacked, pairs.stacked)
+    assert loaded.source.endswith("p.npz")
+
+
+@pytest.mark.parametrize(
+    ("x", "x_prime", "says"),
+    [
+        (np.eye(3), np.eye(4), "shape"),
+        (np.array([[1.0, np.nan], [0.0, 1.0]]), np.eye(2), "first: row 0"),
+        (np.eye(2), np.array([[1.0, 0.0], [0.0, np.inf]]), "first: row 1"),
+        (np.ones((3, 2)), np.ones((3, 2)), "identical"),
+        (np.ones(3), np.ones(3), "n ≥ 1"),
+        (np.ones((0, 2)), np.ones((0, 2)), "n ≥ 1"),
+        (np.array([["a"]]), np.array([["b"]]), "real numbers"),
+    ],
+)
+def test_unusable_views_are_an_error_that_says_why(x, x_prime, says):
+    with pytest.raises(DataError, match=says):
+        Pairs(x, x_prime)
+
+
+def test_constant_channels_alone_cannot_be_standardised():
+    x = np.broadcast_to(np.array([1.0, 2.0, 3.0]), (4, 5, 5, 3))
+    with pytest.raises(DataError, match=r"constant|identical"):
+        Pairs(x, x).standardised()
+
+
+def test_unreadable_files_are_an_error_that_names_them(tmp_path, pairs):
+    with pytest.raises(DataError, match="no such file"):
+        Pairs.load(tmp_path / "absent.npz")
+    np.savez(tmp_path / "half.npz", x=pairs.x)
+    with pytest.raises(DataError, match=r"half.npz.*lacks.*x_prime"):
+        Pairs.load(tmp_path / "half.npz")
+    pairs.save(tmp_path / "cut.npz")
+    content = (tmp_path / "cut.npz").read_bytes()
+    (tmp_path / "cut.npz").write_bytes(content[: len(content) // 2])
+    with pytest.raises(DataError, match=r"cut.npz: cannot be read"):
+        Pairs.load(tmp_path / "cut.npz")
