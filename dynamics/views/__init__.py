@@ -1,5 +1,48 @@
 """What a learner sees: positive pairs of views."""
 
+from dynamics.views.augment import (
+    Augmentation,
+    binarise,
+    color_jitter,
+    compose,
+    gaussian_blur,
+    gaussian_noise,
+    random_crop,
+    random_flip,
+    random_grayscale,
+    random_resized_crop,
+    random_shift,
+    random_solarize,
+)
+from dynamics.views.datasets import Images, load_images
 from dynamics.views.pairs import Pairs
+from dynamics.views.presets import PRESETS, TwoViews, default_preset, get_preset
+from dynamics.views.sampling import load_pairs, make_pairs
+from dynamics.views.synthetic import gaussian_pairs, geometric_spectrum, synthetic_pairs
 
-__all__ = ["Pairs"]
+__all__ = [
+    "PRESETS",
+    "Augmentation",
+    "Images",
+    "Pairs",
+    "TwoViews",
+    "binarise",
+    "color_jitter",
+    "compose",
+    "default_preset",
+    "gaussian_blur",
+    "gaussian_noise",
+    "gaussian_pairs",
+    "geometric_spectrum",
+    "get_preset",
+    "load_images",
+    "load_pairs",
+    "make_pairs",
+    "random_crop",
+    "random_flip",
+    "random_grayscale",
+    "random_resized_crop",
+    "random_shift",
+    "random_solarize",
+    "synthetic_pairs",
+]

@@ -1,0 +1,300 @@
+"""Augmentations: pure functions `(key, image (h, w, c)) -> image`, jittable and vmappable.
+
+Images hold intensities in [0, 1]; the precision of the image is kept, with and without x64. Options are bound with
+`functools.partial`, steps are chained with `compose`:
+
+>>> from functools import partial
+>>> import jax, jax.numpy as jnp
+>>> augmentation = compose(partial(random_crop, size=6), partial(random_flip, p=0.5))
+>>> augmentation(jax.random.key(0), jnp.ones((8, 8, 3))).shape
+(6, 6, 3)
+"""
+
+import math
+from collections.abc import Callable
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Float, Key
+
+from dynamics.errors import ConfigError, DataError
+
+KeyArray = Key[jax.Array, ""]
+Image = Float[jax.Array, "h w c"]
+Augmentation = Callable[[KeyArray, Image], Image]
+
+LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, the weights of PIL and torchvision
+
+
+def compose(*steps: Augmentation) -> Augmentation:
+    """Chain augmentations, each with a key of its own; without steps, the identity."""
+
+    def composed(key: KeyArray, image: Image) -> Float[jax.Array, "h2 w2 c2"]:
+        for step_key, step in zip(jax.random.split(key, max(1, len(steps))), steps, strict=False):
+            image = step(step_key, image)
+        return image
+
+    return composed
+
+
+# Geometry
+
+
+def random_crop(key: KeyArray, image: Image, *, size: int) -> Float[jax.Array, "size size c"]:
+    """Window of `size`×`size` pixels at a uniformly random place: Simon et al. (2023), two 20×20 crops of CIFAR-10.
+
+    Raises
+    ------
+    DataError
+        If the window is larger than the image.
+    """
+    height, width, channels = image.shape
+    if not 1 <= size <= min(height, width):
+        raise DataError(f"A {size}×{size} crop does not fit into {height}×{width} images; choose another augmentation.")
+    top_key, left_key = jax.random.split(key)
+    top = jax.random.randint(top_key, (), 0, height - size + 1)
+    left = jax.random.randint(left_key, (), 0, width - size + 1)
+    return jax.lax.dynamic_slice(image, (top, left, jnp.zeros_like(top)), (size, size, channels))
+
+
+def random_resized_crop(
+    key: KeyArray,
+    image: Image,
+    *,
+    scale: tuple[float, float] = (0.08, 1.0),
+    ratio: tuple[float, float] = (3 / 4, 4 / 3),
+    size: tuple[int, int] | None = None,
+    method: Literal["linear", "cubic"] = "cubic",
+) -> Float[jax.Array, "h2 w2 c"]:
+    """Window of random area and aspect ratio, resized: the "Inception crop" of Szegedy et al. (2015).
+
+    The area is uniform in `scale`, the ratio log-uniform. Of ten draws the first that fits is taken; if none does, the
+    largest centred window whose ratio is allowed. Down-sampling is antialiased; the result is clipped to [0, 1], where
+    the cubic kernel would overshoot.
+
+    Parameters
+    ----------
+    scale : (float, float)
+        Smallest and largest area, as a share of the image's.
+    ratio : (float, float)
+        Smallest and largest width / height.
+    size : (int, int), optional
+        Output height and width; the image's own if None.
+    method : str
+        Interpolation.
+
+    Raises
+    ------
+    ConfigError
+        If `scale` or `ratio` is not an ascending positive range, or `scale` exceeds 1.
+    """
+    if not 0 < scale[0] <= scale[1] <= 1 or not 0 < ratio[0] <= ratio[1]:
+        raise ConfigError(f"scale={scale} and ratio={ratio}: give ascending positive ranges, scale at most 1.")
+    height, width, channels = image.shape
+    size = size or (height, width)
+    area_key, ratio_key, top_key, left_key = jax.random.split(key, 4)
+
+    area = height * width * jax.random.uniform(area_key, (10,), image.dtype, *scale)
+    log_ratio = jax.random.uniform(ratio_key, (10,), image.dtype, *map(math.log, ratio))
+    heights = jnp.round(jnp.sqrt(area * jnp.exp(-log_ratio)))
+    widths = jnp.round(jnp.sqrt(area * jnp.exp(log_ratio)))
+    fits = (heights >= 1) & (heights <= height) & (widths >= 1) & (widths <= width)
+
+    fallback_height = min(height, max(1, round(width / ratio[0])))
+    fallback_width = min(width, max(1, round(height * ratio[1])))
+    first = jnp.argmax(fits)
+    crop_height = jnp.where(fits.any(), heights[first], fallback_height).astype(image.dtype)
+    crop_width = jnp.where(fits.any(), widths[first], fallback_width).astype(image.dtype)
+
+    def offset(key: KeyArray, slack: Float[jax.Array, ""]) -> Float[jax.Array, ""]:
+        anywhere = jax.random.randint(key, (), 0, slack.astype(int) + 1).astype(image.dtype)
+        return jnp.where(fits.any(), anywhere, jnp.floor(slack / 2))
+
+    corner = jnp.stack([offset(top_key, height - crop_height), offset(left_key, width - crop_width)])
+    zoom = jnp.asarray(size, image.dtype) / jnp.stack([crop_height, crop_width])
+    resized = jax.image.scale_and_translate(
+        image, (*size, channels), (0, 1), zoom, -corner * zoom, method=method, antialias=True
+    )
+    return jnp.clip(resized, 0, 1)
+
+
+def random_shift(
+    key: KeyArray, image: Image, *, max_shift: int = 1, fill: Literal["zero", "edge"] = "zero"
+) -> Float[jax.Array, "h w c"]:
+    """Move the image by a whole number of pixels, uniform in {−max_shift … max_shift}², and fill what becomes free."""
+    pad = ((max_shift, max_shift), (max_shift, max_shift), (0, 0))
+    padded = jnp.pad(image, pad, mode="constant" if fill == "zero" else "edge")
+    corner = jax.random.randint(key, (2,), 0, 2 * max_shift + 1)
+    return jax.lax.dynamic_slice(padded, (corner[0], corner[1], jnp.zeros_like(corner[0])), image.shape)
+
+
+def random_flip(
+    key: KeyArray, image: Image, *, p: float = 0.5, axis: Literal["horizontal", "vertical"] = "horizontal"
+) -> Float[jax.Array, "h w c"]:
+    """Mirror left and right (`horizontal`) or up and down (`vertical`) with probability `p`."""
+    return jnp.where(_coin(key, p), jnp.flip(image, axis=1 if axis == "horizontal" else 0), image)
+
+
+# Colour
+
+
+def color_jitter(
+    key: KeyArray,
+    image: Image,
+    *,
+    brightness: float = 0.0,
+    contrast: float = 0.0,
+    saturation: float = 0.0,
+    hue: float = 0.0,
+    p: float = 1.0,
+) -> Float[jax.Array, "h w c"]:
+    """With probability `p`, change brightness, contrast, saturation and hue, in random order.
+
+    Parameters
+    ----------
+    brightness, contrast, saturation : float
+        The factor is uniform in [max(0, 1 − strength), 1 + strength]; the result is clipped to [0, 1].
+    hue : float
+        The hue turns by an angle uniform in [−hue, hue], in units of the full circle, at most 0.5.
+
+    Raises
+    ------
+    DataError
+        If saturation or hue is asked for and the image has no three colour channels.
+    ConfigError
+        If a strength is negative, or hue is above 0.5.
+    """
+    if min(brightness, contrast, saturation, hue) < 0 or hue > 0.5:
+        raise ConfigError(f"Colour jitter of {(brightness, contrast, saturation, hue)}: no negative ones, hue ≤ 0.5.")
+    if saturation or hue:
+        _require_colour(image, "saturation and hue")
+    coin_key, order_key, *keys = jax.random.split(key, 6)
+
+    def factor(key: KeyArray, strength: float) -> Float[jax.Array, ""]:
+        return jax.random.uniform(key, (), image.dtype, max(0.0, 1 - strength), 1 + strength)
+
+    available = (
+        (brightness, lambda x: _blend(jnp.zeros_like(x), x, factor(keys[0], brightness))),
+        (contrast, lambda x: _blend(_luma(x).mean(), x, factor(keys[1], contrast))),
+        (saturation, lambda x: _blend(_luma(x), x, factor(keys[2], saturation))),
+        (hue, lambda x: rotate_hue(x, jax.random.uniform(keys[3], (), image.dtype, -hue, hue))),
+    )
+    changes = [change for strength, change in available if strength]
+    if not changes:
+        return image
+    jittered = image
+    for which in jax.random.permutation(order_key, len(changes)):
+        jittered = jax.lax.switch(which, changes, jittered)
+    return jnp.where(_coin(coin_key, p), jittered, image)
+
+
+def random_grayscale(key: KeyArray, image: Image, *, p: float = 0.2) -> Float[jax.Array, "h w c"]:
+    """With probability `p`, replace all three channels by the luma 0.299 R + 0.587 G + 0.114 B.
+
+    Raises
+    ------
+    DataError
+        If the image has no three colour channels.
+    """
+    _require_colour(image, "grayscale")
+    return jnp.where(_coin(key, p), jnp.broadcast_to(_luma(image), image.shape), image)
+
+
+def random_solarize(
+    key: KeyArray, image: Image, *, threshold: float = 0.5, p: float = 0.2
+) -> Float[jax.Array, "h w c"]:
+    """With probability `p`, invert the intensities from the threshold on (Grill et al. 2020)."""
+    return jnp.where(_coin(key, p) & (image >= threshold), 1 - image, image)
+
+
+def binarise(key: KeyArray, image: Image, *, threshold: float = 0.5) -> Float[jax.Array, "h w c"]:
+    """Intensities above the threshold become 1, the others 0; the key is not used."""
+    return (image > threshold).astype(image.dtype)
+
+
+def rotate_hue(image: Float[jax.Array, "h w 3"], turn: Float[jax.Array, ""]) -> Float[jax.Array, "h w 3"]:
+    """Turn the hue by `turn` full circles at constant HSV saturation and value."""
+    red, green, blue = image[..., 0], image[..., 1], image[..., 2]
+    value = image.max(axis=-1)
+    chroma = value - image.min(axis=-1)
+    safe = jnp.where(chroma > 0, chroma, 1)  # a grey pixel has no hue and keeps its value whatever hue it is given
+    sextant = jnp.where(
+        value == red,
+        (green - blue) / safe,
+        jnp.where(value == green, 2 + (blue - red) / safe, 4 + (red - green) / safe),
+    )
+
+    def channel(offset: int) -> Float[jax.Array, "h w"]:
+        k = jnp.mod(offset + sextant + 6 * turn, 6)
+        return value - chroma * jnp.clip(jnp.minimum(k, 4 - k), 0, 1)
+
+    return jnp.stack([channel(5), channel(3), channel(1)], axis=-1)
+
+
+# Sharpness and noise
+
+
+def gaussian_blur(
+    key: KeyArray, image: Image, *, kernel_size: int, sigma: tuple[float, float] = (0.1, 2.0), p: float = 0.5
+) -> Float[jax.Array, "h w c"]:
+    """With probability `p`, blur with a Gaussian of random width; the border is mirrored without repeating the edge.
+
+    Parameters
+    ----------
+    kernel_size : int
+        Width of the truncated kernel in pixels, odd; 10 % of the side in Chen et al. (2020).
+    sigma : (float, float)
+        The standard deviation, in pixels, is uniform in this range.
+
+    Raises
+    ------
+    ConfigError
+        If the kernel size is even, or the range is not ascending and positive.
+    DataError
+        If the kernel reaches further than the mirrored image.
+    """
+    if kernel_size < 1 or kernel_size % 2 == 0 or not 0 < sigma[0] <= sigma[1]:
+        raise ConfigError(
+            f"kernel_size={kernel_size}, sigma={sigma}: give an odd size and an ascending positive range."
+        )
+    radius = kernel_size // 2
+    if radius >= min(image.shape[:2]):
+        raise DataError(f"A blur kernel of {kernel_size} pixels does not fit {image.shape[0]}×{image.shape[1]} images.")
+    coin_key, sigma_key = jax.random.split(key)
+    width = jax.random.uniform(sigma_key, (), image.dtype, *sigma)
+    taps = jax.nn.softmax(-((jnp.arange(-radius, radius + 1, dtype=image.dtype) / width) ** 2) / 2)
+
+    blurred = jnp.pad(image, ((radius, radius), (radius, radius), (0, 0)), mode="reflect")
+    for axis in (0, 1):  # shifted sums rather than a convolution, which XLA runs slowly inside a CPU loop
+        side = image.shape[axis]
+        shifted = (jax.lax.slice_in_dim(blurred, i, i + side, axis=axis) for i in range(kernel_size))
+        blurred = sum(tap * part for tap, part in zip(taps, shifted, strict=True))
+    return jnp.where(_coin(coin_key, p), blurred, image)
+
+
+def gaussian_noise(key: KeyArray, image: Image, *, std: float) -> Float[jax.Array, "h w c"]:
+    """Add independent normal noise of standard deviation `std` to every entry; the result is not clipped."""
+    return image + std * jax.random.normal(key, image.shape, image.dtype)
+
+
+def _coin(key: KeyArray, p: float) -> jax.Array:
+    """True with probability p."""
+    if not 0 <= p <= 1:
+        raise ConfigError(f"p={p}: a probability lies between 0 and 1.")
+    return jax.random.bernoulli(key, p)
+
+
+def _blend(towards: jax.Array, image: Image, weight: jax.Array) -> Image:
+    return jnp.clip(towards + weight * (image - towards), 0, 1)
+
+
+def _luma(image: Image) -> Float[jax.Array, "h w 1"]:
+    if image.shape[-1] != 3:
+        return image.mean(axis=-1, keepdims=True)
+    return sum(weight * image[..., i : i + 1] for i, weight in enumerate(LUMA))
+
+
+def _require_colour(image: Image, what: str) -> None:
+    if image.shape[-1] != 3:
+        raise DataError(f"Images with {image.shape[-1]} channel(s) have no colour, so {what} cannot be augmented.")

@@ -1,0 +1,183 @@
+"""Drawing positive pairs: images -> two augmented views of each; and the one entry for every source of pairs.
+
+>>> pairs = load_pairs("digits", num_pairs=50, seed=0)
+>>> pairs.x.shape, pairs.x.dtype
+((50, 8, 8, 1), dtype('float32'))
+"""
+
+from pathlib import Path
+
+import jax
+import numpy as np
+from jaxtyping import Float, Key
+
+from dynamics.errors import ConfigError, DataError
+from dynamics.views.augment import Augmentation
+from dynamics.views.datasets import NAMES, Images, load_images
+from dynamics.views.pairs import Pairs
+from dynamics.views.presets import PRESETS, TwoViews, default_preset, get_preset
+from dynamics.views.synthetic import geometric_spectrum, synthetic_pairs
+
+SYNTHETIC_MODES = 16
+SYNTHETIC_PAIRS = 128
+
+
+def make_pairs(
+    images: Images | Float[np.ndarray, "n h w c"],
+    augmentation: Augmentation | TwoViews,
+    key: Key[jax.Array, ""],
+    *,
+    num_pairs: int | None = None,
+    chunk: int = 256,
+    standardise: bool = True,
+) -> Pairs:
+    """Draw images without replacement and make two independent views of each.
+
+    Pair i depends on the key and on i alone: asking for more pairs keeps those that were there (up to the
+    standardisation), and the chunk size does not matter.
+
+    Parameters
+    ----------
+    images : Images or float array (n, h, w, c)
+        Intensities in [0, 1].
+    augmentation : callable or TwoViews
+        `(key, image (h, w, c)) -> view`, for both views or one for each.
+    key : jax key
+        Draws the images and, split per image and view, the augmentations.
+    num_pairs : int, optional
+        All images if None.
+    chunk : int
+        Images augmented at a time, which bounds the memory.
+    standardise : bool
+        Remove mean and scale of all views (`Pairs.standardised`).
+
+    Returns
+    -------
+    Pairs
+        float32 (num_pairs, *view shape).
+
+    Raises
+    ------
+    DataError
+        If there are fewer images than pairs, the images are constant, or the augmentation does not fit them.
+    ConfigError
+        If `num_pairs` or `chunk` is below 1.
+    """
+    source = images.name if isinstance(images, Images) else "images"
+    stack = images.images if isinstance(images, Images) else images
+    views = augmentation if isinstance(augmentation, TwoViews) else TwoViews(augmentation, augmentation)
+    if chunk < 1:
+        raise ConfigError(f"chunk={chunk}: give at least 1.")
+    draw_key, view_key = jax.random.split(key)
+    rows = _draw(draw_key, len(stack), num_pairs, f"{source}: there are {len(stack):,} images")
+    drawn = np.asarray(stack[rows], dtype=np.float32)
+    if (np.ptp(drawn.reshape(len(drawn), -1), axis=1) == 0).all():
+        raise DataError(f"{source}: the {len(drawn):,} images drawn are constant, so there is nothing to learn.")
+
+    def two_views(index: jax.Array, image: jax.Array) -> tuple[jax.Array, jax.Array]:
+        first_key, second_key = jax.random.split(jax.random.fold_in(view_key, index))
+        return views.first(first_key, image), views.second(second_key, image)
+
+    augment = jax.jit(jax.vmap(two_views))
+    chunk = min(chunk, len(drawn))
+    parts = []
+    for start in range(0, len(drawn), chunk):
+        # the last chunk is filled up with the first images, so that only one shape is compiled
+        index = np.arange(start, start + chunk, dtype=np.uint32) % len(drawn)
+        parts.append([np.asarray(view)[: len(drawn) - start] for view in augment(index, drawn[index])])
+    x, x_prime = (np.concatenate(part) for part in zip(*parts, strict=True))
+    pairs = Pairs(x, x_prime, source)
+    return pairs.standardised() if standardise else pairs
+
+
+def load_pairs(
+    dataset: str,
+    *,
+    data_dir: str | Path | None = None,
+    num_pairs: int | None = None,
+    augmentation: str | None = None,
+    seed: int = 0,
+    split: str = "train",
+    standardise: bool = True,
+) -> Pairs:
+    """Load pairs from any source by name: the one entry of the command line.
+
+    Parameters
+    ----------
+    dataset : str
+        A data set of `load_images`, the path of an `.npz` with arrays `x` and `x_prime`, or `synthetic` (vectors with
+        the geometric spectrum 1, 0.7, 0.49, … of 16 modes, or fewer if there are fewer pairs).
+    data_dir : path, optional
+        Folder with the data set's official files.
+    num_pairs : int, optional
+        Pairs drawn without replacement; None for all there are (128 for `synthetic`).
+    augmentation : str, optional
+        A name in `PRESETS`; the data set's default if None. Only images are augmented.
+    seed : int
+        Seeds the one key that everything is drawn with.
+    split : str
+        Of the data set.
+    standardise : bool
+        Remove mean and scale of all views; never applied to `synthetic`, whose spectrum it would change.
+
+    Returns
+    -------
+    Pairs
+        Its `source` names the data, the augmentation and the seed.
+
+    Raises
+    ------
+    DataError
+        If the data cannot be loaded, hold fewer pairs than asked for, or do not fit the augmentation.
+    ConfigError
+        If the augmentation is unknown, or is asked for where there are no images.
+    """
+    key = jax.random.key(seed)
+    if dataset == "synthetic" or dataset.endswith(".npz"):
+        if augmentation not in (None, "none"):
+            raise ConfigError(
+                f"{dataset}: holds pairs already, so augmentation `{augmentation}` has no images to work on."
+            )
+        return (
+            _synthetic(num_pairs, key, seed)
+            if dataset == "synthetic"
+            else _stored(dataset, num_pairs, key, standardise)
+        )
+    if augmentation is not None and augmentation not in PRESETS:  # before a download, not after it
+        raise ConfigError(f"There is no augmentation `{augmentation}`; known are {', '.join(PRESETS)}.")
+    if dataset not in NAMES:
+        raise DataError(
+            f"There is no data set `{dataset}`; known are {', '.join(NAMES)}, synthetic, or the path of an .npz."
+        )
+    images = load_images(dataset, data_dir, split=split)
+    preset = augmentation or default_preset(dataset)
+    views = get_preset(preset, images.shape)
+    pairs = make_pairs(images, views, key, num_pairs=num_pairs, standardise=standardise)
+    detail = f"{preset} ({views.note})" if views.note else preset
+    return Pairs(pairs.x, pairs.x_prime, f"{dataset} {split}, {detail}, seed {seed}")
+
+
+def _synthetic(num_pairs: int | None, key: jax.Array, seed: int) -> Pairs:
+    n = SYNTHETIC_PAIRS if num_pairs is None else num_pairs
+    if n < 1:
+        raise ConfigError(f"num_pairs={n}: give at least 1.")
+    pairs = synthetic_pairs(geometric_spectrum(min(SYNTHETIC_MODES, n)), n, key)
+    return Pairs(pairs.x, pairs.x_prime, f"{pairs.source}, seed {seed}")
+
+
+def _stored(path: str, num_pairs: int | None, key: jax.Array, standardise: bool) -> Pairs:
+    pairs = Pairs.load(path)
+    if num_pairs is not None:
+        rows = _draw(key, len(pairs), num_pairs, f"{path}: there are {len(pairs):,} pairs")
+        pairs = Pairs(pairs.x[rows], pairs.x_prime[rows], pairs.source)
+    return pairs.standardised() if standardise else pairs
+
+
+def _draw(key: jax.Array, available: int, wanted: int | None, there_are: str) -> np.ndarray:
+    """Rows drawn without replacement; a larger draw begins with the smaller one."""
+    wanted = available if wanted is None else wanted
+    if wanted < 1:
+        raise ConfigError(f"num_pairs={wanted}: give at least 1.")
+    if wanted > available:
+        raise DataError(f"{there_are}, fewer than the {wanted:,} pairs asked for; lower num_pairs.")
+    return np.asarray(jax.random.permutation(key, available))[:wanted]
