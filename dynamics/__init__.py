@@ -1,0 +1,38 @@
+"""Forecast how a self-supervised network will learn, train the real one, and see where theory and reality part.
+
+>>> import dynamics
+>>> pairs = dynamics.load_pairs("digits", num_pairs=32)
+>>> modes = dynamics.contrastive_modes(dynamics.gram(dynamics.linear, pairs.stacked))
+>>> modes.num_positive
+32
+
+Importing this package starts no device and changes no setting of JAX; names are loaded when they are first used.
+"""
+
+from importlib import import_module
+from typing import Any
+
+_HOMES = {
+    "dynamics.comparison": ("Comparison", "compare", "step_times"),
+    "dynamics.config": ("Config",),
+    "dynamics.flow": ("closed_form", "kernel_flow"),
+    "dynamics.kernels": ("conjugate_kernel", "empirical_ntk", "gram", "infinite_kernel", "linear"),
+    "dynamics.modes": ("ContrastiveModes", "contrastive_modes", "contrastive_modes_from_features"),
+    "dynamics.networks": ("MLP", "ConvNet", "ResNet", "architecture"),
+    "dynamics.training": ("SmallNetwork", "gradient_descent", "small_network"),
+    "dynamics.trajectory": ("Trajectory",),
+    "dynamics.views": ("Pairs", "load_pairs", "make_pairs"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = sorted(_HOME_OF)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME_OF:
+        return getattr(import_module(_HOME_OF[name]), name)
+    raise AttributeError(f"module 'dynamics' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

@@ -27,7 +27,7 @@ from dynamics.views import Pairs
 _EMBEDDING_BYTES = 64 * 2**20
 
 
-def recording_steps(steps: int, count: int = 300) -> Int[np.ndarray, " records"]:
+def recording_steps(steps: int, count: int = 200) -> Int[np.ndarray, " records"]:
     """Steps at which to look: `count` evenly spaced ones, and `count` evenly spaced on a logarithmic axis."""
     even = np.linspace(0, steps, min(count, steps) + 1)
     logarithmic = np.geomspace(1, max(steps, 1), min(count, steps))

@@ -1,0 +1,11 @@
+import sys
+
+from dynamics.cli import main
+
+
+def run() -> None:
+    sys.exit(main())
+
+
+if __name__ == "__main__":
+    run()

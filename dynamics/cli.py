@@ -1,0 +1,223 @@
+"""The command line. Each command imports what it needs when it runs, so that `--help` answers at once."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from dynamics.config import Config
+from dynamics.errors import DivergenceError, DynamicsError
+
+if TYPE_CHECKING:
+    from dynamics.experiment import Experiment
+    from dynamics.trajectory import Trajectory
+
+Settings = tyro.conf.OmitArgPrefixes[Config]
+RunFolders = Annotated[tuple[Path, ...], tyro.conf.arg(metavar="RUN"), tyro.conf.Positional]
+StudyName = Annotated[str, tyro.conf.arg(metavar="NAME"), tyro.conf.Positional]
+
+_INTERRUPTED = 130
+
+
+def compare(config: Settings, out: Path = Path("runs/compare")) -> None:
+    """Forecast the training of a network, train it, and lay both on one time axis.
+
+    Args:
+        config: Settings of the experiment.
+        out: Folder for the results.
+    """
+    from dynamics.experiment import compare_run, forecast, infinite_width_forecast, train
+    from dynamics.runs import write_trajectories
+    from dynamics.tables import comparison_table
+
+    experiment = _prepared("compare", config, out)
+    forecasts = forecast(experiment)
+    if config.kernel == "empirical" and config.head != "pool" and config.init != "all":
+        forecasts["infinite_width"] = infinite_width_forecast(experiment)
+    write_trajectories(out, forecasts)
+    measured = train(experiment)
+    write_trajectories(out, {"network": measured})
+    comparison = compare_run(experiment, measured, forecasts)
+    comparison.save(out / "comparison.json", kernel=experiment.kernel, reason=experiment.reason)
+    _print(comparison_table(comparison, experiment.learning_rate))
+    _print(f"\nKernel: {experiment.kernel}; {experiment.reason}.")
+    _draw(out)
+    _report_partial(measured, out)
+
+
+def simulate(config: Settings, out: Path = Path("runs/simulate")) -> None:
+    """Forecast alone: which dimension will be learned when, before anything is trained.
+
+    Args:
+        config: Settings of the experiment.
+        out: Folder for the results.
+    """
+    from dynamics.experiment import forecast
+    from dynamics.runs import write_trajectories
+
+    experiment = _prepared("simulate", config, out)
+    write_trajectories(out, forecast(experiment))
+    _print(f"\nKernel: {experiment.kernel}; {experiment.reason}.")
+    _draw(out)
+
+
+def train(config: Settings, out: Path = Path("runs/train")) -> None:
+    """Train the network alone and record its spectrum.
+
+    Args:
+        config: Settings of the experiment.
+        out: Folder for the results.
+    """
+    from dynamics.experiment import train
+    from dynamics.runs import write_trajectories
+
+    experiment = _prepared("train", config, out)
+    measured = train(experiment)
+    write_trajectories(out, {"network": measured})
+    _draw(out)
+    _report_partial(measured, out)
+
+
+def plot(runs: RunFolders, out: Path | None = None) -> None:
+    """Draw the figures of saved runs again.
+
+    Args:
+        runs: Folders that compare, simulate or train wrote.
+        out: Folder for the figures; by default each goes to its run.
+    """
+    from dynamics.errors import ConfigError
+    from dynamics.files import output_folder
+
+    if not runs:
+        raise ConfigError("No run was named; give the --out folder of compare, simulate or train.")
+    for run in runs:
+        target = None if out is None else output_folder(out if len(runs) == 1 else out / run.name)
+        _draw(run, target)
+
+
+def study(
+    name: StudyName,
+    out: Path | None = None,
+    data_dir: Path | None = None,
+    full: bool = False,
+    seed: int = 0,
+) -> None:
+    """Test the claims of one paper and draw its figures.
+
+    Args:
+        name: The study, such as stepwise.
+        out: Folder for the results; by default runs/study-NAME.
+        data_dir: Folder with the official files of the real data sets.
+        full: Use the paper's data and sizes.
+        seed: Seeds everything random.
+    """
+    from dynamics.files import output_folder
+    from dynamics.studies import claims_table, load_study, save_claims
+
+    module = load_study(name)
+    folder = output_folder(out or Path(f"runs/study-{name}"))
+    claims = module.run(folder, data_dir=data_dir, full=full, seed=seed)
+    save_claims(claims, folder / "claims.json")
+    _print(claims_table(claims))
+    _print(f"\nResults in {folder}")
+
+
+def info() -> None:
+    """Versions and devices: what to put into a bug report."""
+    from dynamics.environment import devices, versions
+
+    for package, version in versions().items():
+        _print(f"{package:16} {version}")
+    for device in devices():
+        _print(f"{'device':16} {device}")
+
+
+COMMANDS: dict[str, Callable[..., None]] = {
+    "compare": compare,
+    "simulate": simulate,
+    "train": train,
+    "plot": plot,
+    "study": study,
+    "info": info,
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; 0 if all went well, 2 with one sentence on stderr if the user can mend it."""
+    try:
+        tyro.extras.subcommand_cli_from_dict(
+            COMMANDS,
+            prog="dynamics",
+            description="Forecast how a self-supervised network will learn, train it, and see where they part.",
+            args=arguments,
+        )
+    except DynamicsError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return _INTERRUPTED
+    return 0
+
+
+def _prepared(command: str, config: Config, out: Path) -> "Experiment":
+    """The experiment, its settings on disk and its forecast on the screen."""
+    from dynamics.experiment import describe, prepare
+    from dynamics.files import output_folder
+    from dynamics.runs import write_settings
+    from dynamics.tables import forecast_table
+
+    out = output_folder(out)
+    experiment = prepare(config)
+    write_settings(out, command, experiment)
+    _print(f"{experiment.pairs.source}: {len(experiment.pairs)} pairs of {experiment.pairs.input_shape}")
+    _print(describe(experiment.architecture))
+    automatic = " (automatic)" if config.multiplier == "auto" else ""
+    _print(
+        f"output multiplier c = {experiment.multiplier:.4g}{automatic}; learning rate "
+        f"{experiment.learning_rate:.4g} of at most {experiment.modes.stability_limit:.4g}; "
+        f"{experiment.steps:,} steps\n"
+    )
+    _print(forecast_table(experiment))
+    return experiment
+
+
+def _draw(folder: Path, target: Path | None = None) -> None:
+    """The figure of a run, as PNG and PDF."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from dynamics.plotting import comparison_figure, style, trajectory_figure
+    from dynamics.runs import read_run
+
+    run = read_run(folder)
+    comparison = run.comparison
+    with style():
+        if comparison is not None and run.measured is not None:
+            name, figure = "comparison", comparison_figure(comparison, run.measured, run.forecasts, run.title)
+        else:
+            name, figure = "trajectories", trajectory_figure(run.trajectories, run.title)
+        for suffix in ("png", "pdf"):
+            figure.savefig((target or folder) / f"{name}.{suffix}")
+    _print(f"\nResults in {folder}, figure {(target or folder) / name}.png")
+
+
+def _report_partial(measured: "Trajectory", out: Path) -> None:
+    """End with an error if the run ended early; what it has is on disk, marked partial."""
+    if not measured.partial:
+        return
+    reason = measured.meta["partial"]
+    if reason.startswith("interrupted"):
+        raise KeyboardInterrupt
+    raise DivergenceError(
+        f"The training diverged: {reason}. What it recorded is in {out / 'trajectories' / 'network.npz'}, marked "
+        "partial; lower --lr-fraction or --init-scale."
+    )
+
+
+def _print(text: object) -> None:
+    from rich.console import Console
+
+    Console(highlight=False).print(text)

@@ -1,0 +1,83 @@
+"""Everything that one experiment depends on, as one flat record: the flags of the command line and `config.json`."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from dynamics.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Settings of one experiment; the same settings give the same numbers."""
+
+    dataset: str = "digits"
+    """digits, mnist, fashion-mnist, cifar10, stl10, synthetic, or the path of an .npz with arrays x and x_prime."""
+
+    data_dir: Path | None = None
+    """Folder with the data set's official files; without it they are downloaded once."""
+
+    num_pairs: int | None = None
+    """Positive pairs n. By default 64, or all there are in an .npz."""
+
+    augmentation: str | None = None
+    """How two views of an image are made; by default what suits the data set."""
+
+    network: Literal["resnet", "convnet", "mlp"] = "resnet"
+    """Architecture, in NTK parameterisation and without normalisation layers."""
+
+    width: int | None = None
+    """Channels (of a ResNet's first stage) or hidden units; the architecture's default if left out."""
+
+    depth: int | None = None
+    """Hidden layers of an MLP or ConvNet, or blocks in each stage of a ResNet."""
+
+    head: Literal["flatten", "pool"] | None = None
+    """What follows the last convolution. Pooling makes the infinite-width kernel slow: O(pixels²) a pair of views."""
+
+    dim: int = 8
+    """Embedding dimensions d."""
+
+    init: Literal["readout", "centred", "all"] = "readout"
+    """What is made small at the start: the last layer, the function, or all weights (which no kernel predicts)."""
+
+    init_scale: float = 1e-4
+    """α, the scale of the initial function against that of the standard network."""
+
+    multiplier: float | Literal["auto"] = "auto"
+    """Output multiplier c: the larger, the lazier the network. Auto chooses one at which the forecast should hold."""
+
+    center: bool = True
+    """Subtract the mean embedding before the objective, as practical recipes do."""
+
+    kernel: Literal["empirical", "infinite"] = "empirical"
+    """Kernel behind the forecast: the network's own at the start, or that of the infinitely wide network."""
+
+    lr_fraction: float = 0.05
+    """Learning rate as a fraction of the stability limit 1/(4 γ_1)."""
+
+    learning_rate: float | None = None
+    """Learning rate itself, in place of --lr-fraction."""
+
+    steps: int | None = None
+    """Training steps; by default a fifth more than the forecast needs for all dimensions."""
+
+    seed: int = 0
+    """Seeds the data, the views and the network."""
+
+    allow_collapse: bool = False
+    """Go on where fewer than d dimensions can be learned."""
+
+    def __post_init__(self) -> None:
+        for name in ("num_pairs", "width", "depth", "dim", "steps"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigError(f"{name} is {value}; give at least 1.")
+        for name in ("init_scale", "lr_fraction", "learning_rate", "multiplier"):
+            value = getattr(self, name)
+            if isinstance(value, float | int) and not 0 < value < float("inf"):
+                raise ConfigError(f"{name} is {value}; give a positive number.")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return {key: str(value) if isinstance(value, Path) else value for key, value in asdict(self).items()}

@@ -1,0 +1,156 @@
+"""Drawing: functions that draw on an Axes and return it, and figures put together from them. Nothing here saves.
+
+The same convention everywhere: what was measured is a solid line or a filled mark, theory is dashed or hollow, and mode
+j has the same colour in every panel.
+
+>>> import numpy as np
+>>> from dynamics.flow import closed_form
+>>> from dynamics.modes import contrastive_modes
+>>> views = np.random.default_rng(0).normal(size=(12, 20))
+>>> modes = contrastive_modes(views @ views.T)
+>>> forecast = closed_form(modes, 1e-3 * np.ones((12, 2)), np.linspace(0, 9, 50))
+>>> with style():
+...     figure = trajectory_figure({"forecast": forecast})
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import Colormap
+from matplotlib.figure import Figure
+
+from dynamics.comparison import Comparison
+from dynamics.trajectory import Trajectory
+
+MEASURED = "#1b1b1b"
+_MARKERS = {"closed_form": "o", "ode": "s", "infinite_width": "^"}
+_LABELS = {
+    "closed_form": "closed form",
+    "ode": "kernel flow (ODE)",
+    "infinite_width": "infinite width",
+    "network": "network",
+}
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Matplotlib settings of all figures, for the duration of a block."""
+    with mpl.style.context(Path(__file__).with_name("dynamics.mplstyle")):
+        yield
+
+
+def label_of(rung: str) -> str:
+    """Name of a rung as a reader wants it."""
+    return _LABELS.get(rung, rung.replace("_", " "))
+
+
+def mode_colors(dim: int) -> list[tuple[float, ...]]:
+    """One colour a mode, from the first learned (dark) to the last (bright)."""
+    palette: Colormap = mpl.colormaps["viridis"]
+    return [palette(0.92 * j / max(dim - 1, 1)) for j in range(dim)]
+
+
+def draw_loss(ax: Axes, measured: Trajectory | None, forecasts: Mapping[str, Trajectory]) -> Axes:
+    """Loss against effective time: measured solid, forecasts dashed."""
+    if measured is not None:
+        ax.plot(measured.times, measured.loss, color=MEASURED, label=label_of(measured.rung))
+    for (name, forecast), dashes in zip(forecasts.items(), _dashes(), strict=False):
+        ax.plot(forecast.times, forecast.loss, color="#c2410c", ls=dashes, lw=1.1, label=label_of(name))
+    ax.set(xlabel="effective time  $t$ = learning rate × step", ylabel=r"loss  $\Vert C - I\Vert_F^2$", ylim=(0, None))
+    ax.legend()
+    return ax
+
+
+def draw_eigenvalues(ax: Axes, measured: Trajectory | None, forecast: Trajectory | None) -> Axes:
+    """Eigenvalues of the cross-correlation against effective time: measured solid, forecast dashed."""
+    for trajectory, line in ((measured, "-"), (forecast, (0, (3, 1.5)))):
+        if trajectory is None:
+            continue
+        for u, color in zip(trajectory.eigenvalues.T, mode_colors(trajectory.dim), strict=True):
+            ax.plot(trajectory.times, u, color=color, ls=line, lw=1.3 if line == "-" else 1.0)
+        ax.plot([], [], color="0.4", ls=line, label=label_of(trajectory.rung))
+    ax.set(xlabel="effective time  $t$ = learning rate × step", ylabel="eigenvalues of $C$")
+    ax.legend(loc="center right")
+    return ax
+
+
+def draw_step_marks(ax: Axes, times: np.ndarray) -> Axes:
+    """Thin dashed vertical lines at the forecast step times, in the colours of the modes."""
+    for time, color in zip(times, mode_colors(len(times)), strict=True):
+        if np.isfinite(time):
+            ax.axvline(time, color=color, ls=(0, (2, 2)), lw=0.7, zorder=0)
+    return ax
+
+
+def draw_step_times(ax: Axes, comparison: Comparison) -> Axes:
+    """Predicted against measured step times, one mark a mode and forecast, on logarithmic axes."""
+    measured = comparison.step_times[comparison.measured]
+    colors = mode_colors(len(measured))
+    finite = []
+    for name in comparison.step_time_ratio:
+        predicted = comparison.step_times[name]
+        both = np.isfinite(predicted) & np.isfinite(measured) & (predicted > 0) & (measured > 0)
+        finite += [*predicted[both], *measured[both]]
+        marker = _MARKERS.get(name, "D")
+        chosen = [color for color, drawn in zip(colors, both, strict=True) if drawn]
+        faces = chosen if name == "ode" else "none"
+        ax.scatter(measured[both], predicted[both], s=22, marker=marker, facecolors=faces, edgecolors=chosen, lw=0.9)
+        error = comparison.median_error(name)
+        text = label_of(name) + ("" if np.isnan(error) else f"  ({100 * error:.1f} %)")
+        ax.plot([], [], ls="", marker=marker, mfc="0.4" if name == "ode" else "none", mec="0.4", label=text)
+    if finite:
+        ends = np.array([min(finite) / 1.15, max(finite) * 1.15])
+        ax.plot(ends, ends, color="0.6", lw=0.8, zorder=0)
+        ax.set(xscale="log", yscale="log", xlim=ends, ylim=ends)
+        for axis in (ax.xaxis, ax.yaxis):
+            axis.set_major_locator(mpl.ticker.LogLocator(subs=(1, 2, 5)))
+            axis.set_major_formatter(mpl.ticker.FormatStrFormatter("%g"))
+            axis.set_minor_locator(mpl.ticker.NullLocator())
+    else:
+        ax.text(0.5, 0.5, "no step was reached", transform=ax.transAxes, ha="center", color="0.4")
+    ax.set(xlabel="measured step time", ylabel="predicted step time", aspect="equal")
+    ax.legend(title="median error", title_fontsize=7, loc="lower right", borderaxespad=0.1, handletextpad=0.3)
+    return ax
+
+
+def comparison_figure(
+    comparison: Comparison, measured: Trajectory, forecasts: Mapping[str, Trajectory], title: str = ""
+) -> Figure:
+    """Loss, eigenvalue trajectories and step times of one experiment, side by side."""
+    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(10.2, 3.0), width_ratios=(1.1, 1.1, 1))
+    main = "ode" if "ode" in forecasts else next(iter(forecasts))
+    draw_loss(left, measured, forecasts)
+    draw_step_marks(left, comparison.step_times.get("closed_form", comparison.step_times[main]))
+    draw_eigenvalues(middle, measured, forecasts[main])
+    draw_step_times(right, comparison)
+    _letters(left, middle, right)
+    if title:
+        figure.suptitle(title, fontsize=8, color="0.35")
+    return figure
+
+
+def trajectory_figure(trajectories: Mapping[str, Trajectory], title: str = "") -> Figure:
+    """Loss and eigenvalues of runs or forecasts, one row each."""
+    figure, axes = plt.subplots(len(trajectories), 2, figsize=(7.0, 2.6 * len(trajectories)), squeeze=False)
+    for (name, trajectory), (left, right) in zip(trajectories.items(), axes, strict=True):
+        is_forecast = trajectory.rung != "network"
+        draw_loss(left, None if is_forecast else trajectory, {trajectory.rung: trajectory} if is_forecast else {})
+        draw_eigenvalues(right, None if is_forecast else trajectory, trajectory if is_forecast else None)
+        left.set_title(name, loc="left", color="0.35")
+    if title:
+        figure.suptitle(title, fontsize=8, color="0.35")
+    return figure
+
+
+def _dashes() -> list[tuple[int, tuple[float, ...]]]:
+    return [(0, (4, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)), (0, (2, 2))]
+
+
+def _letters(*axes: Axes) -> None:
+    for letter, ax in zip("abc", axes, strict=False):
+        ax.set_title(letter, loc="left", fontweight="bold", fontsize=9)
