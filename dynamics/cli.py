@@ -177,7 +177,7 @@ def _prepared(command: str, config: Config, out: Path) -> "Experiment":
     automatic = " (automatic)" if config.multiplier == "auto" else ""
     _print(
         f"output multiplier c = {experiment.multiplier:.4g}{automatic}; learning rate "
-        f"{experiment.learning_rate:.4g} of at most {experiment.modes.stability_limit:.4g}; "
+        f"{experiment.learning_rate:.4g} of at most {experiment.stability_limit:.4g}; "
         f"{experiment.steps:,} steps\n"
     )
     _print(forecast_table(experiment))

@@ -19,6 +19,7 @@ from dynamics.comparison import Comparison, compare
 from dynamics.config import Config
 from dynamics.errors import StabilityError
 from dynamics.flow.closed_form import closed_form, initial_correlations, step_times
+from dynamics.flow.matrix_ode import centred_matrix_kernel, matrix_growth_rate, matrix_kernel_flow
 from dynamics.flow.ode import kernel_flow
 from dynamics.modes import ContrastiveModes, contrastive_modes, contrastive_modes_from_features
 from dynamics.networks import Architecture, architecture
@@ -31,6 +32,9 @@ DEFAULT_NUM_PAIRS = 64
 # How much of the readout's random norm the learned readout may reach, (1/γ_d)/(c² N). Measured on digits with residual
 # networks of width 8–64: the median error of the forecast is about 10 × this number, so 2e-3 keeps it near 2 %.
 LAZINESS = 2e-3
+
+# (2nd)² float64 numbers, and three copies of them while it is made
+MATRIX_KERNEL_BYTES = 2**30
 
 _REASONS = {
     "readout": "with a small readout only the readout learns at first, so the last hidden layer's kernel drives it",
@@ -61,11 +65,14 @@ class Experiment:
         Output multiplier c.
     initial_embeddings : array (2n, d)
         The network's function before training, float64, centred if the config says so.
-    learning_rate : float
+    learning_rate, stability_limit : float
+        And the rate that gradient descent bears.
     steps : int
         Training steps.
     mode_step_times : array (d,)
         Forecast of the closed form, in effective time; infinite for dimensions that collapse.
+    matrix_kernel : array (2n, 2n, d, d), optional
+        The network's tangent kernel with all its outputs, where training is driven by it.
     """
 
     config: Config
@@ -78,8 +85,10 @@ class Experiment:
     multiplier: float
     initial_embeddings: np.ndarray
     learning_rate: float
+    stability_limit: float
     steps: int
     mode_step_times: np.ndarray
+    matrix_kernel: np.ndarray | None = None
 
     @property
     def times(self) -> np.ndarray:
@@ -95,7 +104,7 @@ class Experiment:
             "architecture": describe(self.architecture),
             "kernel": self.kernel,
             "multiplier": self.multiplier,
-            "stability_limit": self.modes.stability_limit,
+            "stability_limit": self.stability_limit,
             "learning_rate": self.learning_rate,
             "steps": self.steps,
         }
@@ -139,7 +148,11 @@ def prepare(config: Config) -> Experiment:
     u0 = initial_correlations(modes, F0)
     gamma = np.pad(modes.eigenvalues[: config.dim], (0, max(0, config.dim - len(modes))))
     tau = step_times(gamma, u0)
-    learning_rate = _learning_rate(config, modes)
+    matrix_kernel = _matrix_kernel(config, module, params, pairs, c)
+    limit = modes.stability_limit
+    if matrix_kernel is not None:
+        limit = min(limit, 1.0 / (4.0 * matrix_growth_rate(matrix_kernel)))
+    learning_rate = _learning_rate(config, limit)
     needed = 1.2 * tau[np.isfinite(tau)].max(initial=0.0) / learning_rate
     return Experiment(
         config=config,
@@ -152,15 +165,20 @@ def prepare(config: Config) -> Experiment:
         multiplier=c,
         initial_embeddings=F0,
         learning_rate=learning_rate,
+        stability_limit=limit,
         steps=config.steps or max(10, int(np.ceil(needed))),
         mode_step_times=tau,
+        matrix_kernel=matrix_kernel,
     )
 
 
 def forecast(experiment: Experiment) -> dict[str, Trajectory]:
-    """Rungs 0 and 1: `closed_form` and `ode`, on the time axis of the run."""
+    """Rungs 0 and 1 on the time axis of the run: `closed_form`, `ode`, and `matrix_ode` where all layers learn."""
     modes, F0, times = experiment.modes, experiment.initial_embeddings, experiment.times
-    return {"closed_form": closed_form(modes, F0, times), "ode": kernel_flow(modes, F0, times)}
+    trajectories = {"closed_form": closed_form(modes, F0, times), "ode": kernel_flow(modes, F0, times)}
+    if experiment.matrix_kernel is not None:
+        trajectories["matrix_ode"] = matrix_kernel_flow(experiment.matrix_kernel, F0, times)
+    return trajectories
 
 
 def infinite_width_forecast(experiment: Experiment) -> Trajectory:
@@ -232,12 +250,22 @@ def _multiplier(config: Config, modes: ContrastiveModes, readout_width: int) -> 
     return max(1.0, float(1.0 / (modes.eigenvalues[last] * readout_width * LAZINESS)) ** 0.5)
 
 
-def _learning_rate(config: Config, modes: ContrastiveModes) -> float:
-    limit = modes.stability_limit
+def _matrix_kernel(config: Config, module: Any, params: Any, pairs: Pairs, multiplier: float) -> np.ndarray | None:
+    """Θ (2n, 2n, d, d) of a network that starts centred, where that fits into memory."""
+    from dynamics.kernels import full_empirical_ntk
+
+    size = 8 * (2 * len(pairs) * config.dim) ** 2
+    if config.init != "centred" or config.kernel != "empirical" or size > MATRIX_KERNEL_BYTES:
+        return None
+    theta = multiplier**2 * full_empirical_ntk(module.apply, params, pairs.stacked)
+    return centred_matrix_kernel(theta) if config.center else theta
+
+
+def _learning_rate(config: Config, limit: float) -> float:
     learning_rate = config.lr_fraction * limit if config.learning_rate is None else config.learning_rate
     if not 0 < learning_rate < limit:
         raise StabilityError(
             f"The learning rate {learning_rate:.4g} is above the stability limit 1/(4 γ_1) = {limit:.4g} of this "
-            f"kernel and these pairs; use less than that, or --lr-fraction below 1."
+            "kernel and these pairs; use less than that, or --lr-fraction below 1."
         )
     return learning_rate

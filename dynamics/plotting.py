@@ -28,10 +28,11 @@ from dynamics.comparison import Comparison
 from dynamics.trajectory import Trajectory
 
 MEASURED = "#1b1b1b"
-_MARKERS = {"closed_form": "o", "ode": "s", "infinite_width": "^"}
+_MARKERS = {"closed_form": "o", "ode": "s", "matrix_ode": "D", "infinite_width": "^"}
 _LABELS = {
     "closed_form": "closed form",
-    "ode": "kernel flow (ODE)",
+    "ode": "kernel flow",
+    "matrix_ode": "matrix kernel",
     "infinite_width": "infinite width",
     "network": "network",
 }
@@ -96,13 +97,14 @@ def draw_step_times(ax: Axes, comparison: Comparison) -> Axes:
         predicted = comparison.step_times[name]
         both = np.isfinite(predicted) & np.isfinite(measured) & (predicted > 0) & (measured > 0)
         finite += [*predicted[both], *measured[both]]
-        marker = _MARKERS.get(name, "D")
+        marker = _MARKERS.get(name, "v")
         chosen = [color for color, drawn in zip(colors, both, strict=True) if drawn]
-        faces = chosen if name == "ode" else "none"
+        filled = name in ("ode", "matrix_ode")
+        faces = chosen if filled else "none"
         ax.scatter(measured[both], predicted[both], s=22, marker=marker, facecolors=faces, edgecolors=chosen, lw=0.9)
         error = comparison.median_error(name)
         text = label_of(name) + ("" if np.isnan(error) else f"  ({100 * error:.1f} %)")
-        ax.plot([], [], ls="", marker=marker, mfc="0.4" if name == "ode" else "none", mec="0.4", label=text)
+        ax.plot([], [], ls="", marker=marker, mfc="0.4" if filled else "none", mec="0.4", label=text)
     if finite:
         ends = np.array([min(finite) / 1.15, max(finite) * 1.15])
         ax.plot(ends, ends, color="0.6", lw=0.8, zorder=0)
@@ -123,7 +125,7 @@ def comparison_figure(
 ) -> Figure:
     """Loss, eigenvalue trajectories and step times of one experiment, side by side."""
     figure, (left, middle, right) = plt.subplots(1, 3, figsize=(10.2, 3.0), width_ratios=(1.1, 1.1, 1))
-    main = "ode" if "ode" in forecasts else next(iter(forecasts))
+    main = next((name for name in ("matrix_ode", "ode") if name in forecasts), next(iter(forecasts)))
     draw_loss(left, measured, forecasts)
     draw_step_marks(left, comparison.step_times.get("closed_form", comparison.step_times[main]))
     draw_eigenvalues(middle, measured, forecasts[main])

@@ -1,0 +1,85 @@
+"""The ODE solver of all flows: explicit, adaptive, in float64."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from dynamics.errors import DivergenceError
+from dynamics.precision import double_precision
+
+
+def integrate(
+    velocity: Callable,
+    start: np.ndarray,
+    parameters: Any,
+    times: Float[np.ndarray, " times"],
+    save: Callable,
+    *,
+    state_times: Float[np.ndarray, " snapshots"] | None = None,
+    tolerance: float = 1e-10,
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Follow dy/dt = velocity(t, y, parameters) from a small start.
+
+    Parameters
+    ----------
+    velocity, save : callable
+        (t, y, parameters) -> dy/dt, and what to keep of y. The same two functions and shapes are compiled once.
+    start : array
+        y at t = 0.
+    parameters : pytree of arrays
+        Passed on to both.
+    times : array (T,)
+        When to keep `save`, ascending from 0.
+    state_times : array (S,), optional
+        When to keep y itself.
+    tolerance : float
+        Relative error allowed in one step.
+
+    Returns
+    -------
+    saved : array (T, …)
+    states : array (S, …) or None
+
+    Raises
+    ------
+    DivergenceError
+        If the solver cannot follow the flow to the last time.
+    """
+    import diffrax  # half a second of import, paid by those who integrate
+
+    with double_precision():
+        y0 = jnp.asarray(start, float)
+        saves = [diffrax.SubSaveAt(ts=jnp.asarray(times, float), fn=save)]
+        if state_times is not None:
+            saves.append(diffrax.SubSaveAt(ts=jnp.asarray(state_times, float)))
+        solution = diffrax.diffeqsolve(
+            diffrax.ODETerm(velocity),
+            diffrax.Dopri8(),
+            t0=0.0,
+            # numbers as arrays: a second flow of the same shapes is not compiled again
+            t1=jnp.asarray(times[-1], float),
+            dt0=None,
+            y0=y0,
+            args=parameters,
+            saveat=diffrax.SaveAt(subs=saves),
+            stepsize_controller=diffrax.PIDController(
+                rtol=jnp.asarray(tolerance, float),
+                # y starts tiny and grows by many orders of magnitude: errors count against its size, not against 1
+                atol=tolerance * jnp.abs(y0).max(),
+                dtmin=jnp.asarray(1e-14 * times[-1], float),  # a flow that blows up stops here, instead of never
+                force_dtmin=False,
+            ),
+            max_steps=None,
+            throw=False,
+        )
+        saved = np.asarray(solution.ys[0])
+        states = np.asarray(solution.ys[1]) if state_times is not None else None
+    if solution.result != diffrax.RESULTS.successful or not np.isfinite(saved).all():
+        raise DivergenceError(
+            f"The flow could not be followed to t = {float(times[-1]):.3g}; check the scale of the kernel and of the "
+            "initial function."
+        )
+    return saved, states

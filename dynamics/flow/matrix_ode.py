@@ -1,0 +1,112 @@
+"""Rung 1 for a finite network that learns in all layers: the flow of its matrix-valued tangent kernel.
+
+At infinite width the tangent kernel is the same for every output and does not mix them, Θ = K ⊗ I_d, and everything
+reduces to the modes of K. At finite width the outputs have different kernels and are coupled, which speeds the fastest
+combination up: Θ_kl(x, y) = ∂_θ f_k(x) · ∂_θ f_l(y) keeps that and drops only the change of Θ during training:
+
+    dF_ik/dt = − Σ_jl Θ_kl(x_i, x_j) ∂L/∂F_jl
+"""
+
+import functools
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from dynamics.flow.integrate import integrate
+from dynamics.modes import contrastive_modes
+from dynamics.objectives.barlow_twins import barlow_twins, cross_correlation
+from dynamics.precision import double_precision
+from dynamics.trajectory import Trajectory
+from dynamics.typing import Array, Embedding
+
+MatrixGram = Float[Array, "views views dim dim"]
+
+
+def centred_matrix_kernel(theta: MatrixGram) -> MatrixGram:
+    """Θ of embeddings with their mean over the 2n views removed, HΘH for every pair of outputs."""
+    theta = theta - theta.mean(axis=0, keepdims=True)
+    return theta - theta.mean(axis=1, keepdims=True)
+
+
+def matrix_growth_rate(theta: MatrixGram) -> float:
+    """Largest eigenvalue γ of (1/2n) (J ⊗ I_d) Θ: gradient descent is stable for learning rates below about 1/(4γ).
+
+    Parameters
+    ----------
+    theta : array (2n, 2n, d, d)
+        Matrix-valued kernel among the views in the order x_1 … x_n, x'_1 … x'_n.
+    """
+    # views first, outputs second: the two halves of the rows are still the two views
+    dim = theta.shape[-1]
+    return dim * float(contrastive_modes(_flat(np.asarray(theta)), num_modes=1).eigenvalues[0])
+
+
+def matrix_kernel_flow(
+    theta: MatrixGram,
+    initial_embeddings: Embedding,
+    times: Float[np.ndarray, " times"],
+    *,
+    objective: Callable[[Embedding], jax.Array] = barlow_twins,
+    tolerance: float = 1e-9,
+) -> Trajectory:
+    """Integrate the gradient flow of a frozen matrix-valued kernel; O((2nd)²) memory and time for a right-hand side.
+
+    Parameters
+    ----------
+    theta : array (2n, 2n, d, d)
+        Θ_kl(x_i, x_j), as `dynamics.kernels.full_empirical_ntk` gives it; centred if the embeddings are.
+    initial_embeddings : array (2n, d)
+        The network's function before training, on the training views.
+    times : array (T,)
+        Effective times (learning rate × step) to report, ascending from 0.
+    objective : callable
+        Loss of the embeddings (2n, d).
+    tolerance : float
+        Relative error that the solver allows itself in one step.
+
+    Raises
+    ------
+    DivergenceError
+        If the solver cannot follow the flow to the last time.
+    """
+    velocity, correlation = _system(objective)
+    F0 = np.asarray(initial_embeddings, np.float64)
+    C, F = integrate(
+        velocity,
+        F0,
+        _flat(np.asarray(theta, np.float64)),
+        times,
+        correlation,
+        state_times=times,
+        tolerance=tolerance,
+    )
+    with double_precision():
+        losses = np.asarray(jax.lax.map(objective, jnp.asarray(F)))
+    return Trajectory(
+        times=np.asarray(times, np.float64),
+        eigenvalues=np.linalg.eigvalsh(C)[:, ::-1],
+        loss=losses,
+        meta={"rung": "matrix_ode", "tolerance": tolerance},
+    )
+
+
+def _flat(theta: np.ndarray) -> np.ndarray:
+    views, _, dim, _ = theta.shape
+    return theta.transpose(0, 2, 1, 3).reshape(views * dim, views * dim)
+
+
+@functools.lru_cache(maxsize=16)
+def _system(objective: Callable) -> tuple[Callable, Callable]:
+    """dF/dt and C(F), with the flat Θ (2nd, 2nd) as the argument that the solver passes on."""
+    gradient = jax.grad(objective)
+
+    def velocity(t, F, theta):
+        return -(theta @ gradient(F).reshape(-1)).reshape(F.shape)
+
+    def correlation(t, F, theta):
+        return cross_correlation(F)
+
+    return velocity, correlation
