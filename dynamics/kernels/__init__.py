@@ -1,1 +1,29 @@
+"""Kernels: from two stacks of views to a Gram matrix.
 
+>>> import numpy as np
+>>> from dynamics.kernels import gram, infinite_kernel
+>>> from dynamics.networks import MLP
+>>> x = np.random.default_rng(0).normal(size=(6, 4))
+>>> gram(infinite_kernel(MLP(depth=2), kind="ntk"), x).shape
+(6, 6)
+"""
+
+from dynamics.kernels.elementary import arc_cosine, linear, rbf, relu_network
+from dynamics.kernels.empirical import conjugate_kernel, empirical_ntk, full_empirical_ntk
+from dynamics.kernels.gram import estimate_cost, gram
+from dynamics.kernels.infinite import infinite_kernel
+from dynamics.kernels.kernel import Kernel
+
+__all__ = [
+    "Kernel",
+    "arc_cosine",
+    "conjugate_kernel",
+    "empirical_ntk",
+    "estimate_cost",
+    "full_empirical_ntk",
+    "gram",
+    "infinite_kernel",
+    "linear",
+    "rbf",
+    "relu_network",
+]

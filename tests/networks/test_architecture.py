@@ -8,6 +8,8 @@ from scipy.special import erf
 from dynamics.errors import ConfigError
 from dynamics.networks import ARCHITECTURES, MLP, ConvNet, ResNet, architecture
 from dynamics.networks.layers import ACTIVATION_GAINS
+from dynamics.networks.linen import convolve_patches, convolve_xla
+from dynamics.precision import double_precision
 
 IMAGES = [
     ConvNet(width=8, depth=2),
@@ -84,6 +86,23 @@ def test_convolution_equals_patches_times_weights(images):
     patches = np.concatenate([padded[:, i : i + 6, j : j + 6] for i in range(3) for j in range(3)], axis=-1)
     h = np.maximum(np.sqrt(2 / 18) * patches @ weights, 0).reshape(4, -1)
     np.testing.assert_allclose(network.apply(params, images, method="features"), h, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("size", "stride", "side"), [(3, 1, 6), (3, 2, 6), (3, 2, 7), (1, 2, 6), (2, 1, 5), (3, 2, 1)])
+def test_both_forms_of_the_convolution_agree(rng, size, stride, side):
+    x, kernel = rng.normal(size=(2, side, side + 1, 3)), rng.normal(size=(size, size, 3, 4))
+    with double_precision():
+        expected = convolve_xla(jnp.asarray(x), jnp.asarray(kernel), stride)
+        np.testing.assert_allclose(convolve_patches(jnp.asarray(x), jnp.asarray(kernel), stride), expected, atol=1e-13)
+
+
+def test_float64_network_equals_float32_network(images):
+    network = ResNet(width=4).module(dim=3)
+    params = network.init(jax.random.key(0), images)
+    with double_precision():
+        double = network.apply(params, jnp.asarray(images, jnp.float64))
+    assert double.dtype == np.float64
+    np.testing.assert_allclose(network.apply(params, images), double, rtol=1e-4, atol=1e-5)
 
 
 def test_resnet_shapes_halve_and_double(images):

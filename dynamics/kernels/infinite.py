@@ -1,0 +1,105 @@
+"""Kernels of infinitely wide networks, from the same declaration as the finite ones, through neural-tangents."""
+
+import math
+import warnings
+from collections.abc import Callable
+from functools import partial, wraps
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from dynamics.kernels.elementary import require_kind
+from dynamics.kernels.kernel import ColumnViews, Kernel, RowViews
+from dynamics.networks.base import Architecture
+from dynamics.networks.layers import Activation, Conv, Dense, Flatten, Layers, Pool, Residual, Tap
+from dynamics.typing import Gram
+
+TILE_BYTES = 2**28
+"""Memory for one tile of a convolutional kernel."""
+
+
+def infinite_kernel(architecture: Architecture, kind: str = "ntk") -> Kernel:
+    """Return the kernel of an architecture at infinite width.
+
+    With global average pooling a pair of views costs O(pixels²), otherwise O(pixels) (Novak et al. 2019, Sec. 3): ask
+    `estimate_cost` first.
+
+    Parameters
+    ----------
+    architecture : Architecture
+        Its widths do not matter.
+    kind : {"ntk", "nngp"}
+        "nngp" is the limit of the conjugate kernel h hᵀ/N of the last hidden layer, and predicts training from a small
+        readout; "ntk" the limit of Σ_θ ∂_θf ∂_θf for one output, and predicts training from a centred function.
+
+    Raises
+    ------
+    ConfigError
+        If `kind` is unknown; when called, if the views do not fit the architecture.
+    """
+    require_kind("infinite_kernel", kind)
+    evaluate: Callable | None = None
+
+    def function(x1: RowViews, x2: ColumnViews) -> Gram:
+        nonlocal evaluate
+        for x in (x1, x2):
+            architecture.check_input(x.shape[1:])
+        if evaluate is None:
+            evaluate = jax.jit(partial(architecture.stax(), get=kind))
+        return evaluate(jnp.asarray(x1), jnp.asarray(x2))
+
+    return Kernel(f"{type(architecture).__name__}-{kind}", function, partial(_tile_side, architecture))
+
+
+def _tile_side(architecture: Architecture, view_shape: tuple[int, ...]) -> int:
+    layers = architecture.layers()
+    if Flatten() in layers[:1]:
+        return 512
+    pixels = math.prod(view_shape[:-1])
+    # about eight arrays of the size of one covariance are alive at once: NNGP, NTK and what an activation needs
+    bytes_per_pair = 8 * 8 * (pixels**2 if Pool() in layers else pixels)
+    return max(1, min(512, math.isqrt(TILE_BYTES // bytes_per_pair)))
+
+
+def stax_kernel_fn(layers: Layers) -> Callable:
+    """Return neural-tangents' `kernel_fn(x1, x2, get)` of a declaration followed by a unit readout without bias."""
+    from dynamics.kernels._neural_tangents import stax
+
+    kernel_fn = stax.serial(_serial(stax, layers), stax.Dense(1, W_std=1.0, b_std=None))[2]
+
+    @wraps(kernel_fn)
+    def quiet(*args: Any, **kwargs: Any) -> Any:
+        with warnings.catch_warnings():
+            # the summands are independent: every branch ends in weights of its own
+            warnings.filterwarnings("ignore", "`FanIn` layers assume independent inputs")
+            return kernel_fn(*args, **kwargs)
+
+    return quiet
+
+
+def _serial(stax: Any, layers: Layers) -> tuple:
+    return stax.serial(stax.Identity(), *(_layer(stax, layer) for layer in layers if not isinstance(layer, Tap)))
+
+
+def _layer(stax: Any, layer: Any) -> tuple:
+    match layer:
+        case Dense():
+            return stax.Dense(layer.width, W_std=layer.w_std, b_std=layer.b_std)
+        case Conv():
+            return stax.Conv(
+                layer.width, (layer.size,) * 2, (layer.stride,) * 2, "SAME", W_std=layer.w_std, b_std=layer.b_std
+            )
+        case Activation("relu"):
+            return stax.Relu()
+        case Activation("erf"):
+            return stax.Erf()
+        case Activation("gelu"):
+            return stax.Gelu()
+        case Residual():
+            paths = stax.parallel(_serial(stax, layer.shortcut), _serial(stax, layer.branch))
+            return stax.serial(stax.FanOut(2), paths, stax.FanInSum())
+        case Flatten():
+            return stax.Flatten()
+        case Pool():
+            return stax.GlobalAvgPool()

@@ -1,0 +1,77 @@
+"""A kernel: a callable on two stacks of views, with a name and a bound on its memory."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from jaxtyping import Shaped
+
+from dynamics.typing import Array, Gram, KernelFn
+
+RowViews = Shaped[Array, "rows ..."]
+ColumnViews = Shaped[Array, "columns ..."]
+
+
+def _default_tile(view_shape: tuple[int, ...]) -> int:
+    return 512
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A kernel function k on two stacks of views, (x1 (a, …), x2 (b, …)) -> (a, b).
+
+    Calling it evaluates in the caller's precision and in one piece; `gram` evaluates in float64, in tiles, checked.
+    Any plain callable of the same signature may stand where a kernel is asked for.
+
+    Parameters
+    ----------
+    name : str
+        For messages and figures.
+    function : callable
+        (x1 (a, …), x2 (b, …)) -> (a, b).
+    tile_side : callable
+        (shape of one view) -> largest a = b that fits into memory at once.
+    bind : callable, optional
+        x1 -> (x2 -> (a, b)), for kernels with work to do on each side alone (a Jacobian): done once for x1, it serves
+        every x2 of a sweep.
+    """
+
+    name: str
+    function: KernelFn
+    tile_side: Callable[[tuple[int, ...]], int] = _default_tile
+    bind: Callable[[RowViews], Callable[[ColumnViews], Gram]] | None = None
+
+    def __call__(self, x1: RowViews, x2: ColumnViews) -> Gram:
+        """Return the kernel values k(x1_i, x2_j), array (a, b)."""
+        return self.function(x1, x2)
+
+    def against(self, x1: RowViews) -> Callable[[ColumnViews], Gram]:
+        """Return x2 -> k(x1, x2), with the work on x1 done once."""
+        return partial(self.function, x1) if self.bind is None else self.bind(x1)
+
+
+def as_kernel(kernel: KernelFn) -> Kernel:
+    """Return `kernel` itself, or a plain callable wrapped and named after its function."""
+    if isinstance(kernel, Kernel):
+        return kernel
+    return Kernel(getattr(kernel, "__name__", type(kernel).__name__), kernel)
+
+
+def blocks(count: int, side: int) -> Iterator[slice]:
+    """Cut `count` rows into the fewest blocks of at most `side` rows, all of one length; the last may overlap.
+
+    One length means one compilation; the rows evaluated twice are fewer than there are blocks.
+    """
+    number = -(-count // side)
+    length = -(-count // number)
+    for start in range(0, count, length):
+        stop = min(start + length, count)
+        yield slice(stop - length, stop)
+
+
+def mirror(gram: np.ndarray) -> np.ndarray:
+    """Copy the upper triangle of a square matrix into the lower, in place."""
+    lower = np.tril_indices(len(gram), -1)
+    gram[lower] = gram.T[lower]
+    return gram
