@@ -10,6 +10,7 @@ Images hold intensities in [0, 1]; the precision of the image is kept, with and 
 (6, 6, 3)
 """
 
+import itertools
 import math
 from collections.abc import Callable
 from typing import Literal
@@ -52,9 +53,7 @@ def random_crop(key: KeyArray, image: Image, *, size: int) -> Float[jax.Array, "
     height, width, channels = image.shape
     if not 1 <= size <= min(height, width):
         raise DataError(f"A {size}×{size} crop does not fit into {height}×{width} images; choose another augmentation.")
-    top_key, left_key = jax.random.split(key)
-    top = jax.random.randint(top_key, (), 0, height - size + 1)
-    left = jax.random.randint(left_key, (), 0, width - size + 1)
+    top, left = _whole(jax.random.uniform(key, (2,)), jnp.asarray([height - size, width - size]))
     return jax.lax.dynamic_slice(image, (top, left, jnp.zeros_like(top)), (size, size, channels))
 
 
@@ -93,26 +92,22 @@ def random_resized_crop(
         raise ConfigError(f"scale={scale} and ratio={ratio}: give ascending positive ranges, scale at most 1.")
     height, width, channels = image.shape
     size = size or (height, width)
-    area_key, ratio_key, top_key, left_key = jax.random.split(key, 4)
+    uniform = jax.random.uniform(key, (22,), image.dtype)  # one draw for all: calls of threefry are slow to compile
 
-    area = height * width * jax.random.uniform(area_key, (10,), image.dtype, *scale)
-    log_ratio = jax.random.uniform(ratio_key, (10,), image.dtype, *map(math.log, ratio))
+    area = height * width * (scale[0] + (scale[1] - scale[0]) * uniform[:10])
+    log_ratio = math.log(ratio[0]) + math.log(ratio[1] / ratio[0]) * uniform[10:20]
     heights = jnp.round(jnp.sqrt(area * jnp.exp(-log_ratio)))
     widths = jnp.round(jnp.sqrt(area * jnp.exp(log_ratio)))
     fits = (heights >= 1) & (heights <= height) & (widths >= 1) & (widths <= width)
 
-    fallback_height = min(height, max(1, round(width / ratio[0])))
-    fallback_width = min(width, max(1, round(height * ratio[1])))
+    fallback = jnp.asarray(
+        [min(height, max(1, round(width / ratio[0]))), min(width, max(1, round(height * ratio[1])))], image.dtype
+    )
     first = jnp.argmax(fits)
-    crop_height = jnp.where(fits.any(), heights[first], fallback_height).astype(image.dtype)
-    crop_width = jnp.where(fits.any(), widths[first], fallback_width).astype(image.dtype)
-
-    def offset(key: KeyArray, slack: Float[jax.Array, ""]) -> Float[jax.Array, ""]:
-        anywhere = jax.random.randint(key, (), 0, slack.astype(int) + 1).astype(image.dtype)
-        return jnp.where(fits.any(), anywhere, jnp.floor(slack / 2))
-
-    corner = jnp.stack([offset(top_key, height - crop_height), offset(left_key, width - crop_width)])
-    zoom = jnp.asarray(size, image.dtype) / jnp.stack([crop_height, crop_width])
+    crop = jnp.where(fits.any(), jnp.stack([heights[first], widths[first]]), fallback)
+    slack = jnp.asarray([height, width], image.dtype) - crop
+    corner = jnp.where(fits.any(), _whole(uniform[20:], slack).astype(image.dtype), jnp.floor(slack / 2))
+    zoom = jnp.asarray(size, image.dtype) / crop
     resized = jax.image.scale_and_translate(
         image, (*size, channels), (0, 1), zoom, -corner * zoom, method=method, antialias=True
     )
@@ -125,8 +120,8 @@ def random_shift(
     """Move the image by a whole number of pixels, uniform in {−max_shift … max_shift}², and fill what becomes free."""
     pad = ((max_shift, max_shift), (max_shift, max_shift), (0, 0))
     padded = jnp.pad(image, pad, mode="constant" if fill == "zero" else "edge")
-    corner = jax.random.randint(key, (2,), 0, 2 * max_shift + 1)
-    return jax.lax.dynamic_slice(padded, (corner[0], corner[1], jnp.zeros_like(corner[0])), image.shape)
+    top, left = _whole(jax.random.uniform(key, (2,)), jnp.asarray([2 * max_shift, 2 * max_shift]))
+    return jax.lax.dynamic_slice(padded, (top, left, jnp.zeros_like(top)), image.shape)
 
 
 def random_flip(
@@ -169,24 +164,25 @@ def color_jitter(
         raise ConfigError(f"Colour jitter of {(brightness, contrast, saturation, hue)}: no negative ones, hue ≤ 0.5.")
     if saturation or hue:
         _require_colour(image, "saturation and hue")
-    coin_key, order_key, *keys = jax.random.split(key, 6)
-
-    def factor(key: KeyArray, strength: float) -> Float[jax.Array, ""]:
-        return jax.random.uniform(key, (), image.dtype, max(0.0, 1 - strength), 1 + strength)
-
-    available = (
-        (brightness, lambda x: _blend(jnp.zeros_like(x), x, factor(keys[0], brightness))),
-        (contrast, lambda x: _blend(_luma(x).mean(), x, factor(keys[1], contrast))),
-        (saturation, lambda x: _blend(_luma(x), x, factor(keys[2], saturation))),
-        (hue, lambda x: rotate_hue(x, jax.random.uniform(keys[3], (), image.dtype, -hue, hue))),
-    )
-    changes = [change for strength, change in available if strength]
-    if not changes:
+    strengths = (brightness, contrast, saturation, hue)
+    if not any(strengths):
         return image
-    jittered = image
-    for which in jax.random.permutation(order_key, len(changes)):
-        jittered = jax.lax.switch(which, changes, jittered)
-    return jnp.where(_coin(coin_key, p), jittered, image)
+    coin, rank, *draws = jax.random.uniform(key, (6,), image.dtype)
+    low = [max(0.0, 1 - strength) for strength in strengths[:3]] + [-hue]
+    high = [1 + strength for strength in strengths[:3]] + [hue]
+    factors = [a + (b - a) * draw for a, b, draw in zip(low, high, draws, strict=True)]
+    changes = (
+        lambda x: _blend(jnp.zeros_like(x), x, factors[0]),
+        lambda x: _blend(_luma(x).mean(), x, factors[1]),
+        lambda x: _blend(_luma(x), x, factors[2]),
+        lambda x: rotate_hue(x, factors[3]),
+    )
+    wanted = [change for change, strength in zip(changes, strengths, strict=True) if strength]
+    orders = jnp.asarray(list(itertools.permutations(range(len(wanted)))), int)
+    order = orders[_whole(rank, jnp.asarray(len(orders) - 1))]
+    # a scan, so that each change is compiled once instead of once a position
+    jittered, _ = jax.lax.scan(lambda x, which: (jax.lax.switch(which, wanted, x), None), image, order)
+    return jnp.where(_lands(coin, p), jittered, image)
 
 
 def random_grayscale(key: KeyArray, image: Image, *, p: float = 0.2) -> Float[jax.Array, "h w c"]:
@@ -261,8 +257,8 @@ def gaussian_blur(
     radius = kernel_size // 2
     if radius >= min(image.shape[:2]):
         raise DataError(f"A blur kernel of {kernel_size} pixels does not fit {image.shape[0]}×{image.shape[1]} images.")
-    coin_key, sigma_key = jax.random.split(key)
-    width = jax.random.uniform(sigma_key, (), image.dtype, *sigma)
+    coin, share = jax.random.uniform(key, (2,), image.dtype)
+    width = sigma[0] + (sigma[1] - sigma[0]) * share
     taps = jax.nn.softmax(-((jnp.arange(-radius, radius + 1, dtype=image.dtype) / width) ** 2) / 2)
 
     blurred = jnp.pad(image, ((radius, radius), (radius, radius), (0, 0)), mode="reflect")
@@ -270,7 +266,7 @@ def gaussian_blur(
         side = image.shape[axis]
         shifted = (jax.lax.slice_in_dim(blurred, i, i + side, axis=axis) for i in range(kernel_size))
         blurred = sum(tap * part for tap, part in zip(taps, shifted, strict=True))
-    return jnp.where(_coin(coin_key, p), blurred, image)
+    return jnp.where(_lands(coin, p), blurred, image)
 
 
 def gaussian_noise(key: KeyArray, image: Image, *, std: float) -> Float[jax.Array, "h w c"]:
@@ -280,9 +276,20 @@ def gaussian_noise(key: KeyArray, image: Image, *, std: float) -> Float[jax.Arra
 
 def _coin(key: KeyArray, p: float) -> jax.Array:
     """True with probability p."""
+    return _lands(jax.random.uniform(key), p)
+
+
+def _lands(uniform: jax.Array, p: float) -> jax.Array:
+    """Whether a number uniform in [0, 1) is among the share p of them."""
     if not 0 <= p <= 1:
         raise ConfigError(f"p={p}: a probability lies between 0 and 1.")
-    return jax.random.bernoulli(key, p)
+    return uniform < p
+
+
+def _whole(uniform: jax.Array, largest: jax.Array) -> jax.Array:
+    """Whole numbers uniform in {0 … largest}, from numbers uniform in [0, 1)."""
+    numbers = jnp.floor(uniform * (largest.astype(uniform.dtype) + 1)).astype(int)
+    return jnp.minimum(numbers, largest.astype(int))  # the product may have been rounded up
 
 
 def _blend(towards: jax.Array, image: Image, weight: jax.Array) -> Image:

@@ -7,7 +7,7 @@ Where a source's recipe has colour operations and the images have one channel, t
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 
 from dynamics.errors import ConfigError, DataError
 from dynamics.views.augment import (
@@ -169,8 +169,9 @@ def default_preset(dataset: str) -> str:
     return _DEFAULTS[dataset]
 
 
+@cache
 def get_preset(name: str, shape: Shape) -> TwoViews:
-    """Augmentations of a preset for images of a shape (h, w, c).
+    """Augmentations of a preset for images of a shape (h, w, c); the same object each time, so nothing compiles twice.
 
     Raises
     ------

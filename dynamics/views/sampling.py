@@ -5,6 +5,7 @@
 ((50, 8, 8, 1), dtype('float32'))
 """
 
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -74,20 +75,30 @@ def make_pairs(
     if (np.ptp(drawn.reshape(len(drawn), -1), axis=1) == 0).all():
         raise DataError(f"{source}: the {len(drawn):,} images drawn are constant, so there is nothing to learn.")
 
-    def two_views(index: jax.Array, image: jax.Array) -> tuple[jax.Array, jax.Array]:
-        first_key, second_key = jax.random.split(jax.random.fold_in(view_key, index))
-        return views.first(first_key, image), views.second(second_key, image)
-
-    augment = jax.jit(jax.vmap(two_views))
     chunk = min(chunk, len(drawn))
     parts = []
     for start in range(0, len(drawn), chunk):
         # the last chunk is filled up with the first images, so that only one shape is compiled
         index = np.arange(start, start + chunk, dtype=np.uint32) % len(drawn)
-        parts.append([np.asarray(view)[: len(drawn) - start] for view in augment(index, drawn[index])])
+        parts.append(
+            [np.asarray(view)[: len(drawn) - start] for view in _augment(views, view_key, index, drawn[index])]
+        )
     x, x_prime = (np.concatenate(part) for part in zip(*parts, strict=True))
     pairs = Pairs(x, x_prime, source)
     return pairs.standardised() if standardise else pairs
+
+
+@partial(jax.jit, static_argnums=0)
+def _augment(
+    views: TwoViews, key: jax.Array, index: jax.Array | np.ndarray, images: jax.Array | np.ndarray
+) -> tuple[jax.Array, jax.Array]:
+    """Both views of a chunk of images; `index` numbers the pairs."""
+
+    def two_views(index: jax.Array, image: jax.Array) -> tuple[jax.Array, jax.Array]:
+        first_key, second_key = jax.random.split(jax.random.fold_in(key, index))
+        return views.first(first_key, image), views.second(second_key, image)
+
+    return jax.vmap(two_views)(index, images)
 
 
 def load_pairs(

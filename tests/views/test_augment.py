@@ -1,5 +1,5 @@
 import colorsys
-from functools import cache, partial
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import scipy.ndimage
 import scipy.stats
+from quick import over_both, over_keys
 
 from dynamics.errors import ConfigError, DataError
 from dynamics.precision import double_precision
@@ -51,12 +52,7 @@ def image(rng):
 
 def many(augmentation, image, num=200):
     """The augmentation under `num` keys, as NumPy (num, h, w, c)."""
-    return np.asarray(vectorised(augmentation)(jax.random.split(KEY, num), image))
-
-
-@cache
-def vectorised(augmentation):
-    return jax.jit(jax.vmap(augmentation, (0, None)))
+    return np.asarray(over_keys(augmentation)(jax.random.split(KEY, num), image))
 
 
 # What all of them have in common
@@ -66,7 +62,7 @@ def vectorised(augmentation):
 def test_jit_and_vmap_change_nothing_and_keys_decide(name, image):
     keys = jax.random.split(KEY, 20)
     images = jnp.broadcast_to(image, (20, *image.shape)).at[1].set(1 - image)
-    together = jax.jit(jax.vmap(EVERY[name]))(keys, images)
+    together = over_both(EVERY[name])(keys, images)
     for i in (0, 1, 0):  # the third time with the first key again
         np.testing.assert_allclose(together[i], EVERY[name](keys[i], images[i]), atol=2e-6)
     assert (len(np.unique(np.delete(together, 1, axis=0), axis=0)) > 1) == (name != "binarise")
