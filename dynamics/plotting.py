@@ -29,6 +29,7 @@ from dynamics.trajectory import Trajectory
 
 MEASURED = "#1b1b1b"
 _MARKERS = {"closed_form": "o", "ode": "s", "matrix_ode": "D", "infinite_width": "^"}
+_DASHES = ((0, (4, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)), (0, (2, 2)))
 _LABELS = {
     "closed_form": "closed form",
     "ode": "kernel flow",
@@ -60,7 +61,7 @@ def draw_loss(ax: Axes, measured: Trajectory | None, forecasts: Mapping[str, Tra
     """Loss against effective time: measured solid, forecasts dashed."""
     if measured is not None:
         ax.plot(measured.times, measured.loss, color=MEASURED, label=label_of(measured.rung))
-    for (name, forecast), dashes in zip(forecasts.items(), _dashes(), strict=False):
+    for (name, forecast), dashes in zip(forecasts.items(), _DASHES, strict=False):
         ax.plot(forecast.times, forecast.loss, color="#c2410c", ls=dashes, lw=1.1, label=label_of(name))
     ax.set(xlabel="effective time  $t$ = learning rate × step", ylabel=r"loss  $\Vert C - I\Vert_F^2$", ylim=(0, None))
     ax.legend()
@@ -147,10 +148,6 @@ def trajectory_figure(trajectories: Mapping[str, Trajectory], title: str = "") -
     if title:
         figure.suptitle(title, fontsize=8, color="0.35")
     return figure
-
-
-def _dashes() -> list[tuple[int, tuple[float, ...]]]:
-    return [(0, (4, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)), (0, (2, 2))]
 
 
 def _letters(*axes: Axes) -> None:

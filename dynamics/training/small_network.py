@@ -12,7 +12,7 @@ as lazy as one likes (Chizat et al. 2019): the larger it is, the less the hidden
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +22,6 @@ from dynamics.typing import Embedding, Views
 
 Params = Any
 Apply = Callable[[Params, Views], Embedding]
-Start = Literal["readout", "centred", "all"]
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,7 @@ class SmallNetwork:
 def small_network(
     apply: Apply,
     params: Params,
-    start: Start = "readout",
+    start: str = "readout",
     *,
     scale: float = 1e-3,
     multiplier: float = 1.0,

@@ -1,0 +1,110 @@
+"""How the error of the forecast falls with width: `uv run python figures/width_sweep.py [--quick]`.
+
+MLP and ResNet, `readout` start with the conjugate kernel and `centred` start with the tangent kernel, each with the
+kernel of the finite network and that of the infinitely wide one, at output multiplier 1. Writes `width_sweep.json`,
+`.png` and `.pdf` beside this file.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+
+from dynamics.config import Config
+from dynamics.experiment import compare_run, forecast, infinite_width_forecast, prepare, train
+from dynamics.files import save_json
+from dynamics.plotting import style
+
+HERE = Path(__file__).parent
+WIDTHS = {"mlp": (64, 256, 1024, 4096), "resnet": (8, 16, 32, 64)}
+DEPTH = {"mlp": 1, "resnet": 1}
+STARTS = {"readout": "conjugate kernel", "centred": "tangent kernel"}
+KERNELS = {
+    "ode": ("#1d4ed8", "o", "empirical kernel"),
+    "matrix_ode": ("#15803d", "D", "empirical, matrix-valued"),
+    "infinite_width": ("#c2410c", "^", "infinite-width kernel"),
+}
+SETTINGS = {"num_pairs": 32, "dim": 6, "init_scale": 1e-4, "multiplier": 1.0}
+
+
+def measure(network: str, start: str, width: int, seed: int) -> dict[str, float]:
+    """Median |predicted/measured − 1| over the d step times, for every forecast of one run."""
+    config = Config(network=network, init=start, width=width, depth=DEPTH[network], seed=seed, **SETTINGS)
+    experiment = prepare(config)
+    forecasts = forecast(experiment) | {"infinite_width": infinite_width_forecast(experiment)}
+    comparison = compare_run(experiment, train(experiment), forecasts)
+    return {name: comparison.median_error(name) for name in KERNELS if name in forecasts}
+
+
+def sweep(widths: dict[str, tuple[int, ...]], seeds: int) -> list[dict]:
+    """One row for every network, start, width and seed."""
+    rows = []
+    for network, start in ((network, start) for network in widths for start in STARTS):
+        for width in widths[network]:
+            for seed in range(seeds):
+                errors = measure(network, start, width, seed)
+                rows.append({"network": network, "start": start, "width": width, "seed": seed, "errors": errors})
+                shown = ", ".join(f"{name} {100 * error:.1f} %" for name, error in errors.items())
+                print(f"{network:7} {start:8} width {width:5} seed {seed}: {shown}", flush=True)
+    return rows
+
+
+def draw(rows: list[dict]) -> plt.Figure:
+    """Median over seeds with the range, one panel for every network and start."""
+    networks = list(dict.fromkeys(row["network"] for row in rows))
+    figure, axes = plt.subplots(
+        1, 2 * len(networks), figsize=(2.6 * 2 * len(networks), 2.7), sharey=True, squeeze=False
+    )
+    panels = [(network, start) for network in networks for start in STARTS]
+    for ax, (network, start) in zip(axes[0], panels, strict=True):
+        chosen = [row for row in rows if (row["network"], row["start"]) == (network, start)]
+        widths = sorted({row["width"] for row in chosen})
+        for name, (color, marker, label) in KERNELS.items():
+            errors = [
+                [row["errors"][name] for row in chosen if row["width"] == w and name in row["errors"]] for w in widths
+            ]
+            if not all(errors):
+                continue
+            middle = [np.median(e) for e in errors]
+            ax.plot(widths, middle, color=color, marker=marker, ms=4, label=label)
+            ax.fill_between(widths, [min(e) for e in errors], [max(e) for e in errors], color=color, alpha=0.15, lw=0)
+        ax.set(
+            xscale="log",
+            yscale="log",
+            xlabel="width",
+            title=f"{'MLP' if network == 'mlp' else 'ResNet'}, {start} start",
+        )
+        ax.set_xticks(widths, [str(w) for w in widths])
+        ax.xaxis.set_minor_locator(matplotlib.ticker.NullLocator())
+    axes[0, 0].set_ylabel("median |predicted / measured − 1|")
+    axes[0, -1].legend(loc="lower left")
+    return figure
+
+
+def main() -> None:
+    """Run the sweep, or draw it again from its numbers."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="two small widths, one seed")
+    parser.add_argument("--redraw", action="store_true", help="only draw width_sweep.json again")
+    parser.add_argument("--out", type=Path, default=HERE)
+    arguments = parser.parse_args()
+    path = arguments.out / "width_sweep.json"
+    if arguments.redraw:
+        rows = json.loads(path.read_text())["rows"]
+    else:
+        widths = {"mlp": (16, 64), "resnet": (4, 8)} if arguments.quick else WIDTHS
+        rows = sweep(widths, seeds=1 if arguments.quick else 3)
+        save_json(path, {"settings": SETTINGS, "depth": DEPTH, "rows": rows})
+    with style():
+        figure = draw(rows)
+        for suffix in ("png", "pdf"):
+            figure.savefig(arguments.out / f"width_sweep.{suffix}")
+
+
+if __name__ == "__main__":
+    main()
