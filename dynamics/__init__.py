@@ -15,8 +15,8 @@ from typing import Any
 _HOMES = {
     "dynamics.comparison": ("Comparison", "compare", "step_times"),
     "dynamics.config": ("Config",),
-    "dynamics.flow": ("closed_form", "kernel_flow"),
-    "dynamics.kernels": ("conjugate_kernel", "empirical_ntk", "gram", "infinite_kernel", "linear"),
+    "dynamics.flow": ("closed_form", "kernel_flow", "matrix_growth_rate", "matrix_kernel_flow"),
+    "dynamics.kernels": ("conjugate_kernel", "empirical_ntk", "full_empirical_ntk", "gram", "infinite_kernel", "linear"),
     "dynamics.modes": ("ContrastiveModes", "contrastive_modes", "contrastive_modes_from_features"),
     "dynamics.networks": ("MLP", "ConvNet", "ResNet", "architecture"),
     "dynamics.training": ("SmallNetwork", "gradient_descent", "small_network"),

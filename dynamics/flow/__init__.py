@@ -1,7 +1,7 @@
 """Theory: contrastive modes to trajectories."""
 
 from dynamics.flow.closed_form import closed_form
-from dynamics.flow.matrix_ode import matrix_kernel_flow
+from dynamics.flow.matrix_ode import matrix_growth_rate, matrix_kernel_flow
 from dynamics.flow.ode import kernel_flow
 
-__all__ = ["closed_form", "kernel_flow", "matrix_kernel_flow"]
+__all__ = ["closed_form", "kernel_flow", "matrix_growth_rate", "matrix_kernel_flow"]
