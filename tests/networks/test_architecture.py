@@ -1,3 +1,5 @@
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,53 +17,60 @@ IMAGES = [
     ConvNet(width=8, depth=2),
     ConvNet(width=8, depth=2, head="pool", b_std=0.3),
     ResNet(width=4),
-    ResNet(width=4, blocks=2, stages=3, head="pool", activation="erf"),
+    ResNet(width=4, stages=3, head="pool", activation="erf"),
     MLP(width=16, depth=3, activation="gelu", b_std=0.1),
 ]
 
 
-@pytest.fixture
-def images(rng):
-    return rng.normal(size=(4, 6, 6, 2)).astype(np.float32)
+IDS = ["convnet-flatten", "convnet-pool", "resnet-flatten", "resnet-pool", "mlp"]
 
 
-@pytest.mark.parametrize("declared", IMAGES, ids=lambda a: type(a).__name__)
-def test_output_is_features_times_readout_over_root_n(declared, images):
-    network = declared.module(dim=3)
-    params = network.init(jax.random.key(0), images)
-    h = network.apply(params, images, method="features")
-    W = params["params"]["readout"]["kernel"]
-    assert set(params["params"]["readout"]) == {"kernel"}
+@pytest.fixture(scope="module")
+def images():
+    return np.random.default_rng(0).normal(size=(4, 6, 6, 2)).astype(np.float32)
+
+
+@pytest.fixture(scope="module", params=IMAGES, ids=IDS)
+def case(request, images):
+    """Declaration, parameters, and the values of the three methods on the images."""
+    network = request.param.module(dim=3)
+    params = jax.jit(network.init)(jax.random.key(0), images)
+
+    @jax.jit
+    def everything(params):
+        return {name: network.apply(params, images, method=name) for name in ("__call__", "features", "hidden")}
+
+    return request.param, params["params"], everything(params)
+
+
+def test_output_is_features_times_readout_over_root_n(case):
+    _, params, values = case
+    h, W = values["features"], params["readout"]["kernel"]
+    assert set(params["readout"]) == {"kernel"}
     assert W.shape == (h.shape[1], 3)
-    np.testing.assert_allclose(network.apply(params, images), h @ W / np.sqrt(h.shape[1]), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(values["__call__"], h @ W / np.sqrt(h.shape[1]), rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("declared", IMAGES, ids=lambda a: type(a).__name__)
-def test_every_parameter_is_standard_normal(declared, images):
-    params = declared.module(dim=3).init(jax.random.key(1), images)
-    values = np.concatenate([leaf.ravel() for leaf in jax.tree.leaves(params)])
+def test_every_parameter_is_standard_normal(case):
+    values = np.concatenate([leaf.ravel() for leaf in jax.tree.leaves(case[1])])
     assert abs(values.mean()) < 5 / np.sqrt(values.size)
     assert abs(values.var() - 1) < 5 * np.sqrt(2 / values.size)
 
 
-@pytest.mark.parametrize("declared", IMAGES, ids=lambda a: type(a).__name__)
-def test_hidden_activations_have_the_declared_names(declared, images):
-    network = declared.module(dim=3)
-    params = network.init(jax.random.key(0), images)
-    hidden = network.apply(params, images, method="hidden")
-    assert list(hidden)[-1] == "features"
-    np.testing.assert_array_equal(hidden["features"], network.apply(params, images, method="features"))
+def test_hidden_activations_have_the_declared_names(case):
+    declared, _, values = case
+    hidden = values["hidden"]
+    np.testing.assert_array_equal(hidden["features"], values["features"])
     if isinstance(declared, ResNet):
         blocks = [f"stage{s}_block{b}" for s in range(1, declared.stages + 1) for b in range(1, declared.blocks + 1)]
-        assert list(hidden) == ["stem", *blocks, "features"]
+        assert set(hidden) == {"stem", *blocks, "features"}
     else:
-        assert list(hidden) == [f"layer{i}" for i in range(1, declared.depth)] + ["features"]
-    assert all(len(a) == len(images) and np.isfinite(a).all() for a in hidden.values())
+        assert set(hidden) == {f"layer{i}" for i in range(1, declared.depth)} | {"features"}
+    assert all(len(a) == 4 and np.isfinite(a).all() for a in hidden.values())
 
 
-@pytest.mark.parametrize("declared", IMAGES, ids=lambda a: type(a).__name__)
-def test_parameter_count_matches_the_parameters(declared, images):
-    params = declared.module(dim=3).init(jax.random.key(0), images)
+def test_parameter_count_matches_the_parameters(case):
+    declared, params, _ = case
     assert declared.parameter_count((6, 6, 2), 3) == sum(leaf.size for leaf in jax.tree.leaves(params))
 
 
@@ -97,7 +106,7 @@ def test_both_forms_of_the_convolution_agree(rng, size, stride, side):
 
 
 def test_float64_network_equals_float32_network(images):
-    network = ResNet(width=4).module(dim=3)
+    network = ConvNet(width=4, depth=2, head="pool").module(dim=3)
     params = network.init(jax.random.key(0), images)
     with double_precision():
         double = network.apply(params, jnp.asarray(images, jnp.float64))
@@ -105,9 +114,10 @@ def test_float64_network_equals_float32_network(images):
     np.testing.assert_allclose(network.apply(params, images), double, rtol=1e-4, atol=1e-5)
 
 
-def test_resnet_shapes_halve_and_double(images):
+def test_resnet_halves_the_image_and_doubles_the_width(images):
     network = ResNet(width=4, blocks=1, stages=3).module(dim=1)
-    hidden = network.apply(network.init(jax.random.key(0), images), images, method="hidden")
+    params = jax.eval_shape(network.init, jax.random.key(0), images)
+    hidden = jax.eval_shape(partial(network.apply, method="hidden"), params, images)
     assert [hidden[f"stage{s}_block1"].shape[1:] for s in (1, 2, 3)] == [(6, 6, 4), (3, 3, 8), (2, 2, 16)]
 
 
@@ -136,7 +146,7 @@ def test_relu_keeps_the_second_moment_at_any_depth(rng, depth):
 def test_residual_variance_stays_bounded(rng, blocks):
     x = rng.normal(size=(4, 8, 8, 3)).astype(np.float32)
     network = ResNet(width=64, blocks=blocks, stages=1).module(dim=1)
-    hidden = network.apply(network.init(jax.random.key(0), x), x, method="hidden")
+    hidden = jax.jit(lambda key: network.apply(network.init(key, x), x, method="hidden"))(jax.random.key(0))
     # away from the zero padding, the sums grow by (1 + 1/L)^L, less than e
     interior = slice(3, 5)
     stem, last = ((np.asarray(hidden[k])[:, interior, interior] ** 2).mean() for k in ("stem", f"stage1_block{blocks}"))
