@@ -50,6 +50,13 @@ def test_mnist_is_found_wherever_it_commonly_lies(tmp_path, mnist_files, inner, 
     assert snapshot(tmp_path) == before
 
 
+def test_the_subfolder_called_like_the_data_set_comes_first(tmp_path):
+    (tmp_path / "cifar10").mkdir()
+    (tmp_path / "test_batch.bin").write_bytes(cifar_batch([1]))
+    (tmp_path / "cifar10" / "test_batch.bin").write_bytes(cifar_batch([2]))
+    assert load_images("cifar10", tmp_path, split="test").labels.tolist() == [2]
+
+
 def test_images_without_labels_are_fine_and_said(tmp_path, mnist_files):
     (tmp_path / "train-images-idx3-ubyte").write_bytes(mnist_files[1]["train-images-idx3-ubyte"])
     images = load_images("mnist", tmp_path)
