@@ -38,7 +38,7 @@ def test_mode_functions_are_those_of_the_papers_matrix_square_root(rng):
     n = 8
     K = random_gram(n, rng)
     root = scipy.linalg.sqrtm(K).real
-    gamma, W = scipy.linalg.eigh(root @ swap_matrix(n) @ root / (2 * n))
+    _, W = scipy.linalg.eigh(root @ swap_matrix(n) @ root / (2 * n))
     assert_same_up_to_sign(contrastive_modes(K).values[:, :4], (root @ W)[:, ::-1][:, :4], atol=1e-8)
 
 
@@ -265,7 +265,7 @@ def test_minimum_norm_truncates_at_the_positive_modes(rng):
     a = modes.minimum_norm(4)
     np.testing.assert_allclose(a, np.diag([1.0, 2.0, 0.0])[:, [0, 1, 2, 2]], atol=1e-9)
     modes.require_learnable(2)
-    with pytest.raises(CollapseError, match="dim is 3.*2 positive modes"):
+    with pytest.raises(CollapseError, match=r"dim is 3.*2 positive modes"):
         modes.require_learnable(3)
 
 

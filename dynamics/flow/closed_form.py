@@ -77,7 +77,8 @@ def closed_form(
     """Forecast of the linearised network from a small initial function: independent logistic modes.
 
     Exact if the initial function is aligned with the modes; from a random start the error vanishes with the scale α of
-    the initial function, for eigenvalues much faster than for subspaces (as α^{1 − γ_{d+1}/γ_d}).
+    the initial function: that of the learned subspace as α^{1 − γ_{d+1}/γ_d}, that of the eigenvalues at any time as
+    α^{2(1 − γ_{j+1}/γ_j)}, with the closest pair of neighbours j ≤ d.
 
     Parameters
     ----------

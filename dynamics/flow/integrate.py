@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
@@ -21,7 +22,7 @@ def integrate(
     state_times: Float[np.ndarray, " snapshots"] | None = None,
     tolerance: float = 1e-10,
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Follow dy/dt = velocity(t, y, parameters) from a small start.
+    """Follow dy/dt = velocity(t, y, parameters) from a small start; zero is a fixed point.
 
     Parameters
     ----------
@@ -50,8 +51,13 @@ def integrate(
     """
     import diffrax  # half a second of import, paid by those who integrate
 
+    snapshots = [] if state_times is None else state_times
+    end = float(max([times[-1], *snapshots]))
     with double_precision():
-        y0 = jnp.asarray(start, float)
+        y0, parameters = jnp.asarray(start, float), jax.tree.map(jnp.asarray, parameters)
+        if end == 0 or not y0.any():  # nothing moves, and the step size has no scale
+            saved = np.asarray(save(0.0, y0, parameters))[None].repeat(len(times), axis=0)
+            return saved, None if state_times is None else np.asarray(y0)[None].repeat(len(snapshots), axis=0)
         saves = [diffrax.SubSaveAt(ts=jnp.asarray(times, float), fn=save)]
         if state_times is not None:
             saves.append(diffrax.SubSaveAt(ts=jnp.asarray(state_times, float)))
@@ -60,7 +66,7 @@ def integrate(
             diffrax.Dopri8(),
             t0=0.0,
             # numbers as arrays: a second flow of the same shapes is not compiled again
-            t1=jnp.asarray(times[-1], float),
+            t1=jnp.asarray(end, float),
             dt0=None,
             y0=y0,
             args=parameters,
@@ -69,7 +75,7 @@ def integrate(
                 rtol=jnp.asarray(tolerance, float),
                 # y starts tiny and grows by many orders of magnitude: errors count against its size, not against 1
                 atol=tolerance * jnp.abs(y0).max(),
-                dtmin=jnp.asarray(1e-14 * times[-1], float),  # a flow that blows up stops here, instead of never
+                dtmin=jnp.asarray(1e-14 * end, float),  # a flow that blows up stops here, instead of never
                 force_dtmin=False,
             ),
             max_steps=None,
@@ -79,7 +85,7 @@ def integrate(
         states = np.asarray(solution.ys[1]) if state_times is not None else None
     if solution.result != diffrax.RESULTS.successful or not np.isfinite(saved).all():
         raise DivergenceError(
-            f"The flow could not be followed to t = {float(times[-1]):.3g}; check the scale of the kernel and of the "
+            f"The flow could not be followed to t = {end:.3g}; check the scale of the kernel and of the "
             "initial function."
         )
     return saved, states

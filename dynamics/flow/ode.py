@@ -4,6 +4,7 @@ In mode coordinates a = VᵀF the flow dF/dt = −K̃ ∇_F L reads da/dt = 4 γ
 Barlow Twins with λ = 1, M = I − C. γ is diagonal, so a right-hand side costs O(m d²): weights are never integrated.
 """
 
+import functools
 from collections.abc import Callable
 
 import jax
@@ -11,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from dynamics.errors import DivergenceError
+from dynamics.flow.integrate import integrate
 from dynamics.modes import ContrastiveModes
 from dynamics.objectives.barlow_twins import correlation_loss
 from dynamics.precision import double_precision
@@ -58,7 +59,16 @@ def kernel_flow(
     DivergenceError
         If the solver cannot follow the flow to the last time.
     """
-    a, C = _solve(modes, initial_embeddings, times, loss, embedding_times, tolerance)
+    velocity, save_correlation = _system(loss)
+    C, a = integrate(
+        velocity,
+        modes.coordinates(initial_embeddings),
+        modes.eigenvalues[:, None],
+        times,
+        save_correlation,
+        state_times=embedding_times,
+        tolerance=tolerance,
+    )
     with double_precision():
         losses = np.asarray(jax.vmap(loss)(jnp.asarray(C)))
     return Trajectory(
@@ -71,42 +81,15 @@ def kernel_flow(
     )
 
 
-def _solve(modes, initial_embeddings, times, loss, embedding_times, tolerance):
-    """a (S, m, d) at the embedding times (or None) and C (T, d, d) at the times."""
-    import diffrax  # half a second of import, paid by those who integrate
+@functools.lru_cache(maxsize=16)
+def _system(loss):
+    """da/dt and C(a) of a loss, with γ (m, 1) as the argument that diffrax passes on."""
 
-    with double_precision():
-        gamma = jnp.asarray(modes.eigenvalues)[:, None]
-        a0 = jnp.asarray(modes.coordinates(initial_embeddings))
+    def save_correlation(t, a, gamma):
+        return a.T @ (gamma * a)
 
-        def correlation(a):
-            return a.T @ (gamma * a)
+    def velocity(t, a, gamma):
+        M = -0.5 * jax.grad(loss)(save_correlation(t, a, gamma))
+        return 4.0 * gamma * (a @ M)
 
-        def velocity(t, a, args):
-            M = -0.5 * jax.grad(loss)(correlation(a))
-            return 4.0 * gamma * (a @ M)
-
-        saves = [diffrax.SubSaveAt(ts=jnp.asarray(times), fn=lambda t, a, args: correlation(a))]
-        if embedding_times is not None:
-            saves.append(diffrax.SubSaveAt(ts=jnp.asarray(embedding_times)))
-        solution = diffrax.diffeqsolve(
-            diffrax.ODETerm(velocity),
-            diffrax.Dopri8(),
-            t0=0.0,
-            t1=float(times[-1]),
-            dt0=None,
-            y0=a0,
-            saveat=diffrax.SaveAt(subs=saves),
-            # a starts tiny and grows by many orders of magnitude: errors count against its size, not against 1
-            stepsize_controller=diffrax.PIDController(rtol=tolerance, atol=tolerance * float(jnp.abs(a0).max())),
-            max_steps=None,
-            throw=False,
-        )
-        C = np.asarray(solution.ys[0])
-        a = np.asarray(solution.ys[1]) if embedding_times is not None else None
-    if solution.result != diffrax.RESULTS.successful or not np.isfinite(C).all():
-        raise DivergenceError(
-            f"The flow could not be followed to t = {float(times[-1]):.3g} ({solution.result}); check the scale of the "
-            "kernel and of the initial function."
-        )
-    return a, C
+    return velocity, save_correlation

@@ -41,10 +41,11 @@ def barlow_twins(embeddings: Embedding, off_diagonal: float = 1.0) -> Float[jax.
 
 
 def plateau(dim: int, learned: int, off_diagonal: float) -> tuple[float, float]:
-    """Height of the plateau at which `learned` of `dim` modes are learned, for any λ.
+    """Height of the plateau at which `learned` of `dim` modes are learned, for λ ≤ 1.
 
-    For λ ≠ 1 the outputs share the learned modes: their eigenvalues stay at d/(r + λ(d − r)) until the next is
-    learned, and the loss at dλ(d − r)/(r + λ(d − r)).
+    For λ < 1 the outputs share the learned modes: their eigenvalues stay at d/(r + λ(d − r)) until the next is
+    learned, and the loss at dλ(d − r)/(r + λ(d − r)), the smallest that rank r allows. For λ > 1 sharing is a saddle:
+    r outputs switch on, one mode each, and the others stay off.
 
     Returns
     -------
