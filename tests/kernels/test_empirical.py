@@ -7,7 +7,7 @@ import pytest
 
 from dynamics.errors import ConfigError
 from dynamics.kernels import conjugate_kernel, empirical_ntk, full_empirical_ntk, gram
-from dynamics.networks import MLP, ConvNet, ResNet
+from dynamics.networks import MLP, ConvNet
 from dynamics.precision import double_precision
 
 
@@ -18,7 +18,7 @@ def images(rng):
 
 @pytest.fixture
 def network(images):
-    module = ResNet(width=3, activation="erf", b_std=0.2).module(dim=3)
+    module = ConvNet(width=3, depth=2, activation="erf", b_std=0.2).module(dim=3)
     return module, module.init(jax.random.key(0), images[:1].astype(np.float32))
 
 

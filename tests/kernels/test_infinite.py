@@ -52,7 +52,7 @@ def test_finite_networks_converge_to_it(rng, declare, widths):
 
 def test_width_does_not_matter(rng):
     images = rng.normal(size=(3, 6, 6, 2))
-    narrow, wide = (gram(infinite_kernel(ResNet(width=width), "ntk"), images) for width in (2, 100))
+    narrow, wide = (gram(infinite_kernel(ConvNet(width=width, depth=2), "ntk"), images) for width in (2, 100))
     np.testing.assert_array_equal(narrow, wide)
 
 
