@@ -19,6 +19,7 @@ RunFolders = Annotated[tuple[Path, ...], tyro.conf.arg(metavar="RUN"), tyro.conf
 StudyName = Annotated[str, tyro.conf.arg(metavar="NAME"), tyro.conf.Positional]
 
 _INTERRUPTED = 130
+_INFINITE_WIDTH_SECONDS = 60.0
 
 
 def compare(config: Settings, out: Path = Path("runs/compare")) -> None:
@@ -28,16 +29,21 @@ def compare(config: Settings, out: Path = Path("runs/compare")) -> None:
         config: Settings of the experiment.
         out: Folder for the results.
     """
-    from dynamics.experiment import compare_run, forecast, infinite_width_forecast, train
+    from dynamics.experiment import compare_run, forecast, infinite_width_cost, infinite_width_forecast, train
     from dynamics.runs import write_trajectories
     from dynamics.tables import comparison_table
 
     experiment = _prepared("compare", config, out)
     forecasts = forecast(experiment)
-    if config.kernel == "empirical" and config.head != "pool" and config.init != "all":
-        forecasts["infinite_width"] = infinite_width_forecast(experiment)
+    if config.kernel == "empirical":
+        seconds = infinite_width_cost(experiment)
+        if seconds < _INFINITE_WIDTH_SECONDS:
+            forecasts["infinite_width"] = infinite_width_forecast(experiment)
+        else:
+            _print(f"\nThe infinite-width kernel takes about {_duration(seconds)} and is left out;")
+            _print("--kernel infinite asks for it.")
     write_trajectories(out, forecasts)
-    measured = train(experiment)
+    measured = train(experiment, _report_cost)
     write_trajectories(out, {"network": measured})
     comparison = compare_run(experiment, measured, forecasts)
     comparison.save(out / "comparison.json", kernel=experiment.kernel, reason=experiment.reason)
@@ -74,7 +80,7 @@ def train(config: Settings, out: Path = Path("runs/train")) -> None:
     from dynamics.runs import write_trajectories
 
     experiment = _prepared("train", config, out)
-    measured = train(experiment)
+    measured = train(experiment, _report_cost)
     write_trajectories(out, {"network": measured})
     _draw(out)
     _report_partial(measured, out)
@@ -215,6 +221,14 @@ def _report_partial(measured: "Trajectory", out: Path) -> None:
         f"The training diverged: {reason}. What it recorded is in {out / 'trajectories' / 'network.npz'}, marked "
         "partial; lower --lr-fraction or --init-scale."
     )
+
+
+def _report_cost(seconds: float) -> None:
+    _print(f"\nTraining takes about {_duration(seconds)}.\n")
+
+
+def _duration(seconds: float) -> str:
+    return f"{max(seconds, 1.0):.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
 def _print(text: object) -> None:

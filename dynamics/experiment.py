@@ -7,7 +7,7 @@
 ['closed_form', 'ode']
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ from dynamics.errors import StabilityError
 from dynamics.flow.closed_form import closed_form, initial_correlations, step_times
 from dynamics.flow.matrix_ode import centred_matrix_kernel, matrix_growth_rate, matrix_kernel_flow
 from dynamics.flow.ode import kernel_flow
+from dynamics.kernels.kernel import Kernel
 from dynamics.modes import ContrastiveModes, contrastive_modes, contrastive_modes_from_features
 from dynamics.networks import Architecture, architecture
 from dynamics.training import SmallNetwork, gradient_descent, recording_steps, small_network
@@ -188,7 +189,15 @@ def infinite_width_forecast(experiment: Experiment) -> Trajectory:
     return kernel_flow(modes.scaled(experiment.multiplier**2), experiment.initial_embeddings, experiment.times)
 
 
-def train(experiment: Experiment) -> Trajectory:
+def infinite_width_cost(experiment: Experiment) -> float:
+    """Seconds that the kernel of `infinite_width_forecast` takes, from a short probe."""
+    from dynamics.kernels import estimate_cost
+
+    kernel, _ = _infinite_kernel(experiment.config, experiment.architecture)
+    return estimate_cost(kernel, experiment.pairs.stacked)
+
+
+def train(experiment: Experiment, report_cost: Callable[[float], None] | None = None) -> Trajectory:
     """Rung 3: the finite network under full-batch gradient descent; marked partial if it ends early."""
     return gradient_descent(
         experiment.network,
@@ -196,6 +205,7 @@ def train(experiment: Experiment) -> Trajectory:
         learning_rate=experiment.learning_rate,
         steps=experiment.steps,
         center=experiment.config.center,
+        report_cost=report_cost,
     )
 
 
@@ -225,19 +235,26 @@ def _modes(
     config: Config, source: str, declared: Architecture, module: Any, params: Any, pairs: Pairs
 ) -> tuple[ContrastiveModes, str]:
     """Modes at multiplier 1 of the kernel that goes with the start of the network, and the name of that kernel."""
-    from dynamics.kernels import empirical_ntk, gram, infinite_kernel
+    from dynamics.kernels import empirical_ntk, gram
 
-    conjugate = config.init == "readout"
     if source == "infinite":
-        kernel = infinite_kernel(declared, "nngp" if conjugate else "ntk")
-        name = "infinite-width " + ("conjugate kernel (NNGP)" if conjugate else "neural tangent kernel")
-        return contrastive_modes(gram(kernel, pairs.stacked), center=config.center), name
-    if conjugate:
+        kernel, name = _infinite_kernel(config, declared)
+        return contrastive_modes(gram(kernel, pairs.stacked, progress=True), center=config.center), name
+    if config.init == "readout":
         h = np.asarray(module.apply(params, jnp.asarray(pairs.stacked), method="features"), np.float64)
         modes = contrastive_modes_from_features(h / h.shape[1] ** 0.5, center=config.center)
         return modes, "empirical conjugate kernel"
     ntk = empirical_ntk(module.apply, params)
-    return contrastive_modes(gram(ntk, pairs.stacked), center=config.center), "empirical neural tangent kernel"
+    values = gram(ntk, pairs.stacked, progress=True)
+    return contrastive_modes(values, center=config.center), "empirical neural tangent kernel"
+
+
+def _infinite_kernel(config: Config, declared: Architecture) -> tuple[Kernel, str]:
+    from dynamics.kernels import infinite_kernel
+
+    if config.init == "readout":
+        return infinite_kernel(declared, "nngp"), "infinite-width conjugate kernel (NNGP)"
+    return infinite_kernel(declared, "ntk"), "infinite-width neural tangent kernel"
 
 
 def _multiplier(config: Config, modes: ContrastiveModes, readout_width: int) -> float:

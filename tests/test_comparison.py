@@ -31,7 +31,7 @@ def test_other_levels():
 
 def test_eigenvalue_error_is_the_mean_distance_at_the_measured_times():
     measured = logistic(np.linspace(0, 10, 40), [2.0, 6.0])
-    shifted = Trajectory(measured.times, measured.eigenvalues + [[0.1, -0.3]], measured.loss)
+    shifted = Trajectory(measured.times, measured.eigenvalues + np.array([0.1, -0.3]), measured.loss)
     np.testing.assert_allclose(eigenvalue_error(measured, shifted), 0.2, rtol=1e-12)
 
 

@@ -10,12 +10,13 @@
 1.0
 """
 
+import time
 from collections.abc import Callable
 
 import jax
 import numpy as np
 import optax
-from jaxtyping import Float, Int
+from jaxtyping import Int
 
 from dynamics.objectives.barlow_twins import barlow_twins, cross_correlation
 from dynamics.progress import progress_bar
@@ -25,6 +26,7 @@ from dynamics.typing import Embedding
 from dynamics.views import Pairs
 
 _EMBEDDING_BYTES = 64 * 2**20
+_WARM_UP = 3  # steps after which everything is compiled
 
 
 def recording_steps(steps: int, count: int = 200) -> Int[np.ndarray, " records"]:
@@ -43,6 +45,7 @@ def gradient_descent(
     center: bool = False,
     objective: Callable[[Embedding], jax.Array] = barlow_twins,
     record_at: Int[np.ndarray, " records"] | None = None,
+    report_cost: Callable[[float], None] | None = None,
 ) -> Trajectory:
     """Train on all pairs at every step, recording the spectrum.
 
@@ -64,6 +67,8 @@ def gradient_descent(
         Loss of the embeddings (2n, d) of the views in the order x_1 … x_n, x'_1 … x'_n.
     record_at : array of int, optional
         Steps at which to record, ascending; `recording_steps(steps)` by default.
+    report_cost : callable, optional
+        Receives, after the first few steps, the seconds that the whole run will take.
     """
     record_at = recording_steps(steps) if record_at is None else np.asarray(record_at)
     embed = network.on(jax.numpy.asarray(pairs.stacked))
@@ -86,13 +91,16 @@ def gradient_descent(
     with progress_bar("training", total=steps) as done:
         try:
             for target in record_at:
+                began = time.perf_counter()
                 params = advance(params, int(target) - at)
-                at = int(target)
                 value, F = observe(params)
                 if not np.isfinite(value):
-                    partial = f"the loss stopped being finite before step {at}"
+                    partial = f"the loss stopped being finite before step {int(target)}"
                     break
                 recorder.record(value, F)
+                if report_cost is not None and at <= _WARM_UP < target:
+                    report_cost((time.perf_counter() - began) / (int(target) - at) * steps)
+                at = int(target)
                 done(at)
         except KeyboardInterrupt:
             partial = f"interrupted after step {at}"
