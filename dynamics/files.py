@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -65,13 +66,13 @@ def save_json(path: str | Path, content: Any) -> None:
 
 def _replace(path: str | Path, write: Any) -> None:
     path = Path(path)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".partial")
+    temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}.partial")  # mkstemp's would be unreadable to others
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with temporary.open("xb") as file:
             write(file)
         os.replace(temporary, path)
     except BaseException:
-        os.unlink(temporary)
+        temporary.unlink(missing_ok=True)
         raise
 
 

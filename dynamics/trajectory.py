@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Float
 
 from dynamics import files
+from dynamics.errors import DataError
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +91,10 @@ class Trajectory:
             If the file is missing, damaged, or no trajectory.
         """
         arrays, meta = files.load_npz(path, required=("times", "eigenvalues", "loss"))
-        return Trajectory(**{name: arrays[name] for name in _ARRAYS if name in arrays}, meta=meta)
+        try:
+            return Trajectory(**{name: arrays[name] for name in _ARRAYS if name in arrays}, meta=meta)
+        except (ValueError, TypeError) as error:
+            raise DataError(f"{path}: holds no trajectory ({str(error).splitlines()[0]})") from error
 
 
 _ARRAYS = ("times", "eigenvalues", "loss", "covariance", "embeddings", "embedding_times")
