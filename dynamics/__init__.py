@@ -2,7 +2,7 @@
 
 >>> import dynamics
 >>> pairs = dynamics.load_pairs("digits", num_pairs=32)
->>> modes = dynamics.contrastive_modes(dynamics.gram(dynamics.linear, pairs.stacked))
+>>> modes = dynamics.contrastive_modes(dynamics.gram(dynamics.linear(), pairs.stacked))
 >>> modes.num_positive
 32
 
