@@ -70,6 +70,11 @@ class ContrastiveModes:
         """Largest learning rate at which gradient descent is stable at the end point, 1 / (4 γ_1)."""
         return 1.0 / (4.0 * float(self.eigenvalues[0]))
 
+    def scaled(self, factor: float) -> "ContrastiveModes":
+        """Modes of the kernel multiplied by a positive factor: γ grows by it, the mode functions by its square root."""
+        root = factor**0.5
+        return ContrastiveModes(self.eigenvalues * factor, self.duals / root, self.values * root, self.offset * root)
+
     def functions(self, rows: Gram) -> Float[np.ndarray, "rows modes"]:
         """Mode functions φ on new points.
 

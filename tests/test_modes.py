@@ -321,3 +321,12 @@ def test_save_and_load(rng, tmp_path):
         np.testing.assert_array_equal(getattr(loaded, name), getattr(modes, name))
     with pytest.raises(DataError, match="no such file"):
         ContrastiveModes.load(tmp_path / "other.npz")
+
+
+def test_scaled_modes_are_those_of_the_scaled_kernel(rng):
+    views = rng.normal(size=(20, 9))
+    K = views @ views.T
+    for center in (False, True):
+        direct, scaled = contrastive_modes(7.0 * K, center=center), contrastive_modes(K, center=center).scaled(7.0)
+        for name in ("eigenvalues", "duals", "values", "offset"):
+            np.testing.assert_allclose(getattr(scaled, name), getattr(direct, name), rtol=1e-6, atol=1e-9)

@@ -16,6 +16,7 @@ import numpy as np
 from dynamics.errors import ConfigError, DataError, KernelError
 from dynamics.kernels.kernel import ColumnViews, RowViews, as_kernel, blocks, mirror
 from dynamics.precision import double_precision
+from dynamics.progress import progress_bar
 from dynamics.typing import Gram, KernelFn
 
 Progress = Callable[[int, int], None]
@@ -76,7 +77,7 @@ def gram(
     total = len(rows) * (len(rows) + 1) // 2 if symmetric else len(rows) * len(columns)
 
     values, done = np.empty((len(x1), len(x2))), 0
-    with double_precision(), _reporter(progress, kernel.name) as report:
+    with double_precision(), _reporter(progress, kernel.name, total) as report:
         for index, row in enumerate(rows):
             x_row = x1[row]
             k_row = kernel.against(x_row)
@@ -87,7 +88,7 @@ def gram(
                 _check(block, kernel.name, row, column, diagonal)
                 values[row, column] = block
                 done += 1
-                report(done, total)
+                report(done)
     return mirror(values) if symmetric else values
 
 
@@ -153,13 +154,11 @@ def _check(block: np.ndarray, name: str, row: slice, column: slice, diagonal: bo
 
 
 @contextmanager
-def _reporter(progress: bool | Progress, name: str) -> Iterator[Progress]:
+def _reporter(progress: bool | Progress, name: str, total: int) -> Iterator[Callable[[int], None]]:
     if progress is True:
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-        columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), "left", TimeRemainingColumn())
-        with Progress(*columns) as bar:
-            task = bar.add_task(f"kernel {name}", total=None)
-            yield lambda done, total: bar.update(task, completed=done, total=total)
+        with progress_bar(f"kernel {name}", total) as report:
+            yield report
+    elif progress is False:
+        yield lambda done: None
     else:
-        yield progress or (lambda done, total: None)
+        yield lambda done: progress(done, total)

@@ -165,7 +165,7 @@ def load_pairs(
     views = get_preset(preset, images.shape)
     pairs = make_pairs(images, views, key, num_pairs=num_pairs, standardise=standardise)
     detail = f"{preset} ({views.note})" if views.note else preset
-    return Pairs(pairs.x, pairs.x_prime, f"{dataset} {split}, {detail}, seed {seed}")
+    return Pairs(pairs.x, pairs.x_prime, f"{dataset} {split}, augmentation {detail}, seed {seed}")
 
 
 def _synthetic(num_pairs: int | None, key: jax.Array, seed: int) -> Pairs:

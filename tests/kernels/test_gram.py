@@ -68,9 +68,14 @@ def test_computes_in_double_precision_and_leaves_the_setting_alone(x):
     assert jnp.ones(1).dtype == jnp.float32
 
 
-def test_progress_bar_names_the_kernel(x, capsys):
+def test_progress_bar_names_the_kernel_in_a_terminal_and_is_silent_in_a_log(x, capsys, monkeypatch):
+    monkeypatch.delenv("FORCE_COLOR", raising=False)
     gram(rbf(1.0), x, tile=4, progress=True)
-    assert "kernel rbf(1)" in capsys.readouterr().out
+    assert capsys.readouterr() == ("", "")
+    monkeypatch.setenv("FORCE_COLOR", "1")  # what makes rich take stderr for a terminal
+    gram(rbf(1.0), x, tile=4, progress=True)
+    shown = capsys.readouterr()
+    assert "kernel rbf(1)" in shown.err and shown.out == ""
 
 
 def _dot(x1, x2):

@@ -91,7 +91,7 @@ def test_what_cannot_be_drawn_is_an_error(images):
 
 def test_digits_by_name():
     pairs = load_pairs("digits", num_pairs=60, seed=5)
-    assert pairs.x.shape == (60, 8, 8, 1) and pairs.source == "digits train, digits, seed 5"
+    assert pairs.x.shape == (60, 8, 8, 1) and pairs.source == "digits train, augmentation digits, seed 5"
     np.testing.assert_allclose(pairs.stacked.var(), 1, rtol=1e-5)
     np.testing.assert_array_equal(load_pairs("digits", num_pairs=60, seed=5).x, pairs.x)
     assert (load_pairs("digits", num_pairs=60, seed=6).x != pairs.x).any()
@@ -102,7 +102,7 @@ def test_data_dir_augmentation_and_split_are_passed_on(tmp_path):
         b"".join(bytes([1]) + np.random.default_rng(i).bytes(3072) for i in range(5))
     )
     pairs = load_pairs("cifar10", data_dir=tmp_path, split="test")
-    assert pairs.x.shape == (5, 20, 20, 3) and pairs.source == "cifar10 test, simon2023, seed 0"
+    assert pairs.x.shape == (5, 20, 20, 3) and pairs.source == "cifar10 test, augmentation simon2023, seed 0"
     raw = load_pairs("cifar10", data_dir=tmp_path, split="test", augmentation="none", standardise=False)
     np.testing.assert_array_equal(raw.x, raw.x_prime)
     stored = load_images("cifar10", tmp_path, split="test").images
@@ -111,7 +111,7 @@ def test_data_dir_augmentation_and_split_are_passed_on(tmp_path):
 
 def test_what_one_channel_leaves_out_is_said_in_the_source():
     pairs = load_pairs("digits", num_pairs=4, augmentation="simclr")
-    assert pairs.source == "digits train, simclr (one channel: no saturation, hue or grayscale), seed 0"
+    assert pairs.source == "digits train, augmentation simclr (one channel: no saturation, hue or grayscale), seed 0"
 
 
 def test_npz_rows_are_drawn_together_without_replacement(tmp_path):
