@@ -204,7 +204,7 @@ def _draw(folder: Path, target: Path | None = None) -> None:
         if comparison is not None and run.measured is not None:
             name, figure = "comparison", comparison_figure(comparison, run.measured, run.forecasts, run.title)
         else:
-            name, figure = "trajectories", trajectory_figure(run.trajectories, run.title)
+            name, figure = "trajectories", trajectory_figure(run.measured, run.forecasts, run.title)
         for suffix in ("png", "pdf"):
             figure.savefig((target or folder) / f"{name}.{suffix}")
     _print(f"\nResults in {folder}, figure {(target or folder) / name}.png")

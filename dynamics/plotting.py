@@ -10,7 +10,7 @@ j has the same colour in every panel.
 >>> modes = contrastive_modes(views @ views.T)
 >>> forecast = closed_form(modes, 1e-3 * np.ones((12, 2)), np.linspace(0, 9, 50))
 >>> with style():
-...     figure = trajectory_figure({"forecast": forecast})
+...     figure = trajectory_figure(None, {"closed_form": forecast})
 """
 
 from collections.abc import Iterator, Mapping
@@ -24,7 +24,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
 
-from dynamics.comparison import Comparison
+from dynamics.comparison import Comparison, step_times
 from dynamics.trajectory import Trajectory
 
 MEASURED = "#1b1b1b"
@@ -77,7 +77,7 @@ def draw_eigenvalues(ax: Axes, measured: Trajectory | None, forecast: Trajectory
             ax.plot(trajectory.times, u, color=color, ls=line, lw=1.3 if line == "-" else 1.0)
         ax.plot([], [], color="0.4", ls=line, label=label_of(trajectory.rung))
     ax.set(xlabel="effective time  $t$ = learning rate × step", ylabel="eigenvalues of $C$")
-    ax.legend(loc="center right")
+    ax.legend(loc="best")
     return ax
 
 
@@ -126,9 +126,9 @@ def comparison_figure(
 ) -> Figure:
     """Loss, eigenvalue trajectories and step times of one experiment, side by side."""
     figure, (left, middle, right) = plt.subplots(1, 3, figsize=(10.2, 3.0), width_ratios=(1.1, 1.1, 1))
-    main = next((name for name in ("matrix_ode", "ode") if name in forecasts), next(iter(forecasts)))
+    main = _main(forecasts)
     draw_loss(left, measured, forecasts)
-    draw_step_marks(left, comparison.step_times.get("closed_form", comparison.step_times[main]))
+    draw_step_marks(left, comparison.step_times[main])
     draw_eigenvalues(middle, measured, forecasts[main])
     draw_step_times(right, comparison)
     _letters(left, middle, right)
@@ -137,17 +137,23 @@ def comparison_figure(
     return figure
 
 
-def trajectory_figure(trajectories: Mapping[str, Trajectory], title: str = "") -> Figure:
-    """Loss and eigenvalues of runs or forecasts, one row each."""
-    figure, axes = plt.subplots(len(trajectories), 2, figsize=(7.0, 2.6 * len(trajectories)), squeeze=False)
-    for (name, trajectory), (left, right) in zip(trajectories.items(), axes, strict=True):
-        is_forecast = trajectory.rung != "network"
-        draw_loss(left, None if is_forecast else trajectory, {trajectory.rung: trajectory} if is_forecast else {})
-        draw_eigenvalues(right, None if is_forecast else trajectory, trajectory if is_forecast else None)
-        left.set_title(name, loc="left", color="0.35")
+def trajectory_figure(measured: Trajectory | None, forecasts: Mapping[str, Trajectory], title: str = "") -> Figure:
+    """Loss and eigenvalues of one experiment: a run without forecast, or forecasts without a run."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(7.2, 3.0))
+    draw_loss(left, measured, forecasts)
+    main = _main(forecasts)
+    draw_eigenvalues(right, measured, forecasts[main] if main else None)
+    if main:
+        draw_step_marks(left, step_times(forecasts[main]))
+    _letters(left, right)
     if title:
         figure.suptitle(title, fontsize=8, color="0.35")
     return figure
+
+
+def _main(forecasts: Mapping[str, Trajectory]) -> str | None:
+    """The forecast that drops the most assumptions."""
+    return next((name for name in ("matrix_ode", "ode", *forecasts) if name in forecasts), None)
 
 
 def _letters(*axes: Axes) -> None:

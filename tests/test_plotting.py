@@ -78,6 +78,6 @@ def test_figures_are_put_together_and_the_style_does_not_leak(scene, tmp_path):
     with style():
         figure = comparison_figure(comparison, measured, forecasts, "title")
         figure.savefig(tmp_path / "a.pdf")
-        rows = trajectory_figure({"run": measured, **forecasts})
-    assert len(figure.axes) == 3 and len(rows.axes) == 6
+        alone, theory = trajectory_figure(measured, {}), trajectory_figure(None, forecasts)
+    assert [len(f.axes) for f in (figure, alone, theory)] == [3, 2, 2]
     assert plt.rcParams["font.size"] == before
