@@ -162,8 +162,8 @@ def main(arguments: list[str] | None = None) -> int:
     except DynamicsError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+    except KeyboardInterrupt as interruption:
+        print(str(interruption) or "interrupted", file=sys.stderr)
         return _INTERRUPTED
     return 0
 
@@ -214,12 +214,11 @@ def _report_partial(measured: "Trajectory", out: Path) -> None:
     """End with an error if the run ended early; what it has is on disk, marked partial."""
     if not measured.partial:
         return
-    reason = measured.meta["partial"]
+    reason, saved = measured.meta["partial"], f"what it recorded is in {out / 'trajectories' / 'network.npz'}"
     if reason.startswith("interrupted"):
-        raise KeyboardInterrupt
+        raise KeyboardInterrupt(f"{reason}; {saved}, marked partial")
     raise DivergenceError(
-        f"The training diverged: {reason}. What it recorded is in {out / 'trajectories' / 'network.npz'}, marked "
-        "partial; lower --lr-fraction or --init-scale."
+        f"The training diverged: {reason}; {saved}, marked partial. Lower --lr-fraction or --init-scale."
     )
 
 

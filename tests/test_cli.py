@@ -183,3 +183,20 @@ def test_an_unknown_flag_is_refused(capsys):
     with pytest.raises(SystemExit) as stopped:
         run("compare", "--nonsense", "1")
     assert stopped.value.code == 2
+
+
+def test_an_interrupted_run_is_saved_and_says_where(tmp_path, capsys, monkeypatch):
+    from dynamics.training import full_batch
+
+    record = full_batch._Recorder.record
+
+    def interrupt(self, value, F):
+        if len(self.losses) == 9:
+            raise KeyboardInterrupt
+        record(self, value, F)
+
+    monkeypatch.setattr(full_batch._Recorder, "record", interrupt)
+    assert run("train", *SMALL, "--out", tmp_path) == 130
+    shown = capsys.readouterr().err
+    assert "interrupted after step" in shown and "network.npz" in shown
+    assert len(Trajectory.load(tmp_path / "trajectories" / "network.npz").times) == 9
