@@ -1,0 +1,73 @@
+"""The study of Simon et al. 2023 on small settings, and its Fig. 1A,B on real images."""
+
+import json
+
+import numpy as np
+import pytest
+
+from dynamics.comparison import step_times
+from dynamics.errors import DataError
+from dynamics.studies import save_claims
+from dynamics.studies import stepwise as study
+from dynamics.trajectory import Trajectory
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    out = tmp_path_factory.mktemp("study")
+    return out, study.run(out, num_pairs=100, dim=4, width=256)
+
+
+def test_every_claim_is_decided_and_holds(finished):
+    _, claims = finished
+    assert len(claims) >= 14
+    assert [claim.claim for claim in claims if claim.verdict != "holds"] == []
+
+
+def test_claims_say_where_they_come_from(finished, tmp_path):
+    _, claims = finished
+    assert all(claim.source for claim in claims)
+    assert len({claim.claim for claim in claims}) == len(claims)
+    save_claims(claims, tmp_path / "claims.json")
+    assert len(json.loads((tmp_path / "claims.json").read_text())) == len(claims)
+
+
+def test_figures_and_data_are_written(finished):
+    out, _ = finished
+    for name in ("fig1_digits", "mlp_digits"):
+        assert (out / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+        assert (out / f"{name}.pdf").read_bytes().startswith(b"%PDF")
+    assert Trajectory.load(out / "fig1_digits_measured.npz").rung == "linear_model"
+    assert Trajectory.load(out / "fig1_digits_predicted.npz").rung == "closed_form"
+    assert not list(out.glob("*.partial"))
+
+
+def test_a_wrong_theory_fails(tmp_path, monkeypatch):
+    """With step times 10 % off the claim of Fig. 1 is reported as failing."""
+    right = study.closed_form
+
+    def wrong(modes, initial, times):
+        theory = right(modes, initial, times)
+        tau = [1.1 * t for t in theory.meta["mode_step_times"]]
+        return Trajectory(theory.times, theory.eigenvalues, theory.loss, meta={"mode_step_times": tau})
+
+    monkeypatch.setattr(study, "closed_form", wrong)
+    claim, _ = study._figure_1(tmp_path, "digits", None, 60, 3, 0)
+    assert claim.verdict == "fails" and claim.measured == pytest.approx(1.1, abs=0.05)
+
+
+def test_missing_files_are_reported_as_such(tmp_path):
+    with pytest.raises(DataError):
+        study._figure_1(tmp_path, "cifar10", tmp_path, 20, 2, 0)
+
+
+@pytest.mark.slow
+def test_figure_1_on_cifar10(tmp_path, data_dir):
+    """500 images, two 20×20 crops each: all ten steps within 5 % of the forecast."""
+    claims = study._figure_1(tmp_path, "cifar10", data_dir, 500, 10, 0)
+    assert [claim.verdict for claim in claims] == ["holds", "holds"]
+    measured = Trajectory.load(tmp_path / "fig1_cifar10_measured.npz")
+    predicted = Trajectory.load(tmp_path / "fig1_cifar10_predicted.npz")
+    ratios = np.sort(predicted.meta["mode_step_times"]) / step_times(measured)
+    assert len(ratios) == 10
+    np.testing.assert_allclose(ratios, 1, atol=0.05)
