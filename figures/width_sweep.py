@@ -82,6 +82,7 @@ def draw(rows: list[dict]) -> plt.Figure:
         ax.set_xticks(widths, [str(w) for w in widths])
         ax.xaxis.set_minor_locator(matplotlib.ticker.NullLocator())
     axes[0, 0].set_ylabel("median |predicted / measured − 1|")
+    axes[0, 0].yaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(xmax=1, decimals=0))
     axes[0, -1].legend(loc="lower left")
     return figure
 
