@@ -35,6 +35,7 @@ ALLOWED = {
     "kernels": LEAVES | {"networks"},
     "metrics": LEAVES | TYPES,
     "flow": LEAVES | TYPES | {"objectives"},
+    "solvable": LEAVES | TYPES | {"objectives", "flow"},
     "training": LEAVES | TYPES | {"objectives", "views", "networks", "metrics"},
     "comparison": LEAVES | TYPES,
     "plotting": LEAVES | TYPES | {"comparison"},
