@@ -15,7 +15,14 @@ from typing import Any
 _HOMES = {
     "dynamics.comparison": ("Comparison", "compare", "step_times"),
     "dynamics.config": ("Config",),
-    "dynamics.flow": ("closed_form", "kernel_flow", "matrix_growth_rate", "matrix_kernel_flow"),
+    "dynamics.flow": (
+        "closed_form",
+        "kernel_descent",
+        "kernel_flow",
+        "matrix_growth_rate",
+        "matrix_kernel_descent",
+        "matrix_kernel_flow",
+    ),
     "dynamics.kernels": (
         "conjugate_kernel",
         "empirical_ntk",

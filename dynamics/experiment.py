@@ -4,7 +4,7 @@
 >>> from dynamics.experiment import forecast, prepare
 >>> experiment = prepare(Config(num_pairs=16, dim=3, network="mlp", width=32))
 >>> sorted(forecast(experiment))
-['closed_form', 'ode']
+['closed_form', 'linearised', 'ode']
 """
 
 from collections.abc import Callable, Mapping
@@ -19,6 +19,7 @@ from dynamics.comparison import Comparison, compare
 from dynamics.config import Config
 from dynamics.errors import StabilityError
 from dynamics.flow.closed_form import closed_form, initial_correlations, step_times
+from dynamics.flow.descent import kernel_descent, matrix_kernel_descent
 from dynamics.flow.matrix_ode import centred_matrix_kernel, matrix_growth_rate, matrix_kernel_flow
 from dynamics.flow.ode import kernel_flow
 from dynamics.kernels.kernel import Kernel
@@ -174,11 +175,18 @@ def prepare(config: Config) -> Experiment:
 
 
 def forecast(experiment: Experiment) -> dict[str, Trajectory]:
-    """Rungs 0 and 1 on the time axis of the run: `closed_form`, `ode`, and `matrix_ode` where all layers learn."""
+    """Rungs 0 to 2 on the time axis of the run.
+
+    `closed_form`, `ode`, `matrix_ode` where all layers learn, and `linearised`: descent with the best of these kernels.
+    """
     modes, F0, times = experiment.modes, experiment.initial_embeddings, experiment.times
     trajectories = {"closed_form": closed_form(modes, F0, times), "ode": kernel_flow(modes, F0, times)}
-    if experiment.matrix_kernel is not None:
+    schedule = (experiment.learning_rate, recording_steps(experiment.steps))
+    if experiment.matrix_kernel is None:
+        trajectories["linearised"] = kernel_descent(modes, F0, *schedule)
+    else:
         trajectories["matrix_ode"] = matrix_kernel_flow(experiment.matrix_kernel, F0, times)
+        trajectories["linearised"] = matrix_kernel_descent(experiment.matrix_kernel, F0, *schedule)
     return trajectories
 
 

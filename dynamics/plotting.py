@@ -28,12 +28,20 @@ from dynamics.comparison import Comparison, step_times
 from dynamics.trajectory import Trajectory
 
 MEASURED = "#1b1b1b"
-_MARKERS = {"closed_form": "o", "ode": "s", "matrix_ode": "D", "infinite_width": "^"}
-_DASHES = ((0, (4, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)), (0, (2, 2)))
+_MARKERS = {"closed_form": "o", "ode": "s", "matrix_ode": "D", "linearised": "x", "infinite_width": "^"}
+# colour and dashes of a forecast; other names take the grey of the last
+_LINES = {
+    "closed_form": ("#c2410c", (0, (4, 1.5))),
+    "ode": ("#1d4ed8", (0, (1, 1))),
+    "matrix_ode": ("#15803d", (0, (3, 1))),
+    "linearised": ("#7c3aed", (0, (5, 1, 1, 1))),
+    "infinite_width": ("0.55", (0, (2, 2))),
+}
 _LABELS = {
     "closed_form": "closed form",
     "ode": "kernel flow",
     "matrix_ode": "matrix kernel",
+    "linearised": "linearised",
     "infinite_width": "infinite width",
     "network": "network",
 }
@@ -61,8 +69,9 @@ def draw_loss(ax: Axes, measured: Trajectory | None, forecasts: Mapping[str, Tra
     """Loss against effective time: measured solid, forecasts dashed."""
     if measured is not None:
         ax.plot(measured.times, measured.loss, color=MEASURED, label=label_of(measured.rung))
-    for (name, forecast), dashes in zip(forecasts.items(), _DASHES, strict=False):
-        ax.plot(forecast.times, forecast.loss, color="#c2410c", ls=dashes, lw=1.1, label=label_of(name))
+    for name, forecast in forecasts.items():
+        color, dashes = _LINES.get(name, _LINES["infinite_width"])
+        ax.plot(forecast.times, forecast.loss, color=color, ls=dashes, lw=1.1, label=label_of(name))
     ax.set(xlabel="effective time  $t$ = learning rate × step", ylabel=r"loss  $\Vert C - I\Vert_F^2$", ylim=(0, None))
     ax.legend()
     return ax
@@ -101,8 +110,9 @@ def draw_step_times(ax: Axes, comparison: Comparison) -> Axes:
         marker = _MARKERS.get(name, "v")
         chosen = [color for color, drawn in zip(colors, both, strict=True) if drawn]
         filled = name in ("ode", "matrix_ode")
-        faces = chosen if filled else "none"
-        ax.scatter(measured[both], predicted[both], s=22, marker=marker, facecolors=faces, edgecolors=chosen, lw=0.9)
+        # a cross has no face to leave empty
+        look = {"c": chosen} if filled or marker == "x" else {"facecolors": "none", "edgecolors": chosen}
+        ax.scatter(measured[both], predicted[both], s=22, marker=marker, lw=0.9, **look)
         error = comparison.median_error(name)
         text = label_of(name) + ("" if np.isnan(error) else f"  ({100 * error:.1f} %)")
         ax.plot([], [], ls="", marker=marker, mfc="0.4" if filled else "none", mec="0.4", label=text)

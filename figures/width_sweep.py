@@ -27,6 +27,7 @@ STARTS = {"readout": "conjugate kernel", "centred": "tangent kernel"}
 KERNELS = {
     "ode": ("#1d4ed8", "o", "empirical kernel"),
     "matrix_ode": ("#15803d", "D", "empirical, matrix-valued"),
+    "linearised": ("#7c3aed", "x", "linearised network"),
     "infinite_width": ("#c2410c", "^", "infinite-width kernel"),
 }
 SETTINGS = {"num_pairs": 32, "dim": 6, "init_scale": 1e-4, "multiplier": 1.0}
@@ -83,7 +84,7 @@ def draw(rows: list[dict]) -> plt.Figure:
         ax.xaxis.set_minor_locator(matplotlib.ticker.NullLocator())
     axes[0, 0].set_ylabel("median |predicted / measured − 1|")
     axes[0, 0].yaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(xmax=1, decimals=0))
-    axes[0, -1].legend(loc="lower left")
+    axes[0, -2].legend(loc="lower left")
     return figure
 
 

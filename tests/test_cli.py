@@ -63,7 +63,7 @@ def test_the_saved_settings_repeat_the_run(compared, tmp_path):
 def test_simulate_forecasts_without_training(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("dynamics.experiment.gradient_descent", None)
     assert run("simulate", *SMALL, "--kernel", "infinite", "--out", tmp_path) == 0
-    assert {path.stem for path in (tmp_path / "trajectories").iterdir()} == {"closed_form", "ode"}
+    assert {path.stem for path in (tmp_path / "trajectories").iterdir()} == {"closed_form", "ode", "linearised"}
     shown = capsys.readouterr().out
     assert "training step" in shown and "infinite-width conjugate kernel" in shown
 

@@ -41,7 +41,7 @@ def matrix_growth_rate(theta: MatrixGram) -> float:
     """
     # views first, outputs second: the two halves of the rows are still the two views
     dim = theta.shape[-1]
-    return dim * float(contrastive_modes(_flat(np.asarray(theta)), num_modes=1).eigenvalues[0])
+    return dim * float(contrastive_modes(flat_matrix_kernel(theta), num_modes=1).eigenvalues[0])
 
 
 def matrix_kernel_flow(
@@ -72,12 +72,12 @@ def matrix_kernel_flow(
     DivergenceError
         If the solver cannot follow the flow to the last time.
     """
-    velocity, correlation = _system(objective)
+    velocity, correlation = matrix_system(objective)
     F0 = np.asarray(initial_embeddings, np.float64)
     C, F = integrate(
         velocity,
         F0,
-        _flat(np.asarray(theta, np.float64)),
+        flat_matrix_kernel(theta),
         times,
         correlation,
         state_times=times,
@@ -93,13 +93,15 @@ def matrix_kernel_flow(
     )
 
 
-def _flat(theta: np.ndarray) -> np.ndarray:
+def flat_matrix_kernel(theta: MatrixGram) -> Float[np.ndarray, "entries entries"]:
+    """Θ as a matrix (2nd, 2nd) over the entries of F, views first and outputs second."""
+    theta = np.asarray(theta, np.float64)
     views, _, dim, _ = theta.shape
     return theta.transpose(0, 2, 1, 3).reshape(views * dim, views * dim)
 
 
 @functools.lru_cache(maxsize=16)
-def _system(objective: Callable) -> tuple[Callable, Callable]:
+def matrix_system(objective: Callable) -> tuple[Callable, Callable]:
     """dF/dt and C(F), with the flat Θ (2nd, 2nd) as the argument that the solver passes on."""
     gradient = jax.grad(objective)
 

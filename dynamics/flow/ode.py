@@ -59,7 +59,7 @@ def kernel_flow(
     DivergenceError
         If the solver cannot follow the flow to the last time.
     """
-    velocity, save_correlation = _system(loss)
+    velocity, save_correlation = mode_system(loss)
     C, a = integrate(
         velocity,
         modes.coordinates(initial_embeddings),
@@ -82,7 +82,7 @@ def kernel_flow(
 
 
 @functools.lru_cache(maxsize=16)
-def _system(loss):
+def mode_system(loss):
     """da/dt and C(a) of a loss, with γ (m, 1) as the argument that diffrax passes on."""
 
     def save_correlation(t, a, gamma):

@@ -10,11 +10,18 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float
 
+from dynamics.objectives.graph import Graph, partners
 from dynamics.typing import Array, Embedding
 
 
-def cross_correlation(embeddings: Embedding) -> Float[Array, "dim dim"]:
-    """C = FᵀJF/2n of the embeddings F (2n, d) of the views in the order x_1 … x_n, x'_1 … x'_n."""
+def cross_correlation(embeddings: Embedding, graph: Graph | None = None) -> Float[Array, "dim dim"]:
+    """C = FᵀJF/2n of the embeddings F (2n, d) of the views in the order x_1 … x_n, x'_1 … x'_n.
+
+    With a relation graph G (N, N) instead of pairs, C = FᵀGF / Σ_ij G_ij.
+    """
+    if graph is not None:
+        graph = jnp.asarray(graph, embeddings.dtype)
+        return embeddings.T @ partners(embeddings, graph) / graph.sum()
     z, z_prime = embeddings[: len(embeddings) // 2], embeddings[len(embeddings) // 2 :]
     ZtZ = z.T @ z_prime
     return (ZtZ + ZtZ.T) / embeddings.shape[0]
@@ -35,9 +42,48 @@ def correlation_loss(C: Float[Array, "dim dim"], off_diagonal: float = 1.0) -> F
     return on_diagonal + off_diagonal * (error.sum() - on_diagonal)
 
 
-def barlow_twins(embeddings: Embedding, off_diagonal: float = 1.0) -> Float[jax.Array, ""]:
-    """Barlow Twins loss of the embeddings F (2n, d) of the views in the order x_1 … x_n, x'_1 … x'_n."""
-    return correlation_loss(cross_correlation(embeddings), off_diagonal)
+def barlow_twins(embeddings: Embedding, off_diagonal: float = 1.0, graph: Graph | None = None) -> Float[jax.Array, ""]:
+    """Barlow Twins loss of the embeddings F (2n, d) of the views in the order x_1 … x_n, x'_1 … x'_n.
+
+    `graph` (N, N) replaces the pairs, as in `cross_correlation`.
+    """
+    return correlation_loss(cross_correlation(embeddings, graph), off_diagonal)
+
+
+def barlow_twins_normalised(
+    embeddings: Embedding, off_diagonal: float = 0.0051, epsilon: float = 0.0, graph: Graph | None = None
+) -> Float[jax.Array, ""]:
+    """Barlow Twins as it is used: every dimension standardised, so that the scale of the embeddings does not count.
+
+    Without a graph each of the two halves is standardised by its own mean and variance and C = ẐᵀẐ'/n is not
+    symmetric. With a graph every partner appears on both sides, so mean and variance weigh views by their degree and C
+    is symmetric; the graph J differs from no graph in this alone.
+
+    Normalisation removes the saddle at zero: the gradient grows as 1/scale instead of vanishing, and there is no phase
+    of slow linear growth from a small start.
+
+    Parameters
+    ----------
+    embeddings : array (2n, d)
+        F, views in the order x_1 … x_n, x'_1 … x'_n; (N, d) with a graph.
+    off_diagonal : float
+        λ, 0.0051 in Zbontar et al. (2021).
+    epsilon : float
+        Added to the variances. Batch normalisation, which the released recipe uses, has 1e-5, and a readout that starts
+        with variances below it is not normalised at all.
+    graph : array (N, N), optional
+        Relation G.
+    """
+    if graph is None:
+        z, z_prime = (_standardised(half, None, epsilon) for half in jnp.split(embeddings, 2))
+        return correlation_loss(z.T @ z_prime / len(z), off_diagonal)
+    weights = jnp.asarray(graph, embeddings.dtype).sum(axis=1)
+    return correlation_loss(cross_correlation(_standardised(embeddings, weights, epsilon), graph), off_diagonal)
+
+
+def _standardised(Z: Embedding, weights: Array | None, epsilon: float) -> Float[Array, "views dim"]:
+    centred = Z - jnp.average(Z, axis=0, weights=weights)
+    return centred / jnp.sqrt(jnp.average(jnp.square(centred), axis=0, weights=weights) + epsilon)
 
 
 def plateau(dim: int, learned: int, off_diagonal: float) -> tuple[float, float]:

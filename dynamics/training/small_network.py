@@ -2,7 +2,7 @@
 
 | start     | function f                               | kernel that predicts it                                |
 |-----------|------------------------------------------|--------------------------------------------------------|
-| `centred` | c (g(θ) − g(θ₀)) + α g(θ₀)               | c² × the neural tangent kernel of g at θ₀              |
+| `centred` | c (g(θ₀ + δ) − g(θ₀)) + α g(θ₀)          | c² × the neural tangent kernel of g at θ₀              |
 | `readout` | c g(θ), last layer of θ₀ scaled by α/c   | c² × the conjugate kernel of the last hidden layer     |
 | `all`     | c g(θ), all of θ₀ scaled by α            | none: escape from the saddle is algebraic, not by steps |
 
@@ -33,7 +33,7 @@ class SmallNetwork:
     apply : callable
         (params, x (b, …)) -> (b, d), the function f with its multiplier.
     params : pytree
-        θ₀, the parameters at which training starts.
+        The parameters at which training starts: θ₀, or for a centred start the displacement from it, zero.
     reference : callable, optional
         x -> (b, d), a part of f that does not depend on the parameters and is added to `apply`.
     """
@@ -90,8 +90,11 @@ def small_network(
     if not (alpha > 0 and c > 0):
         raise ConfigError(f"init_scale ({alpha}) and multiplier ({c}) must be positive.")
     if start == "centred":
+        # trained is the displacement from θ₀: in float32 the first steps are smaller than the spacing of numbers at θ₀
         return SmallNetwork(
-            lambda theta, x: c * apply(theta, x), params, reference=lambda x: (alpha - c) * apply(params, x)
+            lambda shift, x: c * apply(jax.tree.map(jnp.add, params, shift), x),
+            jax.tree.map(jnp.zeros_like, params),
+            reference=lambda x: (alpha - c) * apply(params, x),
         )
     if start == "all":
         return SmallNetwork(lambda theta, x: c * apply(theta, x), jax.tree.map(lambda leaf: alpha * leaf, params))

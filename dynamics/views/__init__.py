@@ -17,6 +17,7 @@ from dynamics.views.augment import (
 from dynamics.views.datasets import Images, load_images
 from dynamics.views.pairs import Pairs
 from dynamics.views.presets import PRESETS, TwoViews, default_preset, get_preset
+from dynamics.views.relation import Relation
 from dynamics.views.sampling import load_pairs, make_pairs
 from dynamics.views.synthetic import gaussian_pairs, geometric_spectrum, synthetic_pairs
 
@@ -25,6 +26,7 @@ __all__ = [
     "Augmentation",
     "Images",
     "Pairs",
+    "Relation",
     "TwoViews",
     "binarise",
     "color_jitter",

@@ -1,0 +1,112 @@
+"""Rung 2: the linearised network, by discrete gradient descent in function space.
+
+The same frozen kernel as rung 1, but with the steps of the real run: what is left between this rung and the network is
+that the kernel changes during training. One step is one Euler step of the flow, because the embeddings of a linearised
+network move by −η K̃ ∇_F L when its parameters descend by one step.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Int
+
+from dynamics.errors import DivergenceError
+from dynamics.flow.matrix_ode import MatrixGram, flat_matrix_kernel, matrix_system
+from dynamics.flow.ode import CorrelationLoss, mode_system
+from dynamics.modes import ContrastiveModes
+from dynamics.objectives.barlow_twins import barlow_twins, correlation_loss
+from dynamics.precision import double_precision
+from dynamics.trajectory import Trajectory
+from dynamics.typing import Embedding
+
+
+def kernel_descent(
+    modes: ContrastiveModes,
+    initial_embeddings: Embedding,
+    learning_rate: float,
+    record_at: Int[np.ndarray, " records"],
+    *,
+    loss: CorrelationLoss = correlation_loss,
+) -> Trajectory:
+    """Descend with the kernel of the given modes; O(m d²) a step.
+
+    Parameters
+    ----------
+    modes : ContrastiveModes
+        All modes of the kernel on the training pairs.
+    initial_embeddings : array (2n, d)
+        The network's function before training, on the training views.
+    learning_rate : float
+        η; step k is at effective time t = η k.
+    record_at : array of int (T,)
+        Steps to report, ascending from 0.
+    loss : callable
+        Loss as a function of C (d, d).
+
+    Raises
+    ------
+    DivergenceError
+        If the descent does not stay finite: the learning rate is too large.
+    """
+    system, start = mode_system(loss), modes.coordinates(initial_embeddings)
+    C, _ = _descend(*system, start, modes.eigenvalues[:, None], learning_rate, record_at)
+    with double_precision():
+        losses = np.asarray(jax.vmap(loss)(jnp.asarray(C)))
+    return _trajectory(C, losses, learning_rate, record_at)
+
+
+def matrix_kernel_descent(
+    theta: MatrixGram,
+    initial_embeddings: Embedding,
+    learning_rate: float,
+    record_at: Int[np.ndarray, " records"],
+    *,
+    objective: Callable[[Embedding], jax.Array] = barlow_twins,
+) -> Trajectory:
+    """Descend with a matrix-valued kernel Θ (2n, 2n, d, d); O((2nd)²) a step.
+
+    Parameters and errors are those of `kernel_descent`, with an objective of the embeddings (2n, d).
+    """
+    system, start = matrix_system(objective), np.asarray(initial_embeddings, np.float64)
+    C, F = _descend(*system, start, flat_matrix_kernel(theta), learning_rate, record_at)
+    with double_precision():
+        losses = np.asarray(jax.lax.map(objective, jnp.asarray(F)))
+    return _trajectory(C, losses, learning_rate, record_at)
+
+
+def _descend(
+    velocity: Callable, save: Callable, start: np.ndarray, parameters: Any, learning_rate: float, record_at: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """What `save` makes of the state, and the state, at every recorded step."""
+    with double_precision():
+        gaps = jnp.asarray(np.diff(record_at, prepend=0))
+        saved, states = _run(velocity, save, jnp.asarray(start), jnp.asarray(parameters), learning_rate, gaps)
+        saved, states = np.asarray(saved), np.asarray(states)
+    if not np.isfinite(saved).all():
+        raise DivergenceError(f"Gradient descent at learning rate {learning_rate:.3g} diverged; lower the rate.")
+    return saved, states
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _run(velocity, save, start, parameters, learning_rate, gaps):
+    def step(_, y):
+        return y + learning_rate * velocity(0.0, y, parameters)
+
+    def to_next_record(y, gap):
+        y = jax.lax.fori_loop(0, gap, step, y)
+        return y, (save(0.0, y, parameters), y)
+
+    return jax.lax.scan(to_next_record, start, gaps)[1]
+
+
+def _trajectory(C: np.ndarray, losses: np.ndarray, learning_rate: float, record_at: np.ndarray) -> Trajectory:
+    return Trajectory(
+        times=learning_rate * np.asarray(record_at, np.float64),
+        eigenvalues=np.linalg.eigvalsh(C)[:, ::-1],
+        loss=losses,
+        meta={"rung": "linearised", "learning_rate": learning_rate},
+    )

@@ -1,0 +1,76 @@
+"""Barlow Twins with the gradient preconditioned by Γ^{−1}: all modes grow at one rate.
+
+A linear encoder W has ∇_W L = 4(C − I)WΓ. Multiplied by Γ^{−1} the flow is Ẇ = 4(I − C)W, so that Γ is gone from it and
+
+    C(t) = e^{8t} C₀ [I + (e^{8t} − 1) C₀]^{−1}
+
+from any start (Simon et al. 2023 suggest preconditioning to train faster). Two things go with Γ. Rows of W stay in the
+span that they start in, so which modes are learned is no longer decided by γ but by the start. And where partners
+disagree, γ_j < 0, descent has become ascent: the eigenvalue of such a C₀ runs to −∞ in finite time. Both are mended by
+preconditioning within the d strongest modes only, which is what is done here and in `dynamics.training`.
+
+>>> import numpy as np
+>>> C0 = np.diag([1e-4, 1e-6])
+>>> np.diag(preconditioned_correlation(C0, np.array([2.0]))[0]).round(4)
+array([0.9989, 0.8988])
+"""
+
+import numpy as np
+from jaxtyping import Float
+
+from dynamics.errors import ConfigError
+from dynamics.solvable.saddle import escape, escape_times
+from dynamics.solvable.task import Task
+from dynamics.trajectory import Trajectory
+from dynamics.typing import Array
+
+
+def preconditioned_correlation(
+    start: Float[Array, "dim dim"], times: Float[np.ndarray, " times"]
+) -> Float[np.ndarray, "times dim dim"]:
+    """C(t) from a positive semi-definite C₀ with eigenvalues below 1.
+
+    Raises
+    ------
+    ConfigError
+        If an eigenvalue of C₀ is negative beyond rounding, or not below 1.
+    """
+    c0, Q = np.linalg.eigh(np.asarray(start, np.float64))
+    if c0[0] < -1e-12 * max(abs(c0[0]), abs(c0[-1])):
+        raise ConfigError(
+            f"The initial correlation has the eigenvalue {c0[0]:.2g}, which preconditioned descent drives to -∞; "
+            "precondition within the modes on which partners agree."
+        )
+    c = escape(np.full(c0.size, 8.0), 1, np.maximum(c0, 0.0), times)
+    return (Q * c[:, None, :]) @ Q.T
+
+
+def preconditioned(task: Task, times: Float[np.ndarray, " times"]) -> Trajectory:
+    """Flow preconditioned within the d strongest modes, in closed form.
+
+    Returns
+    -------
+    Trajectory
+        `eigenvalues` are those of C in these modes, descending; `loss` is ‖C − I‖².
+    """
+    c = np.linalg.eigvalsh(preconditioned_correlation(_start(task), times))[:, ::-1]
+    return Trajectory(
+        times=times,
+        eigenvalues=c,
+        loss=((1.0 - c) ** 2).sum(axis=1),
+        meta={"rung": "preconditioned", "targets": (task.strength > 0).astype(float).tolist()},
+    )
+
+
+def preconditioned_times(task: Task) -> Float[np.ndarray, " dim"]:
+    """When each eigenvalue of C reaches ½, ln(1/c(0) − 1)/8, exactly."""
+    c0 = np.maximum(np.linalg.eigvalsh(_start(task))[::-1], 0.0)
+    learnable = int((task.strength > 0).sum())
+    return escape_times(np.where(np.arange(task.dim) < learnable, 8.0, 0.0), 1, c0)
+
+
+def _start(task: Task) -> np.ndarray:
+    """C₀ = aᵀγa of the d strongest modes, without those on which partners disagree."""
+    gamma = task.strength[: task.eigenvalues.size]
+    a = np.asarray(task.coordinates)[: gamma.size]
+    return a.T @ (gamma[:, None] * a)
