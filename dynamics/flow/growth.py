@@ -1,0 +1,80 @@
+"""Linear phase of the kernel flow of any objective: modes and rates.
+
+>>> import numpy as np
+>>> from dynamics.objectives.growth import barlow_twins_growth
+>>> views = np.random.default_rng(0).normal(size=(12, 20))
+>>> swap = np.roll(np.eye(12), 6, axis=0)
+>>> growth = growth_modes(views @ views.T, barlow_twins_growth(swap))
+>>> growth.rates.shape, int((growth.rates > 0).sum())
+((12,), 6)
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.linalg
+from jaxtyping import Float
+
+from dynamics.errors import KernelError
+from dynamics.typing import Array, Spectrum, SquareGram
+
+_EPS = np.finfo(np.float64).eps
+
+
+@dataclass(frozen=True, eq=False)
+class GrowthModes:
+    """What grows from a small start, fastest first.
+
+    Parameters
+    ----------
+    rates : array (m,)
+        r_j: along mode j the amplitude grows as e^{r_j t} and the eigenvalue of C as e^{2 r_j t}, in units of one over
+        effective time. Negative ones decay.
+    functions : array (N, m)
+        Mode functions on the training views, φ_iᵀ K̃⁺ φ_j = δ_ij: of norm 1 in the kernel's function space.
+    """
+
+    rates: Spectrum
+    functions: Float[Array, "views modes"]
+
+
+def growth_modes(kernel_gram: SquareGram, growth: Float[Array, "views views"]) -> GrowthModes:
+    """Eigenpairs of dF/dt = 2 K̃ B F.
+
+    For Barlow Twins r_j = 4γ_j with the contrastive eigenvalues of `dynamics.modes`.
+
+    Parameters
+    ----------
+    kernel_gram : array (N, N)
+        K̃, positive semi-definite.
+    growth : array (N, N)
+        B of the objective, from `dynamics.objectives.growth`.
+
+    Raises
+    ------
+    KernelError
+        If K̃ has negative eigenvalues beyond rounding, or is zero.
+    """
+    Phi = kernel_factor(kernel_gram)[0]
+    rates, W = scipy.linalg.eigh(2 * Phi.T @ np.asarray(growth, np.float64) @ Phi)
+    return GrowthModes(rates[::-1], (Phi @ W)[:, ::-1])
+
+
+def kernel_factor(kernel_gram: SquareGram) -> tuple[np.ndarray, np.ndarray]:
+    """Φ (N, r) with K̃ = ΦΦᵀ and V (N, r) with K̃V = Φ, at the numerical rank r.
+
+    Raises
+    ------
+    KernelError
+        If K̃ has negative eigenvalues beyond rounding, or is zero.
+    """
+    K = np.asarray(kernel_gram, np.float64)
+    values, vectors = scipy.linalg.eigh(K)
+    tolerance = len(K) * _EPS * np.abs(values).max(initial=0.0)
+    if values[-1] <= 0:
+        raise KernelError("The Gram matrix is zero, so there is nothing to learn.")
+    if values[0] < -1e3 * tolerance:
+        raise KernelError(f"The Gram matrix has the negative eigenvalue {values[0]:.3g}; check the kernel.")
+    kept = values > tolerance
+    roots = np.sqrt(values[kept])
+    return vectors[:, kept] * roots, vectors[:, kept] / roots

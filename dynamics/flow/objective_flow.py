@@ -1,0 +1,117 @@
+"""Rung 1 for any objective: dF/dt = −K̃ ∇_F L(F) by automatic differentiation, on training and test points.
+
+>>> import numpy as np
+>>> from dynamics.objectives import vicreg_squared
+>>> views = np.random.default_rng(0).normal(size=(12, 20))
+>>> start = 1e-3 * np.random.default_rng(1).normal(size=(12, 2))
+>>> run = objective_flow(views @ views.T / 20, start, np.linspace(0, 40, 5), vicreg_squared)
+>>> run.dim, bool(run.loss[-1] < run.loss[0])
+(2, True)
+
+Losses that see the embeddings through C = FᵀJF/2n alone have a faster way in the coordinates of the modes:
+`dynamics.flow.kernel_flow`.
+"""
+
+import functools
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from dynamics.flow.integrate import integrate
+from dynamics.objectives.barlow_twins import cross_correlation
+from dynamics.trajectory import Trajectory
+from dynamics.typing import Array, Embedding, SquareGram
+
+Objective = Callable[[Embedding], Float[jax.Array, ""]]
+
+
+def objective_flow(
+    kernel_gram: SquareGram,
+    initial_embeddings: Embedding,
+    times: Float[np.ndarray, " times"],
+    objective: Objective,
+    *,
+    graph: SquareGram | None = None,
+    test_rows: Float[Array, "points views"] | None = None,
+    test_start: Float[Array, "points dim"] | None = None,
+    embedding_times: Float[np.ndarray, " snapshots"] | None = None,
+    tolerance: float = 1e-9,
+) -> Trajectory:
+    """Integrate the frozen-kernel gradient flow of any loss; O(N²d) for a right-hand side.
+
+    Parameters
+    ----------
+    kernel_gram : array (N, N)
+        K̃ among the training views, in the order of the embeddings.
+    initial_embeddings : array (N, d)
+        The network's function before training, on the training views.
+    times : array (T,)
+        Effective times (learning rate × step) to report, ascending from 0.
+    objective : callable
+        Loss of the embeddings (N, d), a function of `dynamics.objectives` or one of your own; settings are bound with
+        `functools.partial`. A loss that is singular at zero needs a start away from it.
+    graph : array (N, N), optional
+        Relation whose cross-correlation FᵀGF/Σ_ij G_ij is recorded; two views, FᵀJF/2n, by default.
+    test_rows : array (b, N), optional
+        k(x, X̃) of b further points, which follow along without being trained on.
+    test_start : array (b, d), optional
+        The function before training on the further points; zero by default.
+    embedding_times : array (S,), optional
+        Effective times at which to keep the embeddings, (S, N + b, d), training views first.
+    tolerance : float
+        Relative error that the solver allows itself in one step.
+
+    Returns
+    -------
+    Trajectory
+        `eigenvalues` of the cross-correlation and `covariance` of the training views; `meta["test_points"]` is b.
+
+    Raises
+    ------
+    ValueError
+        If there are neither two views (N is odd) nor a graph.
+    DivergenceError
+        If the solver cannot follow the flow to the last time.
+    """
+    K, F = np.asarray(kernel_gram, np.float64), np.asarray(initial_embeddings, np.float64)
+    N, dim = F.shape
+    if graph is None and N % 2:
+        raise ValueError(f"{N} views are no pairs; give the relation graph.")
+    if test_rows is not None:
+        K = np.concatenate([K, np.asarray(test_rows, np.float64)])
+        more = np.zeros((len(test_rows), dim)) if test_start is None else np.asarray(test_start, np.float64)
+        F = np.concatenate([F, more])
+    velocity, save = _system(objective)
+    parameters = (K, None if graph is None else np.asarray(graph, np.float64))
+    saved, states = integrate(velocity, F, parameters, times, save, state_times=embedding_times, tolerance=tolerance)
+    C, moments = np.moveaxis(saved[:, :-1].reshape(len(times), 2, dim, dim), 1, 0)
+    return Trajectory(
+        times=np.asarray(times, np.float64),
+        eigenvalues=np.linalg.eigvalsh(C)[:, ::-1],
+        loss=saved[:, -1],
+        covariance=np.linalg.eigvalsh(moments)[:, ::-1],
+        embeddings=states,
+        embedding_times=None if embedding_times is None else np.asarray(embedding_times, np.float64),
+        meta={"rung": "objective_flow", "tolerance": tolerance, "test_points": len(K) - N},
+    )
+
+
+@functools.lru_cache(maxsize=32)
+def _system(objective: Callable) -> tuple[Callable, Callable]:
+    """dF/dt and the record (C, FᵀF/N, L) of a loss, with (K̃ and the test rows, G) as what the solver passes on."""
+    gradient = jax.grad(objective)
+
+    def velocity(t: Array, F: Array, parameters: tuple) -> Array:
+        rows = parameters[0]
+        return -rows @ gradient(F[: rows.shape[1]])
+
+    def save(t: Array, F: Array, parameters: tuple) -> Array:
+        rows, graph = parameters
+        F = F[: rows.shape[1]]
+        C, moments = cross_correlation(F, graph), F.T @ F / len(F)
+        return jnp.concatenate([C.ravel(), moments.ravel(), objective(F)[None]])
+
+    return velocity, save

@@ -1,0 +1,84 @@
+"""InfoNCE: recognise the partner among all candidates, by dot product or cosine.
+
+    L = −(1/Σ_ij G_ij) Σ_ij G_ij log softmax_j(sim(z_i, z_j)/τ)
+
+The candidates are where conventions differ: `partners` for the other half of the views (van den Oord et al. 2018;
+two views only), `others` for all views but the anchor itself (NT-Xent, Chen et al. 2020), `all` for all of them (the
+population form that theory uses).
+"""
+
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Float
+
+from dynamics.objectives.graph import Graph, covariance, partners
+from dynamics.typing import Embedding
+
+Candidates = Literal["partners", "others", "all"]
+
+
+def infonce(
+    embeddings: Embedding,
+    temperature: float = 1.0,
+    similarity: Literal["dot", "cosine"] = "dot",
+    candidates: Candidates = "all",
+    graph: Graph | None = None,
+) -> Float[jax.Array, ""]:
+    """InfoNCE of the embeddings F.
+
+    Cosine similarity does not see the scale of the embeddings: making the readout small changes nothing but the speed,
+    which grows as 1/scale².
+
+    Parameters
+    ----------
+    embeddings : array (2n, d)
+        F, views in the order x_1 … x_n, x'_1 … x'_n; (N, d) with a graph.
+    temperature : float
+        τ.
+    similarity : str
+        `dot` product, or `cosine` of the angle between embeddings.
+    candidates : str
+        Whom the anchor is compared with, as the module says.
+    graph : array (N, N), optional
+        Relation G; `candidates="partners"` cannot be combined with one.
+
+    Raises
+    ------
+    ValueError
+        If `candidates` is `partners` and a graph is given.
+    """
+    F = embeddings / jnp.linalg.norm(embeddings, axis=1, keepdims=True) if similarity == "cosine" else embeddings
+    logits = F @ F.T / temperature
+    if candidates == "partners":
+        if graph is not None:
+            raise ValueError("candidates='partners' is for two views; with a graph choose 'others' or 'all'.")
+        half = jnp.arange(len(F)) < len(F) // 2
+        logits = jnp.where(half[:, None] != half[None, :], logits, -jnp.inf)
+    elif candidates == "others":
+        logits = jnp.where(jnp.eye(len(F), dtype=bool), -jnp.inf, logits)
+    normaliser = jax.nn.logsumexp(logits, axis=1)
+    if graph is None:
+        return normaliser.mean() - jnp.vdot(F, partners(F)) / (temperature * len(F))
+    weights = jnp.asarray(graph, F.dtype)
+    return (weights.sum(axis=1) @ normaliser - jnp.vdot(F, partners(F, weights)) / temperature) / weights.sum()
+
+
+def nt_xent(embeddings: Embedding, temperature: float = 0.5, graph: Graph | None = None) -> Float[jax.Array, ""]:
+    """SimCLR's loss: InfoNCE by cosine against all other views; τ = 0.5 as in Chen et al. (2020) on CIFAR-10."""
+    return infonce(embeddings, temperature, "cosine", "others", graph)
+
+
+def infonce_expansion(embeddings: Embedding, temperature: float = 1.0) -> Float[jax.Array, ""]:
+    """`infonce` by dot product against all 2n views for small embeddings, up to terms of sixth order.
+
+    L ≈ ln 2n − (1/τ) tr Γ_c + (1/2τ²) tr M Σ_c with M = FᵀF/2n, Σ_c = M − mmᵀ, Γ_c = C − mmᵀ and the mean m: the
+    logarithm of a mean of exponentials is mean plus half the variance. Where Γ, M and Σ commute its gradient flow is
+    logistic, mode by mode.
+    """
+    m = embeddings.mean(axis=0)
+    M = covariance(embeddings, center=False)
+    trace_gamma = jnp.vdot(embeddings, partners(embeddings)) / len(embeddings) - m @ m
+    quartic = jnp.vdot(M, M - jnp.outer(m, m))
+    return jnp.log(len(embeddings)) - trace_gamma / temperature + quartic / (2 * temperature**2)

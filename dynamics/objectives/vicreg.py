@@ -1,0 +1,71 @@
+"""VICReg: variance, covariance and invariance, with squares (which have closed forms) and with the hinge (used).
+
+Conventions of Balestriero & LeCun (2022): covariances are over all N views together with 1/N, the invariance term is
+(1/N) Σ_ij G_ij ‖z_i − z_j‖² over ordered pairs, which for two views is the mean squared distance of partners. The
+released recipe (Bardes et al. 2022) takes covariances in each half of the batch with 1/(n − 1), divides the variance
+term by the number of dimensions d and by 2 for the halves, the covariance term by d, and the invariance term by d.
+"""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Float
+
+from dynamics.objectives.graph import Graph, covariance, invariance
+from dynamics.typing import Embedding
+
+
+def vicreg_squared(
+    embeddings: Embedding, weight: float = 1.0, center: bool = True, graph: Graph | None = None
+) -> Float[jax.Array, ""]:
+    """Quadratic VICReg, L = ‖Σ − I‖_F² + γ (1/N) Σ_ij G_ij ‖z_i − z_j‖².
+
+    With z = Wx, two views and no centring this is ‖WΣWᵀ − I‖² + γ tr(WDWᵀ), D = 2(Σ − Γ); at γ = 1 it grows from a
+    small start exactly as Barlow Twins does. With centring and a graph it is VICReg with squared variance term and
+    α = β of Balestriero & LeCun (2022), divided by α, whose optimum is Laplacian eigenmaps.
+
+    Parameters
+    ----------
+    embeddings : array (2n, d)
+        F, views in the order x_1 … x_n, x'_1 … x'_n; (N, d) with a graph.
+    weight : float
+        γ/α, the weight of the invariance term.
+    center : bool
+        Whether Σ is about the mean of all views.
+    graph : array (N, N), optional
+        Relation G.
+    """
+    error = covariance(embeddings, center) - jnp.eye(embeddings.shape[1], dtype=embeddings.dtype)
+    return jnp.square(error).sum() + weight * invariance(embeddings, graph)
+
+
+def vicreg(
+    embeddings: Embedding,
+    variance_weight: float = 25.0,
+    covariance_weight: float = 1.0,
+    invariance_weight: float = 25.0,
+    epsilon: float = 1e-4,
+    graph: Graph | None = None,
+) -> Float[jax.Array, ""]:
+    """VICReg with the hinge, L = α Σ_k max(0, 1 − √(Σ_kk + ε)) + β Σ_{j≠k} Σ_jk² + (γ/N) Σ_ij G_ij ‖z_i − z_j‖².
+
+    Balestriero & LeCun (2022), eq. 1, with the ε of Bardes et al. (2022). From a start with variances far below ε it
+    grows linearly, at a rate that 1/√ε sets; above ε the square root takes over and growth is no longer exponential.
+
+    Parameters
+    ----------
+    embeddings : array (2n, d)
+        F, views in the order x_1 … x_n, x'_1 … x'_n; (N, d) with a graph.
+    variance_weight, covariance_weight, invariance_weight : float
+        α, β, γ; 25, 1 and 25 are the weights of Bardes et al. (2022), in their normalisation.
+    epsilon : float
+        ε, 1e-4 in the released recipe.
+    graph : array (N, N), optional
+        Relation G.
+    """
+    cov = covariance(embeddings)
+    variances = jnp.diag(cov)
+    hinge = jnp.maximum(0.0, 1.0 - jnp.sqrt(variances + epsilon)).sum()
+    off_diagonal = jnp.square(cov).sum() - jnp.square(variances).sum()
+    return (
+        variance_weight * hinge + covariance_weight * off_diagonal + invariance_weight * invariance(embeddings, graph)
+    )

@@ -1,0 +1,145 @@
+"""The linear phase: curvature at zero against automatic differentiation, rates against eigenproblem and flow."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from theory_references import random_gram, swap_matrix
+
+from dynamics.errors import KernelError
+from dynamics.flow.growth import growth_modes
+from dynamics.flow.objective_flow import objective_flow
+from dynamics.modes import contrastive_modes
+from dynamics.objectives import (
+    barlow_twins,
+    infonce,
+    simclr_squared,
+    spectral_contrastive,
+    vicreg,
+    vicreg_squared,
+)
+from dynamics.objectives.growth import (
+    barlow_twins_growth,
+    growth_of,
+    infonce_growth,
+    simclr_squared_growth,
+    spectral_contrastive_growth,
+    vicreg_growth,
+    vicreg_squared_growth,
+)
+from dynamics.precision import double_precision
+
+CASES = {
+    "barlow_twins": (barlow_twins, barlow_twins_growth),
+    "barlow_twins, λ": (partial(barlow_twins, off_diagonal=0.1), barlow_twins_growth),
+    "vicreg_squared": (partial(vicreg_squared, weight=0.3), partial(vicreg_squared_growth, weight=0.3)),
+    "vicreg_squared, uncentred": (
+        partial(vicreg_squared, weight=0.3, center=False),
+        partial(vicreg_squared_growth, weight=0.3, center=False),
+    ),
+    "vicreg": (
+        partial(vicreg, variance_weight=2.0, invariance_weight=3.0, epsilon=0.01),
+        partial(vicreg_growth, variance_weight=2.0, invariance_weight=3.0, epsilon=0.01),
+    ),
+    "infonce, all": (partial(infonce, temperature=0.4), partial(infonce_growth, temperature=0.4)),
+    "infonce, others": (partial(infonce, candidates="others"), partial(infonce_growth, candidates="others")),
+    "simclr_squared": (simclr_squared, simclr_squared_growth),
+    "spectral_contrastive": (spectral_contrastive, spectral_contrastive_growth),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_growth_matrix_is_the_curvature_of_the_loss_at_zero(rng, name):
+    loss, growth = CASES[name]
+    G = np.triu(rng.uniform(size=(5, 5)), 1)
+    G += G.T
+    B = growth(G)
+    np.testing.assert_allclose(growth_of(partial(loss, graph=G), 5), B, atol=1e-11 * np.abs(B).max())
+
+
+def test_outputs_do_not_couple_at_zero(rng):
+    """The full Hessian is −2 B ⊗ I."""
+    with double_precision():
+        hessian = np.asarray(jax.hessian(vicreg_squared)(jnp.zeros((4, 2))))
+    expected = np.einsum("ij,kl->ikjl", -2 * vicreg_squared_growth(swap_matrix(2)), np.eye(2))
+    np.testing.assert_allclose(hessian, expected, atol=1e-12)
+
+
+def test_candidates_among_partners(rng):
+    """The two off-diagonal blocks, each centred."""
+    growth = infonce_growth(swap_matrix(3), candidates="partners")
+    np.testing.assert_allclose(growth, growth_of(partial(infonce, candidates="partners"), 6), atol=1e-13)
+    H = np.eye(3) - 1 / 3
+    np.testing.assert_allclose(growth, np.kron([[0, 1], [1, 0]], H) / 6, atol=1e-15)
+
+
+def test_infonce_grows_as_barlow_twins_on_centred_functions():
+    H = np.eye(8) - 1 / 8
+    expected = H @ barlow_twins_growth(swap_matrix(4)) @ H / (2 * 0.4)
+    np.testing.assert_allclose(infonce_growth(swap_matrix(4), temperature=0.4), expected, atol=1e-15)
+
+
+def test_quadratic_vicreg_grows_with_sigma_and_gamma_in_feature_space(rng):
+    """(1 − λ)Σ + λΓ, so that λ = 1 has exactly the kernel of Barlow Twins."""
+    psi, J = rng.normal(size=(10, 4)), swap_matrix(5)
+    Sigma, Gamma = psi.T @ psi / 10, psi.T @ J @ psi / 10
+    for weight in (0.0, 0.3, 1.0, 2.0):
+        rates = growth_modes(psi @ psi.T, vicreg_squared_growth(J, weight, center=False)).rates
+        expected = 4 * np.linalg.eigvalsh((1 - weight) * Sigma + weight * Gamma)[::-1]
+        np.testing.assert_allclose(rates, expected, atol=1e-12)
+    np.testing.assert_array_equal(vicreg_squared_growth(J, 1.0, center=False), barlow_twins_growth(J))
+
+
+def test_rates_of_barlow_twins_are_four_gamma_with_its_modes(rng):
+    K = random_gram(5, rng)
+    modes, growth = contrastive_modes(K), growth_modes(K, barlow_twins_growth(swap_matrix(5)))
+    np.testing.assert_allclose(growth.rates, 4 * modes.eigenvalues, rtol=1e-9)
+    np.testing.assert_allclose(np.abs(growth.functions), np.abs(modes.values), atol=1e-9)
+
+
+def test_modes_of_a_singular_kernel_are_those_of_its_features(rng):
+    psi = rng.normal(size=(8, 3))
+    growth = growth_modes(psi @ psi.T, simclr_squared_growth(swap_matrix(4)))
+    assert growth.rates.shape == (3,)
+    dense = np.linalg.eigvals(2 * psi @ psi.T @ (2 * swap_matrix(4)))
+    top = np.sort(dense.real[np.abs(dense) > 1e-9])[::-1]
+    np.testing.assert_allclose(growth.rates, top, rtol=1e-9)
+    norms = growth.functions.T @ np.linalg.pinv(psi @ psi.T) @ growth.functions
+    np.testing.assert_allclose(norms, np.eye(3), atol=1e-9)
+
+
+def test_matrices_that_are_no_kernel_are_refused():
+    with pytest.raises(KernelError, match="zero"):
+        growth_modes(np.zeros((4, 4)), np.eye(4))
+    with pytest.raises(KernelError, match="negative eigenvalue"):
+        growth_modes(np.diag([1.0, 1.0, 1.0, -1.0]), np.eye(4))
+
+
+@pytest.mark.parametrize("name", ["vicreg_squared", "vicreg", "infonce, others"])
+def test_flow_from_a_small_start_grows_at_the_rates(rng, name):
+    """Every mode grows (or decays) by e^{r_j t} on its own, as long as nothing has saturated."""
+    loss, growth = CASES[name]
+    K, J = random_gram(3, rng), swap_matrix(3)
+    modes = growth_modes(K, growth(J))
+    start, end = 1e-6 * rng.normal(size=(6, 2)), 4 / modes.rates[0]
+    flow = objective_flow(K, start, np.array([0.0, end]), loss, embedding_times=np.array([0.0, end]))
+    coordinates = modes.functions.T @ np.linalg.solve(K, flow.embeddings)
+    expected = coordinates[0] * np.exp(modes.rates * end)[:, None]
+    np.testing.assert_allclose(coordinates[1], expected, atol=1e-6 * np.abs(expected).max())
+    assert np.abs(coordinates[1, 0]).max() > 50 * np.abs(coordinates[0, 0]).max()
+
+
+def test_the_linear_phase_of_the_hinge_ends_where_the_variance_passes_epsilon(rng):
+    """Measured against e^{2rt}, the variance keeps the rate at 0.01 ε and has lost it at 10 ε."""
+    K, J, epsilon = random_gram(4, rng), swap_matrix(4), 1e-6
+    loss = partial(vicreg, epsilon=epsilon)
+    modes = growth_modes(K, vicreg_growth(J, epsilon=epsilon))
+    direction = modes.functions[:, :1]
+    for variance, lowest, highest in ((0.01, 0.98, 1.0), (10.0, 0.0, 0.35)):
+        start = direction * np.sqrt(variance * epsilon / direction.var())
+        end = 0.01 / modes.rates[0]
+        flow = objective_flow(K, start, np.array([0.0, end]), loss, embedding_times=np.array([0.0, end]))
+        grown = np.log(flow.embeddings[1].var() / flow.embeddings[0].var()) / (2 * 0.01)
+        assert lowest < grown < highest
