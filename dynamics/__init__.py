@@ -22,6 +22,7 @@ _HOMES = {
         "matrix_growth_rate",
         "matrix_kernel_descent",
         "matrix_kernel_flow",
+        "objective_flow",
     ),
     "dynamics.kernels": (
         "conjugate_kernel",
@@ -35,7 +36,7 @@ _HOMES = {
     "dynamics.networks": ("MLP", "ConvNet", "ResNet", "architecture"),
     "dynamics.training": ("SmallNetwork", "gradient_descent", "small_network"),
     "dynamics.trajectory": ("Trajectory",),
-    "dynamics.views": ("Pairs", "load_pairs", "make_pairs"),
+    "dynamics.views": ("Pairs", "Relation", "load_pairs", "make_pairs"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -11,8 +11,10 @@ __all__ = [
     "GrowthModes",
     "closed_form",
     "growth_modes",
+    "kernel_descent",
     "kernel_flow",
     "matrix_growth_rate",
+    "matrix_kernel_descent",
     "matrix_kernel_flow",
     "objective_flow",
 ]
