@@ -53,16 +53,21 @@ def compare(config: Settings, out: Path = Path("runs/compare")) -> None:
     _report_partial(measured, out)
 
 
-def simulate(config: Settings, out: Path = Path("runs/simulate")) -> None:
+def simulate(config: Settings, dynamics: str = "barlow-twins", out: Path = Path("runs/simulate")) -> None:
     """Forecast alone: which dimension will be learned when, before anything is trained.
 
     Args:
         config: Settings of the experiment.
+        dynamics: barlow-twins, or a model that can be solved: deep-linear, directpred, isoloss, jepa, mae,
+            preconditioned, variance-regularisation, word-embedding.
         out: Folder for the results.
     """
     from dynamics.experiment import forecast
     from dynamics.runs import write_trajectories
 
+    if dynamics != "barlow-twins":
+        _solve(dynamics, config, out)
+        return
     experiment = _prepared("simulate", config, out)
     write_trajectories(out, forecast(experiment))
     _print(f"\nKernel: {experiment.kernel}; {experiment.reason}.")
@@ -190,6 +195,27 @@ def _prepared(command: str, config: Config, out: Path) -> "Experiment":
     return experiment
 
 
+def _solve(name: str, config: Config, out: Path) -> None:
+    """`simulate` for a solvable model: settings, trajectory, table and figure."""
+    from dynamics.experiment import prepare
+    from dynamics.files import output_folder
+    from dynamics.runs import write_settings, write_trajectories
+    from dynamics.solvable import solvable_model
+    from dynamics.solving import solution_table, solve
+
+    solvable_model(name)  # a wrong name is answered before anything long begins
+    out = output_folder(out)
+    experiment = prepare(config)
+    trajectory = solve(name, experiment)
+    write_settings(out, f"simulate --dynamics {name}", experiment)
+    write_trajectories(out, {trajectory.rung: trajectory})
+    _print(solution_table(trajectory))
+    share = f"{100 * trajectory.meta['off_diagonal']:.0f} %"
+    _print(f"\nModes of the {experiment.kernel}. In their basis {share} of the covariance of single views lies off the")
+    _print("diagonal, which these models leave out.")
+    _draw(out)
+
+
 def _draw(folder: Path, target: Path | None = None) -> None:
     """The figure of a run, as PNG and PDF."""
     import matplotlib
@@ -200,8 +226,13 @@ def _draw(folder: Path, target: Path | None = None) -> None:
 
     run = read_run(folder)
     comparison = run.comparison
+    solved = [trajectory for trajectory in run.trajectories.values() if "targets" in trajectory.meta]
     with style():
-        if comparison is not None and run.measured is not None:
+        if solved:
+            from dynamics.solving import solution_figure
+
+            name, figure = "trajectories", solution_figure(solved[0], run.title)
+        elif comparison is not None and run.measured is not None:
             name, figure = "comparison", comparison_figure(comparison, run.measured, run.forecasts, run.title)
         else:
             name, figure = "trajectories", trajectory_figure(run.measured, run.forecasts, run.title)

@@ -68,6 +68,21 @@ def test_simulate_forecasts_without_training(tmp_path, capsys, monkeypatch):
     assert "training step" in shown and "infinite-width conjugate kernel" in shown
 
 
+@pytest.mark.parametrize("name", ["jepa", "preconditioned"])
+def test_simulate_solves_other_dynamics(name, tmp_path, capsys):
+    assert run("simulate", *SMALL, "--dynamics", name, "--out", tmp_path) == 0
+    trajectory = Trajectory.load(tmp_path / "trajectories" / f"{name}.npz")
+    assert trajectory.rung == name and trajectory.dim == 3
+    settings = json.loads((tmp_path / "config.json").read_text())
+    assert settings["command"] == f"simulate --dynamics {name}"
+    shown = capsys.readouterr().out
+    assert trajectory.meta["source"] in shown and "half learned" in shown
+    assert run("plot", tmp_path, "--out", tmp_path / "again") == 0
+    for suffix in ("png", "pdf"):
+        assert (tmp_path / f"trajectories.{suffix}").stat().st_size > 10_000
+        assert (tmp_path / "again" / f"trajectories.{suffix}").stat().st_size > 10_000
+
+
 def test_centred_start_brings_the_matrix_kernel(tmp_path):
     small = [*SMALL, "--init", "centred", "--width", "256"]
     assert run("compare", *small, "--out", tmp_path) == 0
@@ -127,6 +142,7 @@ MISTAKES = {
         ["ResNet", "MLP"],
     ),
     "data dir without the data": (lambda p, r: ["--dataset", "mnist", "--data-dir", p], ["mnist"]),
+    "unknown dynamics": (lambda p, r: ["--dynamics", "dino"], ["dino", "jepa", "directpred", "barlow-twins"]),
     "setting of another network": (lambda p, r: ["--head", "pool"], ["head"]),
 }
 

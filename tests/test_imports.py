@@ -40,6 +40,7 @@ ALLOWED = {
     "comparison": LEAVES | TYPES,
     "plotting": LEAVES | TYPES | {"comparison"},
     "experiment": EVERYTHING,
+    "solving": EVERYTHING,
     "runs": LEAVES | TYPES | {"comparison", "experiment"},
     "tables": LEAVES | TYPES | {"comparison", "experiment", "plotting"},
     "studies": EVERYTHING,
