@@ -68,12 +68,12 @@ def mode_colors(dim: int) -> list[tuple[float, ...]]:
 def draw_loss(ax: Axes, measured: Trajectory | None, forecasts: Mapping[str, Trajectory]) -> Axes:
     """Loss against effective time: measured solid, forecasts dashed."""
     if measured is not None:
-        ax.plot(measured.times, measured.loss, color=MEASURED, label=label_of(measured.rung))
+        ax.plot(measured.times, measured.loss, color=MEASURED, lw=2.4, label=label_of(measured.rung))
     for name, forecast in forecasts.items():
         color, dashes = _LINES.get(name, _LINES["infinite_width"])
-        ax.plot(forecast.times, forecast.loss, color=color, ls=dashes, lw=1.1, label=label_of(name))
+        ax.plot(forecast.times, forecast.loss, color=color, ls=dashes, lw=1.0, label=label_of(name))
     ax.set(xlabel="effective time  $t$ = learning rate × step", ylabel=r"loss  $\Vert C - I\Vert_F^2$", ylim=(0, None))
-    ax.legend()
+    ax.legend(loc="upper right")
     return ax
 
 
@@ -86,7 +86,7 @@ def draw_eigenvalues(ax: Axes, measured: Trajectory | None, forecast: Trajectory
             ax.plot(trajectory.times, u, color=color, ls=line, lw=1.3 if line == "-" else 1.0)
         ax.plot([], [], color="0.4", ls=line, label=label_of(trajectory.rung))
     ax.set(xlabel="effective time  $t$ = learning rate × step", ylabel="eigenvalues of $C$")
-    ax.legend(loc="best")
+    ax.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2, borderaxespad=0.2)  # the curves fill the panel
     return ax
 
 
@@ -112,7 +112,8 @@ def draw_step_times(ax: Axes, comparison: Comparison) -> Axes:
         filled = name in ("ode", "matrix_ode")
         # a cross has no face to leave empty
         look = {"c": chosen} if filled or marker == "x" else {"facecolors": "none", "edgecolors": chosen}
-        ax.scatter(measured[both], predicted[both], s=22, marker=marker, lw=0.9, **look)
+        size = 60 if name == "closed_form" else 22  # a ring around the marks of the other rungs
+        ax.scatter(measured[both], predicted[both], s=size, marker=marker, lw=0.9, **look)
         error = comparison.median_error(name)
         text = label_of(name) + ("" if np.isnan(error) else f"  ({100 * error:.1f} %)")
         ax.plot([], [], ls="", marker=marker, mfc="0.4" if filled else "none", mec="0.4", label=text)
