@@ -114,6 +114,10 @@ def study(
     data_dir: Path | None = None,
     full: bool = False,
     seed: int = 0,
+    dataset: str | None = None,
+    num_pairs: int | None = None,
+    dim: int | None = None,
+    init_scale: float | None = None,
 ) -> None:
     """Test the claims of one paper and draw its figures.
 
@@ -123,13 +127,18 @@ def study(
         data_dir: Folder with the official files of the real data sets.
         full: Use the paper's data and sizes.
         seed: Seeds everything random.
+        dataset: Data set, where the study leaves it open.
+        num_pairs: Positive pairs n, in place of the study's own number.
+        dim: Embedding dimensions d, in place of the study's own number.
+        init_scale: Scale of the initial function, where the study leaves it open.
     """
     from dynamics.files import output_folder
-    from dynamics.studies import claims_table, load_study, save_claims
+    from dynamics.studies import claims_table, load_study, save_claims, study_settings
 
-    module = load_study(name)
+    chosen = {"dataset": dataset, "num_pairs": num_pairs, "dim": dim, "init_scale": init_scale}
+    settings = study_settings(name, {key: value for key, value in chosen.items() if value is not None})
     folder = output_folder(out or Path(f"runs/study-{name}"))
-    claims = module.run(folder, data_dir=data_dir, full=full, seed=seed)
+    claims = load_study(name).run(folder, data_dir=data_dir, full=full, seed=seed, **settings)
     save_claims(claims, folder / "claims.json")
     _print(claims_table(claims))
     _print(f"\nResults in {folder}")

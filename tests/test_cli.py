@@ -216,3 +216,26 @@ def test_an_interrupted_run_is_saved_and_says_where(tmp_path, capsys, monkeypatc
     shown = capsys.readouterr().err
     assert "interrupted after step" in shown and "network.npz" in shown
     assert len(Trajectory.load(tmp_path / "trajectories" / "network.npz").times) == 9
+
+
+def test_a_study_writes_its_claims_and_prints_them(tmp_path, capsys, monkeypatch):
+    from dynamics.studies import Claim, stepwise
+
+    def quick(out, *, data_dir=None, full=False, seed=0, num_pairs=500):
+        return [Claim.equals(f"there are {num_pairs} pairs", "here", expected=9.0, measured=num_pairs, tolerance=0.5)]
+
+    monkeypatch.setattr(stepwise, "run", quick)
+    assert run("study", "stepwise", "--num-pairs", "9", "--out", tmp_path) == 0
+    assert "there are 9 pairs" in capsys.readouterr().out
+    (claim,) = json.loads((tmp_path / "claims.json").read_text())
+    assert claim["verdict"] == "holds"
+    assert {"claim", "source", "expected", "measured", "tolerance", "verdict"} <= set(claim)
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"), [(["nonsense"], ["nonsense", "stepwise"]), (["stepwise", "--dataset", "mnist"], ["--dataset"])]
+)
+def test_a_study_that_does_not_exist_or_has_no_such_setting(flags, words, tmp_path, capsys):
+    assert run("study", *flags, "--out", tmp_path) == 2
+    shown = capsys.readouterr().err
+    assert all(word in shown for word in words)
