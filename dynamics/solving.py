@@ -14,9 +14,12 @@ from matplotlib.figure import Figure
 from rich.table import Table
 
 from dynamics.experiment import Experiment
-from dynamics.plotting import MEASURED, label_of, mode_colors
+from dynamics.plotting import label_of, mode_colors
 from dynamics.solvable import Task, solvable_model
 from dynamics.trajectory import Trajectory
+
+THEORY = "#c2410c"
+DASHED = (0, (3, 1.5))  # as everywhere: theory is dashed or hollow
 
 
 def solve(name: str, experiment: Experiment) -> Trajectory:
@@ -43,7 +46,7 @@ def solution_table(trajectory: Trajectory) -> Table:
     """Mode, γ, ρ, end value and step time of every dimension."""
     meta = trajectory.meta
     table = Table(
-        title=f"{label_of(trajectory.rung)} ({meta['source']})", title_justify="left", box=None, pad_edge=False
+        title=f"{label_of(trajectory.rung)}, {meta['source']}", title_justify="left", box=None, pad_edge=False
     )
     for column in ("mode", "γ", "ρ", "end value", "half learned at t"):
         table.add_column(column, justify="right")
@@ -55,9 +58,9 @@ def solution_table(trajectory: Trajectory) -> Table:
 
 
 def solution_figure(trajectory: Trajectory, title: str = "") -> Figure:
-    """Loss, and what each mode has learned of its end value, against time."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(7.0, 2.8))
-    left.plot(trajectory.times, trajectory.loss, color=MEASURED)
+    """Loss, and what is learned of each mode, against time; a ring at half the end value."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(7.0, 3.0))
+    left.plot(trajectory.times, trajectory.loss, color=THEORY, ls=DASHED)
     left.set(
         xlabel="gradient-flow time  $t$",
         ylabel=trajectory.meta.get("loss_name", r"loss  $\Vert C - I\Vert_F^2$"),
@@ -66,13 +69,13 @@ def solution_figure(trajectory: Trajectory, title: str = "") -> Figure:
     _draw_modes(right, trajectory)
     for letter, ax in zip("ab", (left, right), strict=True):
         ax.set_title(letter, loc="left", fontweight="bold", fontsize=9)
+        ax.ticklabel_format(axis="x", scilimits=(-3, 4), useMathText=True)
     if title:
-        figure.suptitle(f"{label_of(trajectory.rung)}: {title}", fontsize=8, color="0.35")
+        figure.suptitle(f"{label_of(trajectory.rung)}, {trajectory.meta['source']}\n{title}", fontsize=8, color="0.35")
     return figure
 
 
 def _draw_modes(ax: Axes, trajectory: Trajectory) -> Axes:
-    """What is learned of each mode, with a mark at half its end value; hollow, since it was calculated."""
     columns = zip(
         trajectory.eigenvalues.T,
         trajectory.meta["targets"],
@@ -81,7 +84,7 @@ def _draw_modes(ax: Axes, trajectory: Trajectory) -> Axes:
         strict=True,
     )
     for j, (course, target, tau, color) in enumerate(columns, start=1):
-        ax.plot(trajectory.times, course, color=color, ls=(0, (3, 1.5)), label=f"{j}")
+        ax.plot(trajectory.times, course, color=color, ls=DASHED, label=f"{j}")
         if np.isfinite(tau):
             ax.plot(tau, target / 2, marker="o", ms=4, mfc="none", mec=color)
     ax.set(

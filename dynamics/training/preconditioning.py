@@ -1,0 +1,112 @@
+"""Faster training: objectives whose gradient is preconditioned before it reaches the network.
+
+Plain descent learns mode j at the rate 8γ_j, while its learning rate is bound by the fastest mode, η < 1/(4γ_1): the
+last of d modes takes γ_1/γ_d times as many steps as the first. Both functions here take an objective L(F) of the
+embeddings and return one of the same value with another gradient G' in place of G = ∇_F L, ready for
+`gradient_descent`.
+
+`precondition_modes` knows the kernel. In mode coordinates, F = φa, plain descent is ȧ = 4γa(I − C). With
+G' = V_m γ_m^{−1} φ_mᵀ G on the m strongest modes it is ȧ = 4a(I − C), one rate for all, and nothing else moves as long
+as the kernel is the one that the modes were solved for (the Γ^{−1} of `dynamics.solvable.preconditioned`).
+
+`precondition_spectrum` knows nothing but the embeddings. It divides the gradient by the correlation that is already
+there, G' = G (|C| + ε)^{−1}: directions of the embedding that are still small get 1/ε times the gradient, so that
+waiting for the exponential to rise costs little, and γ still decides what is learned first.
+
+>>> import jax.numpy as jnp
+>>> faster = precondition_spectrum(lambda F: ((F.T @ F - jnp.eye(2)) ** 2).sum(), floor=0.1)
+>>> float(faster(jnp.eye(4, 2)))
+0.0
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dynamics.errors import ConfigError
+from dynamics.modes import ContrastiveModes
+from dynamics.objectives.barlow_twins import barlow_twins, cross_correlation
+from dynamics.typing import Embedding
+
+Objective = Callable[[Embedding], jax.Array]
+
+
+def precondition_modes(modes: ContrastiveModes, num_modes: int, objective: Objective = barlow_twins) -> Objective:
+    """Make the `num_modes` strongest modes grow at one rate, and leave the others alone.
+
+    Gradient descent on Barlow Twins is then stable for learning rates below 1/4, whatever γ.
+
+    Parameters
+    ----------
+    modes : ContrastiveModes
+        Modes of the kernel that drives the network, on the pairs that it is trained on; centred if the embeddings are.
+    num_modes : int
+        m. With the number of embedding dimensions the network learns the same subspace as with plain descent. With
+        more, the start decides which subspace, since nothing prefers strong modes any longer.
+    objective : callable
+        L of the embeddings (2n, d).
+
+    Raises
+    ------
+    ConfigError
+        If fewer modes can be learned: on the others partners disagree, and γ^{−1} would turn descent into ascent.
+    """
+    if not 1 <= num_modes <= modes.num_positive:
+        raise ConfigError(
+            f"Preconditioning {num_modes} modes is impossible; these pairs and this kernel have {modes.num_positive} "
+            "that can be learned."
+        )
+    # G' = L (Rᵀ G), two thin factors: the (2n, 2n) product is never formed
+    L = np.asarray(modes.duals)[:, :num_modes] / modes.eigenvalues[:num_modes]
+    R = np.asarray(modes.values)[:, :num_modes]
+
+    def transform(F: jax.Array, G: jax.Array) -> jax.Array:
+        return jnp.asarray(L, G.dtype) @ (jnp.asarray(R, G.dtype).T @ G)
+
+    return _with_gradient(objective, transform)
+
+
+def precondition_spectrum(objective: Objective = barlow_twins, *, floor: float) -> Objective:
+    """Focus the gradient on those directions of the embedding in which partners do not correlate yet.
+
+    Parameters
+    ----------
+    objective : callable
+        L of the embeddings (2n, d).
+    floor : float
+        ε > 0, the correlation below which a direction counts as unlearned. Small directions are amplified 1/ε-fold, so
+        that a learning rate η < 1/(4γ_1) overshoots where ε is not well above (4γ_1η/2)².
+
+    Raises
+    ------
+    ConfigError
+        If the floor is not positive.
+    """
+    if not floor > 0:
+        raise ConfigError(f"The floor of the preconditioner is {floor}; give a positive number.")
+
+    def transform(F: jax.Array, G: jax.Array) -> jax.Array:
+        c, Q = jnp.linalg.eigh(cross_correlation(F))
+        return ((G @ Q) / (jnp.abs(c) + floor)) @ Q.T
+
+    return _with_gradient(objective, transform)
+
+
+def _with_gradient(objective: Objective, transform: Callable[[jax.Array, jax.Array], jax.Array]) -> Objective:
+    """The objective with transform(F, ∇_F L) in place of its gradient."""
+
+    @jax.custom_vjp
+    def preconditioned(F: jax.Array) -> jax.Array:
+        return objective(F)
+
+    def forward(F: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+        value, G = jax.value_and_grad(objective)(F)
+        return value, (F, G)
+
+    def backward(kept: tuple[jax.Array, jax.Array], cotangent: jax.Array) -> tuple[jax.Array]:
+        return (cotangent * transform(*kept),)
+
+    preconditioned.defvjp(forward, backward)
+    return preconditioned
