@@ -36,6 +36,7 @@ ALLOWED = {
     "metrics": LEAVES | TYPES,
     "flow": LEAVES | TYPES | {"objectives"},
     "solvable": LEAVES | TYPES | {"objectives", "flow"},
+    "optima": LEAVES | TYPES | {"objectives", "flow"},
     "training": LEAVES | TYPES | {"objectives", "views", "networks", "metrics"},
     "comparison": LEAVES | TYPES,
     "plotting": LEAVES | TYPES | {"comparison"},

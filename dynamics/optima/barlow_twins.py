@@ -1,0 +1,119 @@
+"""Optima of Barlow Twins: kernel modes without normalisation, canonical correlations with it."""
+
+import numpy as np
+import scipy.linalg
+from jaxtyping import Float
+
+from dynamics.errors import CollapseError
+from dynamics.optima.optimum import Optimum, least_norm, padded, whitened
+from dynamics.optima.space import FunctionSpace
+from dynamics.typing import Array
+
+TWINS = {
+    "nonparametric": "spectral embedding of the normalised adjacency",
+    "linear": "canonical correlation analysis",
+    "kernel": "kernel canonical correlation analysis",
+}
+
+
+def barlow_twins_optimum(space: FunctionSpace, graph: Float[Array, "views views"], dim: int) -> Optimum:
+    """W = U_K diag(γ^{−1/2}) of Γ = ΦᵀGΦ/Σ_ij G_ij: the zero-loss solution of least norm, without normalisation.
+
+    Simon et al. (2023), Prop. 4.2, for any relation: where gradient flow from a small start goes. There are others of
+    the same loss and larger norm. With n₊ < d positive γ, d − n₊ outputs collapse and the loss is d − n₊.
+
+    Parameters
+    ----------
+    space : FunctionSpace
+        Where the embedding is sought.
+    graph : array (N, N)
+        Relation G.
+    dim : int
+        Outputs d.
+    """
+    G, Phi = np.asarray(graph, np.float64), space.features
+    gamma, U = scipy.linalg.eigh(Phi.T @ G @ Phi / G.sum())
+    gamma, U = gamma[::-1], U[:, ::-1]
+    positive = gamma > len(G) * np.finfo(float).eps * np.abs(gamma).max()
+    weights = padded(np.where(positive, U / np.sqrt(np.where(positive, gamma, 1.0)), 0.0), dim)
+    return Optimum(
+        embeddings=Phi @ weights,
+        weights=weights,
+        spectrum=padded(gamma, dim, np.nan),
+        loss=float(max(0, dim - positive.sum())),
+        twin="kernel principal components of the relation",
+        space=space,
+    )
+
+
+def barlow_twins_normalised_optimum(space: FunctionSpace, graph: Float[Array, "views views"], dim: int) -> Optimum:
+    """W = P_K diag(ρ^{−1/2}) R, the span of the top-K canonical directions in a basis that is *not* theirs.
+
+    For `dynamics.objectives.barlow_twins_normalised` with a graph as λ → ∞: directions p with
+    (ΦᵀGΦ)p = ρ(ΦᵀD_GΦ)p, centred by degree. W has no off-diagonal correlation for any rotation R, and the R that
+    gives all columns the same norm gives the loss K(1 − h)², h the harmonic mean of the ρ. The canonical basis itself
+    has Σ(1 − ρ)², which is no smaller. Equal columns are the best choice of R where all ρ > 2/3, the range in which
+    (1 − 1/q)² is convex in q = 1/ρ; with smaller ones among them R may do better unequal, and this is a bound.
+
+    Parameters
+    ----------
+    space : FunctionSpace
+        Where the embedding is sought.
+    graph : array (N, N)
+        Relation G.
+    dim : int
+        Outputs d.
+
+    Raises
+    ------
+    CollapseError
+        If fewer than d canonical correlations are positive.
+    """
+    G, Phi = np.asarray(graph, np.float64), space.features
+    w = G.sum(axis=1) / G.sum()
+    roots = np.sqrt(w)[:, None]
+    P, T = whitened(roots * (Phi - w @ Phi))
+    inverse = np.divide(1.0, roots, out=np.zeros_like(roots), where=roots > 0)
+    rho, Y = scipy.linalg.eigh(P.T @ (inverse * (G / G.sum()) * inverse.T) @ P)
+    rho, W = rho[::-1], least_norm(rho[::-1], (T @ Y)[:, ::-1])
+    positive = int((rho > len(G) * np.finfo(float).eps).sum())
+    if positive < dim:
+        raise CollapseError(
+            f"dim is {dim}, but only {positive} canonical correlations are positive, and normalised outputs cannot "
+            "collapse; lower dim or give a richer relation."
+        )
+    rho = rho[:dim]
+    weights = (W[:, :dim] / np.sqrt(rho)) @ equalising_rotation(np.diag(1 / rho))
+    harmonic = dim / (1 / rho).sum()
+    return Optimum(
+        embeddings=Phi @ weights,
+        weights=weights,
+        spectrum=rho,
+        loss=float(dim * (1 - harmonic) ** 2),
+        twin=TWINS[space.regime],
+        space=space,
+    )
+
+
+def equalising_rotation(M: Float[np.ndarray, "dim dim"]) -> Float[np.ndarray, "dim dim"]:
+    """Rotation R with a constant diagonal of RᵀMR, by one plane rotation for each entry (Schur–Horn).
+
+    Parameters
+    ----------
+    M : array (d, d)
+        Symmetric.
+    """
+    d, target = len(M), np.trace(M) / len(M)
+    A, R = M.copy(), np.eye(d)
+    for _ in range(d - 1):
+        i, j = int(A.diagonal().argmax()), int(A.diagonal().argmin())
+        if A[i, i] - A[j, j] <= 1e-14 * abs(target):
+            break
+        # (A_ii + 2 t A_ij + t² A_jj)/(1 + t²) = target has a root, because target lies between A_ii and A_jj
+        a, b, c = A[j, j] - target, A[i, j], A[i, i] - target
+        t = (-b + np.sqrt(b * b - a * c)) / a
+        cos = 1 / np.sqrt(1 + t * t)
+        plane = np.eye(d)
+        plane[[i, j, i, j], [i, j, j, i]] = cos, cos, -t * cos, t * cos
+        A, R = plane.T @ A @ plane, R @ plane
+    return R

@@ -1,0 +1,89 @@
+"""What every closed form returns, and the choice among equal ones: the function of least norm."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from dynamics.optima.space import FunctionSpace
+from dynamics.typing import Array
+
+
+@dataclass(frozen=True, eq=False)
+class Optimum:
+    """A global minimiser of one objective in one function space, up to a rotation of the outputs.
+
+    Parameters
+    ----------
+    embeddings : array (N, d)
+        Z* on the training views.
+    weights : array (r, d)
+        Its coefficients in the features of the space.
+    spectrum : array (d,)
+        Eigenvalues of the spectral problem behind it, the most important first: λ of the Laplacian (VICReg), ω of the
+        relation (SimCLR), γ or ρ (Barlow Twins). NaN where the space has no further direction.
+    loss : float
+        Smallest value of the objective.
+    twin : str
+        The classical method that gives the same subspace.
+    space : FunctionSpace
+        Where it was sought.
+    """
+
+    embeddings: Float[np.ndarray, "views dim"]
+    weights: Float[np.ndarray, "features dim"]
+    spectrum: Float[np.ndarray, " dim"]
+    loss: float
+    twin: str
+    space: FunctionSpace
+
+    @property
+    def rank(self) -> int:
+        """Number of dimensions that are used."""
+        return int((np.abs(self.weights).max(axis=0, initial=0.0) > 0).sum())
+
+    def embed(self, rows: Float[Array, "points entries"]) -> Float[np.ndarray, "points dim"]:
+        """Embeddings of new points.
+
+        Parameters
+        ----------
+        rows : array (b, p)
+            Inputs in the linear regime, kernel values k(x, X) with the training views in the kernel regime.
+
+        Raises
+        ------
+        ValueError
+            In the nonparametric regime.
+        """
+        return self.space.functions(rows, self.weights)
+
+
+def least_norm(values: Float[np.ndarray, " modes"], W: Float[np.ndarray, "features modes"]) -> np.ndarray:
+    """Among eigenvectors of equal eigenvalues, in order, the combinations of smallest norm first.
+
+    The plain two-view graph has the eigenvalues ±1 alone, n-fold: the relation does not decide what is learned, so
+    the norm of the function space does.
+    """
+    W = W.copy()
+    gap = 1e-9 * np.abs(values).max(initial=1.0)
+    starts = np.flatnonzero(np.r_[True, np.abs(np.diff(values)) > gap])
+    for first, last in zip(starts, [*starts[1:], len(values)], strict=True):
+        if last - first > 1:
+            # singular vectors, and not eigenvectors of WᵀW, whose small eigenvalues are lost in rounding
+            right = np.linalg.svd(W[:, first:last], full_matrices=True)[2]
+            W[:, first:last] = W[:, first:last] @ right[::-1].T
+    return W
+
+
+def padded(array: np.ndarray, dim: int, fill: float = 0.0) -> np.ndarray:
+    """The first `dim` columns, with further ones where there are fewer."""
+    missing = max(0, dim - array.shape[-1])
+    width = [(0, 0)] * (array.ndim - 1) + [(0, missing)]
+    return np.pad(array[..., :dim], width, constant_values=fill)
+
+
+def whitened(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """P (N, r) with orthonormal columns and T (r', r) with features · T = P, at the numerical rank r."""
+    P, S, Qt = np.linalg.svd(features, full_matrices=False)
+    kept = S > max(features.shape) * np.finfo(float).eps * S.max(initial=0.0)
+    return P[:, kept], Qt[kept].T / S[kept]

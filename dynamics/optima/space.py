@@ -1,0 +1,82 @@
+"""What a learner can express: any embedding at all, a linear map of the inputs, or a function of a kernel's space.
+
+All three are linear in features Φ (N, r) whose coefficients w have the norm of the function, so that one solver serves
+them: Φ = I without parameters, Φ = X for z = xW, and K = ΦΦᵀ for z = k(x, X)α.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float
+
+from dynamics.errors import KernelError
+from dynamics.flow.growth import kernel_factor
+from dynamics.typing import Array, SquareGram
+
+Regime = Literal["nonparametric", "linear", "kernel"]
+
+
+@dataclass(frozen=True, eq=False)
+class FunctionSpace:
+    """Functions f = Φw on N training views, and their values elsewhere.
+
+    Parameters
+    ----------
+    features : array (N, r)
+        Φ, of full column rank.
+    coefficients : array (p, r)
+        Features of a new point from its row, φ(x) = row(x) · coefficients; rows are inputs (p numbers) in the linear
+        regime, k(x, X) in the kernel regime.
+    regime : str
+        `nonparametric`, `linear` or `kernel`.
+    """
+
+    features: Float[np.ndarray, "views features"]
+    coefficients: Float[np.ndarray, "entries features"]
+    regime: Regime
+
+    def functions(self, rows: Float[Array, "points entries"], weights: Float[Array, "features dim"]) -> np.ndarray:
+        """Values (b, d) at new points of the functions with the given weights.
+
+        Raises
+        ------
+        ValueError
+            In the nonparametric regime, which says nothing about new points.
+        """
+        if self.regime == "nonparametric":
+            raise ValueError(
+                "Embeddings without parameters say nothing about new points; take a linear_space or kernel."
+            )
+        return np.asarray(rows, np.float64) @ (self.coefficients @ weights)
+
+
+def free_space(num_views: int) -> FunctionSpace:
+    """Every embedding of N views."""
+    return FunctionSpace(np.eye(num_views), np.eye(num_views), "nonparametric")
+
+
+def linear_space(inputs: Float[Array, "views entries"]) -> FunctionSpace:
+    """Linear maps z = xW of the inputs X (N, p); inputs that depend on each other are allowed.
+
+    Raises
+    ------
+    KernelError
+        If all inputs are zero.
+    """
+    U, S, Vt = np.linalg.svd(np.asarray(inputs, np.float64), full_matrices=False)
+    kept = S > max(inputs.shape) * np.finfo(float).eps * S.max(initial=0.0)
+    if not kept.any():
+        raise KernelError("All inputs are zero, so linear maps have nothing to work with.")
+    return FunctionSpace(U[:, kept] * S[kept], Vt[kept].T, "linear")
+
+
+def kernel_space(gram: SquareGram) -> FunctionSpace:
+    """Functions z = k(x, X)α of the kernel with Gram matrix K (N, N) on the training views.
+
+    Raises
+    ------
+    KernelError
+        If K has negative eigenvalues beyond rounding, or is zero.
+    """
+    return FunctionSpace(*kernel_factor(gram), "kernel")
