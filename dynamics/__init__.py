@@ -34,7 +34,14 @@ _HOMES = {
     ),
     "dynamics.modes": ("ContrastiveModes", "contrastive_modes", "contrastive_modes_from_features"),
     "dynamics.networks": ("MLP", "ConvNet", "ResNet", "architecture"),
-    "dynamics.training": ("SmallNetwork", "gradient_descent", "small_network"),
+    "dynamics.solvable": ("Task", "solvable_model"),
+    "dynamics.training": (
+        "SmallNetwork",
+        "gradient_descent",
+        "small_network",
+        "precondition_modes",
+        "precondition_spectrum",
+    ),
     "dynamics.trajectory": ("Trajectory",),
     "dynamics.views": ("Pairs", "Relation", "load_pairs", "make_pairs"),
 }

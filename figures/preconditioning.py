@@ -1,8 +1,8 @@
 """Steps to the last mode, plain against preconditioned: `uv run python figures/preconditioning.py [--quick]`.
 
-Real networks on real digits, full batch, each method at the same fraction of its own stability limit (1/(4γ_1) plain and
-focused on small directions, 1/4 with Γ^{-1} in mode space). Writes `preconditioning.json`, `.png` and `.pdf` beside this
-file.
+Real networks on real digits, full batch, each method at the same fraction of its own stability limit: 1/(4γ_1) plain
+and focused on small directions, 1/4 with Γ^{-1} in mode space. In the last panel a filled mark is a lazy network, a
+hollow one a network at output multiplier 1. Writes `preconditioning.json`, `.png` and `.pdf` beside this file.
 """
 
 import argparse
@@ -70,7 +70,7 @@ def run_all(experiment: Experiment) -> dict[str, Run]:
 
 
 def summary(experiment: Experiment, runs: dict[str, Run]) -> dict[str, dict[str, float]]:
-    """Steps to the first and the last mode, how much sooner the last comes than with plain descent, and what is learned.
+    """Steps to the first and the last mode, how much sooner the last comes than with plain descent, what is learned.
 
     `overlap` compares the embeddings at the end with the d strongest modes; 1 is the same subspace.
     """
@@ -93,7 +93,7 @@ def summary(experiment: Experiment, runs: dict[str, Run]) -> dict[str, dict[str,
 def draw(runs: dict[str, Run], rows: list[dict]) -> plt.Figure:
     """Eigenvalues against training step for three methods; what each method reaches, and when, for every network."""
     shown = ("plain", "modes", f"focus {FLOORS[0]:g}")
-    figure, axes = plt.subplots(1, 4, figsize=(11.5, 2.9), width_ratios=(1, 1, 1, 1.25))
+    figure, axes = plt.subplots(1, 4, figsize=(13.0, 2.9), width_ratios=(1, 1, 1, 1.1))
     for ax, name in zip(axes, shown, strict=False):
         measured, learning_rate, forecast = runs[name]
         for trajectory, line in ((measured, "-"), (forecast, (0, (3, 1.5)))):
@@ -123,7 +123,7 @@ def _draw_summary(ax: plt.Axes, rows: list[dict]) -> None:
         ax.plot([], [], marker, ms=4, color=COLORS[name.split()[0]], label=title)
     ax.set(xscale="log", xlabel="step at which the last mode is half learned", ylim=(0.5, 1.02))
     ax.set_ylabel("overlap with the $d$ strongest modes")
-    ax.legend(loc="lower right", fontsize=6)
+    ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
 
 
 def main() -> None:

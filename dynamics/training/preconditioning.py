@@ -76,8 +76,7 @@ def precondition_spectrum(objective: Objective = barlow_twins, *, floor: float) 
     objective : callable
         L of the embeddings (2n, d).
     floor : float
-        ε > 0, the correlation below which a direction counts as unlearned. Small directions are amplified 1/ε-fold, so
-        that a learning rate η < 1/(4γ_1) overshoots where ε is not well above (4γ_1η/2)².
+        ε > 0, the correlation below which a direction counts as unlearned; smaller ones are amplified by up to 1/ε.
 
     Raises
     ------
