@@ -83,8 +83,8 @@ def draw(rows: list[dict]) -> plt.Figure:
         ax.set_xticks(widths, [str(w) for w in widths])
         ax.xaxis.set_minor_locator(matplotlib.ticker.NullLocator())
     axes[0, 0].set_ylabel("median |predicted / measured − 1|")
-    axes[0, 0].yaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(xmax=1, decimals=0))
-    axes[0, -2].legend(loc="lower left")
+    axes[0, 0].yaxis.set_major_formatter(matplotlib.ticker.FuncFormatter(lambda value, _: f"{100 * value:g} %"))
+    axes[0, -2].legend(*axes[0, 1].get_legend_handles_labels(), loc="lower left")  # which has all the kernels
     return figure
 
 
