@@ -12,7 +12,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.linalg
 from jaxtyping import Float
 
 from dynamics.errors import KernelError
@@ -56,7 +55,7 @@ def growth_modes(kernel_gram: SquareGram, growth: Float[Array, "views views"]) -
         If K̃ has negative eigenvalues beyond rounding, or is zero.
     """
     Phi = kernel_factor(kernel_gram)[0]
-    rates, W = scipy.linalg.eigh(2 * Phi.T @ np.asarray(growth, np.float64) @ Phi)
+    rates, W = np.linalg.eigh(2 * Phi.T @ np.asarray(growth, np.float64) @ Phi)
     return GrowthModes(rates[::-1], (Phi @ W)[:, ::-1])
 
 
@@ -69,7 +68,7 @@ def kernel_factor(kernel_gram: SquareGram) -> tuple[np.ndarray, np.ndarray]:
         If K̃ has negative eigenvalues beyond rounding, or is zero.
     """
     K = np.asarray(kernel_gram, np.float64)
-    values, vectors = scipy.linalg.eigh(K)
+    values, vectors = np.linalg.eigh(K)
     tolerance = len(K) * _EPS * np.abs(values).max(initial=0.0)
     if values[-1] <= 0:
         raise KernelError("The Gram matrix is zero, so there is nothing to learn.")

@@ -37,7 +37,7 @@ def invariance(embeddings: Embedding, graph: Graph | None = None) -> Float[jax.A
     return 2 * (squares - jnp.vdot(embeddings, partners(embeddings, graph))) / len(embeddings)
 
 
-def covariance(embeddings: Embedding, center: bool = True) -> Float[jax.Array, "dim dim"]:
+def covariance(embeddings: Embedding, center: bool = True) -> Float[Array, "dim dim"]:
     """Second moments (1/N) Σ z zᵀ over all views, about their mean unless `center` is false."""
     centred = embeddings - embeddings.mean(axis=0) if center else embeddings
     return centred.T @ centred / len(embeddings)

@@ -9,7 +9,11 @@
 ('locality preserving projections', (3, 2))
 """
 
-from dynamics.optima.barlow_twins import barlow_twins_normalised_optimum, barlow_twins_optimum
+from dynamics.optima.barlow_twins import (
+    barlow_twins_normalised_optimum,
+    barlow_twins_optimum,
+    canonical_directions,
+)
 from dynamics.optima.optimum import Optimum
 from dynamics.optima.simclr import simclr_squared_optimum
 from dynamics.optima.space import FunctionSpace, free_space, kernel_space, linear_space
@@ -20,6 +24,7 @@ __all__ = [
     "Optimum",
     "barlow_twins_normalised_optimum",
     "barlow_twins_optimum",
+    "canonical_directions",
     "free_space",
     "kernel_space",
     "linear_space",

@@ -1,7 +1,6 @@
 """Optima of Barlow Twins: kernel modes without normalisation, canonical correlations with it."""
 
 import numpy as np
-import scipy.linalg
 from jaxtyping import Float
 
 from dynamics.errors import CollapseError
@@ -32,7 +31,7 @@ def barlow_twins_optimum(space: FunctionSpace, graph: Float[Array, "views views"
         Outputs d.
     """
     G, Phi = np.asarray(graph, np.float64), space.features
-    gamma, U = scipy.linalg.eigh(Phi.T @ G @ Phi / G.sum())
+    gamma, U = np.linalg.eigh(Phi.T @ G @ Phi / G.sum())
     gamma, U = gamma[::-1], U[:, ::-1]
     positive = gamma > len(G) * np.finfo(float).eps * np.abs(gamma).max()
     weights = padded(np.where(positive, U / np.sqrt(np.where(positive, gamma, 1.0)), 0.0), dim)
@@ -69,14 +68,8 @@ def barlow_twins_normalised_optimum(space: FunctionSpace, graph: Float[Array, "v
     CollapseError
         If fewer than d canonical correlations are positive.
     """
-    G, Phi = np.asarray(graph, np.float64), space.features
-    w = G.sum(axis=1) / G.sum()
-    roots = np.sqrt(w)[:, None]
-    P, T = whitened(roots * (Phi - w @ Phi))
-    inverse = np.divide(1.0, roots, out=np.zeros_like(roots), where=roots > 0)
-    rho, Y = scipy.linalg.eigh(P.T @ (inverse * (G / G.sum()) * inverse.T) @ P)
-    rho, W = rho[::-1], least_norm(rho[::-1], (T @ Y)[:, ::-1])
-    positive = int((rho > len(G) * np.finfo(float).eps).sum())
+    rho, W = canonical_directions(space, graph, dim)
+    positive = int((rho > len(graph) * np.finfo(float).eps).sum())
     if positive < dim:
         raise CollapseError(
             f"dim is {dim}, but only {positive} canonical correlations are positive, and normalised outputs cannot "
@@ -86,13 +79,30 @@ def barlow_twins_normalised_optimum(space: FunctionSpace, graph: Float[Array, "v
     weights = (W[:, :dim] / np.sqrt(rho)) @ equalising_rotation(np.diag(1 / rho))
     harmonic = dim / (1 / rho).sum()
     return Optimum(
-        embeddings=Phi @ weights,
+        embeddings=space.features @ weights,
         weights=weights,
         spectrum=rho,
         loss=float(dim * (1 - harmonic) ** 2),
         twin=TWINS[space.regime],
         space=space,
     )
+
+
+def canonical_directions(
+    space: FunctionSpace, graph: Float[Array, "views views"], dim: int | None = None
+) -> tuple[Float[np.ndarray, " modes"], Float[np.ndarray, "features modes"]]:
+    """Canonical correlations ρ of partners, descending, and directions p of unit variance: (ΦᵀGΦ)p = ρ(ΦᵀD_GΦ)p.
+
+    Centred, and views weighted by their degree. Among equal correlations the first `dim` directions are of least norm.
+    """
+    G, Phi = np.asarray(graph, np.float64), space.features
+    w = G.sum(axis=1) / G.sum()
+    roots = np.sqrt(w)[:, None]
+    P, T = whitened(roots * (Phi - w @ Phi))
+    inverse = np.divide(1.0, roots, out=np.zeros_like(roots), where=roots > 0)
+    rho, Y = np.linalg.eigh(P.T @ (inverse * (G / G.sum()) * inverse.T) @ P)
+    rho, W = rho[::-1], (T @ Y)[:, ::-1]
+    return rho, least_norm(rho, W, len(rho) if dim is None else min(dim, len(rho)))
 
 
 def equalising_rotation(M: Float[np.ndarray, "dim dim"]) -> Float[np.ndarray, "dim dim"]:

@@ -58,8 +58,12 @@ class Optimum:
         return self.space.functions(rows, self.weights)
 
 
-def least_norm(values: Float[np.ndarray, " modes"], W: Float[np.ndarray, "features modes"]) -> np.ndarray:
+def least_norm(
+    values: Float[np.ndarray, " modes"], W: Float[np.ndarray, "features modes"], used: int
+) -> Float[np.ndarray, "features modes"]:
     """Among eigenvectors of equal eigenvalues, in order, the combinations of smallest norm first.
+
+    Only the first `used` columns count, so blocks behind them are left alone.
 
     The plain two-view graph has the eigenvalues ±1 alone, n-fold: the relation does not decide what is learned, so
     the norm of the function space does.
@@ -68,7 +72,7 @@ def least_norm(values: Float[np.ndarray, " modes"], W: Float[np.ndarray, "featur
     gap = 1e-9 * np.abs(values).max(initial=1.0)
     starts = np.flatnonzero(np.r_[True, np.abs(np.diff(values)) > gap])
     for first, last in zip(starts, [*starts[1:], len(values)], strict=True):
-        if last - first > 1:
+        if first < used and last - first > 1:
             # singular vectors, and not eigenvectors of WᵀW, whose small eigenvalues are lost in rounding
             right = np.linalg.svd(W[:, first:last], full_matrices=True)[2]
             W[:, first:last] = W[:, first:last] @ right[::-1].T

@@ -1,7 +1,6 @@
 """Optimum of squared SimCLR, ‖FFᵀ − G‖²: classical multidimensional scaling, and its linear and kernel forms."""
 
 import numpy as np
-import scipy.linalg
 from jaxtyping import Float
 
 from dynamics.optima.optimum import Optimum, least_norm, padded, whitened
@@ -32,10 +31,10 @@ def simclr_squared_optimum(space: FunctionSpace, graph: Float[Array, "views view
     """
     G = np.asarray(graph, np.float64)
     P, T = whitened(space.features)
-    values, Q = scipy.linalg.eigh(P.T @ G @ P)
-    values, W = values[::-1], T @ Q[:, ::-1]
-    W = least_norm(values, W)
+    values, Q = np.linalg.eigh(P.T @ G @ P)
+    values = values[::-1]
     positive = np.where(values > len(G) * np.finfo(float).eps * np.abs(values).max(), values, 0.0)
+    W = least_norm(values, T @ Q[:, ::-1], min(dim, int(np.count_nonzero(positive))))
     weights = padded(W * np.sqrt(positive), dim)
     return Optimum(
         embeddings=space.features @ weights,

@@ -1,7 +1,6 @@
 """Optimum of VICReg with squares: Laplacian eigenmaps, and its linear and kernel forms."""
 
 import numpy as np
-import scipy.linalg
 from jaxtyping import Float
 
 from dynamics.optima.optimum import Optimum, least_norm, padded, whitened
@@ -42,9 +41,9 @@ def vicreg_squared_optimum(
     N = len(G)
     P, T = whitened(Phi - Phi.mean(axis=0) if center else Phi)
     L = np.diag(G.sum(axis=1)) - G
-    values, Y = scipy.linalg.eigh(P.T @ L @ P)
-    W = least_norm(values, T @ Y)
+    values, Y = np.linalg.eigh(P.T @ L @ P)
     variances = np.maximum(0.0, 1.0 - weight * values)
+    W = least_norm(values, T @ Y, min(dim, int(np.count_nonzero(variances))))
     weights = padded(np.sqrt(N) * W * np.sqrt(variances), dim)
     s = padded(variances, dim)
     lost = np.where(s > 0, weight * padded(values, dim), 1.0)

@@ -17,6 +17,7 @@ __all__ = ["STUDIES", "Claim", "claims_table", "load_study", "save_claims", "stu
 
 STUDIES = {
     "stepwise": "dynamics.studies.stepwise",  # Simon et al. 2023
+    "spectral-embedding": "dynamics.studies.spectral_embedding",  # Balestriero & LeCun 2022
 }
 """Name -> module, imported when it is asked for."""
 

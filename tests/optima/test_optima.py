@@ -296,8 +296,8 @@ def test_classes_of_ten_as_in_the_checked_case():
 
 
 def test_the_hinge_does_not_have_the_optimum_of_the_squares(rng, graph):
-    """At α = β = 1 and small γ the hinge keeps full variances where squares shrink them."""
-    weight = 0.1
+    """At α = β = 1 the hinge has the variances (α/4γλ)² where squares have 1 − γλ/α."""
+    weight = 0.3 / np.linalg.eigvalsh(np.diag(graph.sum(axis=1)) - graph)[1]
     optimum = vicreg_squared_optimum(free_space(N), graph, 2, weight)
     variances = 1 - weight * optimum.spectrum
     settings = {"variance_weight": 1.0, "covariance_weight": 1.0, "invariance_weight": weight, "epsilon": 0.0}
