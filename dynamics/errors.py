@@ -29,5 +29,9 @@ class KernelError(DynamicsError):
     """A Gram matrix that is not what a kernel gives: not finite, not symmetric, not positive semi-definite."""
 
 
+class CapacityError(DynamicsError):
+    """Work that needs more memory, or more room on the disk, than there is."""
+
+
 class ConfigError(DynamicsError):
     """A setting outside its range, or two settings that exclude each other."""

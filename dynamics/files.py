@@ -1,5 +1,7 @@
-"""Files that are either whole or absent: `.npz` archives with a JSON header, and JSON, written atomically."""
+"""Files that are whole or absent: `.npz` archives with a JSON header, single arrays, and JSON, written atomically."""
 
+import hashlib
+import io
 import json
 import os
 import secrets
@@ -13,6 +15,7 @@ import numpy as np
 from dynamics.errors import ConfigError, DataError
 
 _HEADER = "header.json"
+_CHECKSUM_BYTES = 32
 
 
 def output_folder(path: str | Path) -> Path:
@@ -56,6 +59,36 @@ def load_npz(path: str | Path, required: Sequence[str]) -> tuple[dict[str, np.nd
     if missing:
         raise DataError(f"{path}: lacks {sorted(missing)}; it was not written by this part of dynamics.")
     return arrays, header
+
+
+def save_array(path: str | Path, array: np.ndarray) -> None:
+    """Write one array behind a checksum of its bytes, uncompressed."""
+    buffer = io.BytesIO()
+    np.lib.format.write_array(buffer, np.ascontiguousarray(array), allow_pickle=False)
+    content = buffer.getbuffer()
+    _replace(path, lambda file: file.writelines((_checksum(content), content)))
+
+
+def load_array(path: str | Path) -> np.ndarray:
+    """Read what `save_array` wrote.
+
+    Raises
+    ------
+    DataError
+        If the file is missing, or its content does not match its checksum.
+    """
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}).") from error
+    checksum, array = content[:_CHECKSUM_BYTES], memoryview(content)[_CHECKSUM_BYTES:]
+    if _checksum(array) != checksum:
+        raise DataError(f"{path}: its content does not match its checksum; it is damaged.")
+    return np.lib.format.read_array(io.BytesIO(array), allow_pickle=False)
+
+
+def _checksum(content: Any) -> bytes:
+    return hashlib.blake2b(content, digest_size=_CHECKSUM_BYTES).digest()
 
 
 def save_json(path: str | Path, content: Any) -> None:

@@ -146,3 +146,18 @@ def test_output_folder_is_made_or_refused(tmp_path):
         with pytest.raises(ConfigError, match="--out"):
             files.output_folder(path)
     assert only_file(tmp_path / "a") == ["b"]
+
+
+def test_an_array_keeps_its_bits_and_damage_is_found(tmp_path, rng):
+    array = rng.normal(size=(5, 3)).astype(np.float32)
+    files.save_array(tmp_path / "a", array[:, ::2])
+    loaded = files.load_array(tmp_path / "a")
+    assert loaded.dtype == np.float32
+    np.testing.assert_array_equal(loaded, array[:, ::2])
+    whole = (tmp_path / "a").read_bytes()
+    for damaged in (whole[:-1], whole + b"x", whole[:-1] + bytes([whole[-1] ^ 4]), b""):
+        (tmp_path / "a").write_bytes(damaged)
+        with pytest.raises(DataError, match="does not match its checksum"):
+            files.load_array(tmp_path / "a")
+    with pytest.raises(DataError, match="No such file"):
+        files.load_array(tmp_path / "none")

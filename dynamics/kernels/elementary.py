@@ -23,7 +23,7 @@ def linear() -> Kernel:
     def function(x1: RowViews, x2: ColumnViews) -> Gram:
         return _inner(x1, x2)[0]
 
-    return Kernel("linear", function)
+    return Kernel("linear", function, key="linear")
 
 
 def rbf(length_scale: float) -> Kernel:
@@ -47,7 +47,7 @@ def rbf(length_scale: float) -> Kernel:
         # rounding can leave a distance of −1e-16 between equal views
         return jnp.exp(-jnp.maximum(xx + yy - 2 * xy, 0) / (2 * length_scale**2))
 
-    return Kernel(f"rbf({length_scale:g})", function)
+    return Kernel(f"rbf({length_scale:g})", function, key=f"rbf {length_scale!r}")
 
 
 def arc_cosine(order: int) -> Kernel:
@@ -70,7 +70,7 @@ def arc_cosine(order: int) -> Kernel:
         φφ, dφdφ = _relu_expectations(*_inner(x1, x2))
         return 2 * (dφdφ if order == 0 else φφ)
 
-    return Kernel(f"arc-cosine({order})", function)
+    return Kernel(f"arc-cosine({order})", function, key=f"arc-cosine {order}")
 
 
 def relu_network(depth: int, kind: str = "ntk", *, w_std: float = math.sqrt(2), b_std: float | None = None) -> Kernel:
@@ -111,7 +111,8 @@ def relu_network(depth: int, kind: str = "ntk", *, w_std: float = math.sqrt(2), 
             Θ = Σ + w_std**2 * Θ * dφdφ
         return φφ if kind == "nngp" else φφ + Θ * dφdφ
 
-    return Kernel(f"relu-network-{kind}(depth {depth})", function)
+    key = f"relu-network {kind} {depth} {w_std!r} {b_std!r}"
+    return Kernel(f"relu-network-{kind}(depth {depth})", function, key=key)
 
 
 def require_kind(caller: str, kind: str) -> None:

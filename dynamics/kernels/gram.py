@@ -1,4 +1,4 @@
-"""Gram matrices: any kernel evaluated in tiles, in float64, checked, with its cost known beforehand.
+"""Gram matrices: any kernel evaluated in tiles on all devices, checked, with its cost known beforehand.
 
 >>> import numpy as np
 >>> from dynamics.kernels import gram, rbf
@@ -8,13 +8,18 @@
 """
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 
+import jax
 import numpy as np
 
-from dynamics.errors import ConfigError, DataError, KernelError
-from dynamics.kernels.kernel import ColumnViews, RowViews, as_kernel, blocks, mirror
+from dynamics.environment import available_memory
+from dynamics.errors import CapacityError, ConfigError, DataError, KernelError
+from dynamics.kernels.cache import GramCache
+from dynamics.kernels.kernel import ColumnViews, Kernel, RowViews, as_kernel, blocks, mirror
+from dynamics.kernels.placement import Placement
 from dynamics.precision import double_precision
 from dynamics.progress import progress_bar
 from dynamics.typing import Gram, KernelFn
@@ -28,6 +33,9 @@ ASYMMETRY = 1e-6
 PROBE_SECONDS = 0.05
 """A probe shorter than this measures the call and not the kernel, so `estimate_cost` takes a larger one."""
 
+TILES_IN_FLIGHT = 8
+"""Arrays of the size of a tile that a kernel holds while it evaluates one: what `estimate_memory` counts with."""
+
 
 def gram(
     kernel: KernelFn,
@@ -35,25 +43,43 @@ def gram(
     x2: ColumnViews | None = None,
     *,
     tile: int | None = None,
+    dtype: str = "float64",
+    memory: int | None = None,
+    cache: str | Path | None = None,
+    devices: Sequence[jax.Device] | None = None,
     progress: bool | Progress = False,
 ) -> Gram:
     """Evaluate a kernel on all pairs of views.
+
+    Rows are sharded over the local devices, and row blocks over the processes of `jax.distributed` where there are
+    several: then all of them have to make the same call, and each gets the whole matrix.
 
     Parameters
     ----------
     kernel : Kernel or callable
         (x1 (a, …), x2 (b, …)) -> (a, b).
     x1, x2 : array (a, *input_shape), (b, *input_shape)
-        Views, converted to float64. Without `x2` the Gram matrix of `x1` is returned: half the tiles are evaluated and
+        Views, converted to `dtype`. Without `x2` the Gram matrix of `x1` is returned: half the tiles are evaluated and
         the result is symmetric to the last bit.
     tile : int, optional
         Views a side evaluated at once; the default is the kernel's own bound.
+    dtype : {"float64", "float32"}
+        Precision of the evaluation and of the result. float32 halves the memory, and blurs modes whose eigenvalues are
+        below 1e-7 of the largest.
+    memory : int, optional
+        Bytes that the evaluation may take, of which `estimate_memory` says how many it needs; by default what the
+        machine has left.
+    cache : path, optional
+        Folder that keeps the row blocks that are done. A call with the same kernel, views and tiles reads them, so that
+        an interrupted evaluation goes on where it stopped. Nothing removes them but you.
+    devices : sequence of jax.Device, optional
+        Local devices; all by default.
     progress : bool or callable
         True shows a bar with the time left on the terminal; a callable receives (tiles done, tiles in all).
 
     Returns
     -------
-    array (a, b), NumPy float64
+    array (a, b), NumPy
 
     Raises
     ------
@@ -61,38 +87,30 @@ def gram(
         If a value is not finite, the kernel returns another shape than (a, b), or k(x, y) ≠ k(y, x).
     DataError
         If the views of `x1` and `x2` have different shapes, or there are none.
+    CapacityError
+        If the matrix does not fit into memory, or its cache on the disk; nothing is evaluated then.
+    ConfigError
+        If a setting is out of range, or the cache cannot be used with this kernel.
     """
     kernel, symmetric = as_kernel(kernel), x2 is None
-    x1 = np.asarray(x1, dtype=np.float64)
-    x2 = x1 if x2 is None else np.asarray(x2, dtype=np.float64)
-    if x1.shape[1:] != x2.shape[1:] or 0 in (len(x1), len(x2)):
+    if dtype not in ("float64", "float32"):
+        raise ConfigError(f"kernel {kernel.name!r}: dtype is {dtype!r}; choose float64 or float32.")
+    shape, other = np.shape(x1), np.shape(x1 if symmetric else x2)
+    if shape[1:] != other[1:] or 0 in (shape[0], other[0]):
         raise DataError(
-            f"kernel {kernel.name!r}: got views of shapes {x1.shape} and {x2.shape}; "
+            f"kernel {kernel.name!r}: got views of shapes {shape} and {other}; "
             "give two stacks of the same kind of view, none of them empty."
         )
-    side = kernel.tile_side(x1.shape[1:]) if tile is None else tile
-    if side < 1:
-        raise ConfigError(f"kernel {kernel.name!r}: tile is {side}; give an integer of at least 1.")
-    rows, columns = list(blocks(len(x1), side)), list(blocks(len(x2), side))
-    total = len(rows) * (len(rows) + 1) // 2 if symmetric else len(rows) * len(columns)
-
-    values, done = np.empty((len(x1), len(x2))), 0
-    with double_precision(), _reporter(progress, kernel.name, total) as report:
-        for index, row in enumerate(rows):
-            x_row = x1[row]
-            k_row = kernel.against(x_row)
-            for column in columns[index:] if symmetric else columns:
-                diagonal = symmetric and row == column
-                # the very same object on the diagonal, so that a kernel can see that both sides are one
-                block = np.asarray(k_row(x_row if diagonal else x2[column]))
-                _check(block, kernel.name, row, column, diagonal)
-                values[row, column] = block
-                done += 1
-                report(done)
-    return mirror(values) if symmetric else values
+    if tile is not None and tile < 1:
+        raise ConfigError(f"kernel {kernel.name!r}: tile is {tile}; give an integer of at least 1.")
+    _require_memory(kernel, x1, x2, tile, dtype, memory)
+    x1 = np.asarray(x1, dtype)
+    x2 = None if symmetric else np.asarray(x2, dtype)
+    stored = None if cache is None else GramCache(cache, kernel, x1, x2)
+    return _evaluate(kernel, x1, x2, tile, Placement.over(devices, len(x1)), stored, progress)
 
 
-def estimate_cost(kernel: KernelFn, x1: RowViews, x2: ColumnViews | None = None) -> float:
+def estimate_cost(kernel: KernelFn, x1: RowViews, x2: ColumnViews | None = None, *, dtype: str = "float64") -> float:
     """Estimate the seconds that `gram(kernel, x1, x2)` will take, from a probe of well under a second where possible.
 
     The probe's time is scaled to one tile and multiplied by the number of tiles, so beyond one tile it grows like n²/2
@@ -104,6 +122,8 @@ def estimate_cost(kernel: KernelFn, x1: RowViews, x2: ColumnViews | None = None)
         (x1 (a, …), x2 (b, …)) -> (a, b).
     x1, x2 : array (a, *input_shape), (b, *input_shape)
         The views of the whole Gram matrix.
+    dtype : {"float64", "float32"}
+        Precision of the evaluation.
 
     Returns
     -------
@@ -111,21 +131,138 @@ def estimate_cost(kernel: KernelFn, x1: RowViews, x2: ColumnViews | None = None)
         Seconds.
     """
     kernel, x1 = as_kernel(kernel), np.asarray(x1)
+    placement = Placement.over(None, len(x1))
     largest = kernel.tile_side(x1.shape[1:])
     (rows, length), (columns, width) = (_cut(len(x), largest) for x in (x1, x1 if x2 is None else x2))
     tiles = rows * (rows + 1) / 2 if x2 is None else rows * columns
     side = min(2, length)
     while True:
-        probe = x1[:side]
-        gram(kernel, probe, tile=side)  # compiles
+        probe = x1[:side].astype(dtype)
+        _evaluate(kernel, probe, None, side, placement.alone)  # compiles
         start = time.perf_counter()
-        gram(kernel, probe, tile=side)
+        _evaluate(kernel, probe, None, side, placement.alone)
         seconds = time.perf_counter() - start
         if seconds > PROBE_SECONDS or side == length:
             # work on each side alone, a Jacobian, outweighs the products of a tile
             growth = (length + width) / (2 * side) if kernel.bind else length * width / side**2
-            return seconds * growth * tiles
+            return seconds * growth * tiles / placement.processes
         side = min(4 * side, length)
+
+
+def estimate_memory(
+    kernel: KernelFn,
+    x1: RowViews,
+    x2: ColumnViews | None = None,
+    *,
+    tile: int | None = None,
+    dtype: str = "float64",
+) -> int:
+    """Estimate the bytes that `gram(kernel, x1, x2)` takes: the matrix, the converted views, and the work on a tile.
+
+    Parameters are those of `gram`. What a kernel holds besides, such as Jacobians, it bounds itself.
+    """
+    kernel, stacks = as_kernel(kernel), [x1] if x2 is None else [x1, x2]
+    itemsize = np.dtype(dtype).itemsize
+    side = kernel.tile_side(np.shape(x1)[1:]) if tile is None else tile
+    tile_entries = min(side, len(x1)) * min(side, len(stacks[-1]))
+    converted = sum(np.size(x) for x in stacks if getattr(x, "dtype", None) != dtype)
+    return itemsize * (len(x1) * len(stacks[-1]) + converted + TILES_IN_FLIGHT * tile_entries)
+
+
+def _require_memory(
+    kernel: Kernel, x1: RowViews, x2: ColumnViews | None, tile: int | None, dtype: str, memory: int | None
+) -> None:
+    limit = available_memory() if memory is None else memory
+    needed = estimate_memory(kernel, x1, x2, tile=tile, dtype=dtype)
+    if limit is not None and needed > limit:
+        shape = f"{len(x1):,} × {len(x1 if x2 is None else x2):,}"
+        advice = "use fewer views, or --kernel-dtype float32" if dtype == "float64" else "use fewer views"
+        raise CapacityError(
+            f"kernel {kernel.name!r}: a Gram matrix of {shape} views in {dtype} "
+            f"takes {needed / 1e9:.3g} GB, and {limit / 1e9:.3g} GB may be used; {advice}."
+        )
+
+
+def _evaluate(
+    kernel: Kernel,
+    x1: np.ndarray,
+    x2: np.ndarray | None,
+    tile: int | None,
+    placement: Placement,
+    stored: GramCache | None = None,
+    progress: bool | Progress = False,
+) -> np.ndarray:
+    """`gram` on checked arguments."""
+    symmetric, x2 = x2 is None, x1 if x2 is None else x2
+    side = kernel.tile_side(x1.shape[1:]) if tile is None else tile
+    rows, columns = list(blocks(len(x1), side, len(placement.devices))), list(blocks(len(x2), side))
+    if symmetric:
+        columns = rows
+    values = np.empty((len(x1), len(x2)), x1.dtype)
+    mine = range(placement.process, len(rows), placement.processes)
+    total = sum(len(rows) - index if symmetric else len(columns) for index in mine)
+
+    with _precision(x1.dtype), _reporter(progress, kernel.name, total) as report:
+
+        def sweep(index: int) -> None:
+            """Evaluate one row block, from the diagonal on if the matrix is symmetric."""
+            row, upper = rows[index], columns[index:] if symmetric else columns
+            strip = values[row, upper[0].start :]
+            block = None if stored is None else stored.load(row, strip.shape, strip.dtype)
+            if block is not None:
+                strip[...] = block
+                report(len(upper))
+                return
+            x_row = placement.rows(x1[row])
+            k_row = kernel.against(x_row)
+            # JAX evaluates in the background: the next tile is under way while this one is fetched and checked
+            pending: list[tuple[slice, Gram]] = []
+            for column in (*upper, None):
+                if column is not None:
+                    # the very same object on the diagonal, so that a kernel can see that both sides are one
+                    one = symmetric and row == column and len(placement.devices) == 1
+                    pending.append((column, k_row(x_row if one else placement.columns(x2[column]))))
+                if len(pending) > 1 or (column is None and pending):
+                    done, tile_values = pending.pop(0)
+                    tile_values = np.asarray(tile_values)
+                    _check(tile_values, kernel.name, row, done, symmetric and row == done)
+                    values[row, done] = tile_values
+                    report(1)
+            if stored is not None:
+                stored.save(row, strip)
+
+        for first in range(0, len(rows), placement.processes):
+            _round(sweep, values, rows, first, placement)
+    return mirror(values) if symmetric else values
+
+
+def _round(
+    sweep: Callable[[int], None], values: np.ndarray, rows: list[slice], first: int, placement: Placement
+) -> None:
+    """Evaluate a row block in every process and exchange them; a failure in one process ends all of them."""
+    index, failure = first + placement.process, None
+    try:
+        if index < len(rows):
+            sweep(index)
+    except Exception as error:
+        if placement.processes == 1:
+            raise
+        failure = error
+    if placement.processes == 1:
+        return
+    failed = placement.exchange(np.array([failure is not None])).ravel()
+    if failure is not None:
+        raise failure
+    if failed.any():
+        raise KernelError(f"The evaluation failed in process {int(failed.argmax())}; its own message says why.")
+    blocks_of_all = placement.exchange(values[rows[min(index, len(rows) - 1)]])
+    for row, block in zip(rows[first:], blocks_of_all, strict=False):
+        values[row] = block
+
+
+def _precision(dtype: np.dtype) -> AbstractContextManager[object]:
+    """Full precision of the type: some accelerators multiply float32 matrices with 10 bits unless told otherwise."""
+    return double_precision() if dtype == np.float64 else jax.default_matmul_precision("highest")
 
 
 def _cut(count: int, side: int) -> tuple[int, int]:
@@ -155,10 +292,21 @@ def _check(block: np.ndarray, name: str, row: slice, column: slice, diagonal: bo
 
 @contextmanager
 def _reporter(progress: bool | Progress, name: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Yield what is called with the number of tiles just done."""
+    done = 0
+
+    def counting(tell: Callable[[int], None]) -> Callable[[int], None]:
+        def report(tiles: int) -> None:
+            nonlocal done
+            done += tiles
+            tell(done)
+
+        return report
+
     if progress is True:
-        with progress_bar(f"kernel {name}", total) as report:
-            yield report
+        with progress_bar(f"kernel {name}", total) as tell:
+            yield counting(tell)
     elif progress is False:
-        yield lambda done: None
+        yield lambda tiles: None
     else:
-        yield lambda done: progress(done, total)
+        yield counting(lambda count: progress(count, total))

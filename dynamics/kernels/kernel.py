@@ -35,12 +35,16 @@ class Kernel:
     bind : callable, optional
         x1 -> (x2 -> (a, b)), for kernels with work to do on each side alone (a Jacobian): done once for x1, it serves
         every x2 of a sweep.
+    key : str, optional
+        Everything that the values depend on, in words or as a hash of it: two kernels with one key give one Gram
+        matrix. Without it `gram` cannot store what it evaluates on disk.
     """
 
     name: str
     function: KernelFn
     tile_side: Callable[[tuple[int, ...]], int] = _default_tile
     bind: Callable[[RowViews], Callable[[ColumnViews], Gram]] | None = None
+    key: str | None = None
 
     def __call__(self, x1: RowViews, x2: ColumnViews) -> Gram:
         """Return the kernel values k(x1_i, x2_j), array (a, b)."""
@@ -58,20 +62,25 @@ def as_kernel(kernel: KernelFn) -> Kernel:
     return Kernel(getattr(kernel, "__name__", type(kernel).__name__), kernel)
 
 
-def blocks(count: int, side: int) -> Iterator[slice]:
+def blocks(count: int, side: int, multiple: int = 1) -> Iterator[slice]:
     """Cut `count` rows into the fewest blocks of at most `side` rows, all of one length; the last may overlap.
 
-    One length means one compilation; the rows evaluated twice are fewer than there are blocks.
+    One length means one compilation; the rows evaluated twice are fewer than there are blocks times `multiple`. The
+    length is rounded up to a `multiple` of at most `count`, so that as many devices can share a block.
     """
     number = -(-count // side)
-    length = -(-count // number)
+    while (length := -(-count // (number * multiple)) * multiple) > count:
+        number += 1
     for start in range(0, count, length):
         stop = min(start + length, count)
         yield slice(stop - length, stop)
 
 
-def mirror(gram: np.ndarray) -> np.ndarray:
-    """Copy the upper triangle of a square matrix into the lower, in place."""
-    lower = np.tril_indices(len(gram), -1)
-    gram[lower] = gram.T[lower]
+def mirror(gram: np.ndarray, side: int = 1024) -> np.ndarray:
+    """Copy the upper triangle of a square matrix into the lower, in place and without a second matrix."""
+    for start in range(0, len(gram), side):
+        stop = start + side
+        gram[stop:, start:stop] = gram[start:stop, stop:].T
+        corner = gram[start:stop, start:stop]
+        corner[...] = np.triu(corner) + np.triu(corner, 1).T
     return gram

@@ -4,8 +4,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dynamics.errors import ConfigError, DataError, KernelError
-from dynamics.kernels import Kernel, estimate_cost, gram, infinite_kernel, rbf, relu_network
+from dynamics.errors import CapacityError, ConfigError, DataError, KernelError
+from dynamics.kernels import Kernel, estimate_cost, estimate_memory, gram, infinite_kernel, rbf, relu_network
+from dynamics.kernels.kernel import blocks, mirror
 from dynamics.networks import ConvNet
 
 
@@ -68,6 +69,55 @@ def test_computes_in_double_precision_and_leaves_the_setting_alone(x):
     assert jnp.ones(1).dtype == jnp.float32
 
 
+def test_single_precision_on_request(x):
+    seen = []
+
+    def dot(x1, x2):
+        seen.append(jnp.asarray(x1).dtype)
+        return jnp.asarray(x1) @ jnp.asarray(x2).T
+
+    values = gram(dot, x, tile=4, dtype="float32")
+    assert values.dtype == np.float32 and set(seen) == {jnp.dtype("float32")}
+    np.testing.assert_array_equal(values, values.T)
+    np.testing.assert_allclose(values, x @ x.T, rtol=1e-4, atol=1e-5)
+    assert np.abs(values - x @ x.T).max() > 1e-9
+
+
+def test_what_does_not_fit_is_refused_before_it_is_evaluated(x):
+    def never(x1, x2):
+        raise AssertionError
+
+    needed = estimate_memory(never, x)
+    assert needed == 8 * (11 * 11 + 8 * 11 * 11)
+    assert estimate_memory(never, x, x[:3], tile=2, dtype="float32") == 4 * (33 + 56 + 8 * 4)
+    with pytest.raises(CapacityError) as caught:
+        gram(never, x, memory=needed - 1)
+    assert str(caught.value) == (
+        "kernel 'never': a Gram matrix of 11 × 11 views in float64 takes 8.71e-06 GB, and 8.71e-06 GB may be used; "
+        "use fewer views, or --kernel-dtype float32."
+    )
+    # a petabyte, whatever this machine has left
+    with pytest.raises(CapacityError, match="use fewer views"):
+        gram(never, np.broadcast_to(np.float64(1.0), (10**7, 2)))
+    gram(rbf(1.0), x, memory=needed)
+
+
+def test_mirror_copies_the_upper_triangle(rng):
+    full = rng.normal(size=(7, 7))
+    expected = np.triu(full) + np.triu(full, 1).T
+    full[np.tril_indices(7, -1)] = np.nan
+    for side in (1, 2, 7, 100):
+        np.testing.assert_array_equal(mirror(full.copy(), side), expected)
+
+
+@pytest.mark.parametrize(("count", "side", "multiple"), [(11, 4, 1), (11, 4, 4), (11, 1, 8), (16, 5, 8), (9, 50, 4)])
+def test_blocks_cover_all_rows_in_one_length(count, side, multiple):
+    cut = list(blocks(count, side, multiple))
+    assert {row for block in cut for row in range(count)[block]} == set(range(count))
+    (length,) = {block.stop - block.start for block in cut}
+    assert length % multiple == 0 and (multiple > 1 or length <= side)
+
+
 def test_progress_bar_names_the_kernel_in_a_terminal_and_is_silent_in_a_log(x, capsys, monkeypatch):
     monkeypatch.delenv("FORCE_COLOR", raising=False)
     gram(rbf(1.0), x, tile=4, progress=True)
@@ -128,6 +178,11 @@ STEPS = np.arange(6.0)[:, None] * np.ones((1, 2))
             lambda: gram(_dot, STEPS, tile=0),
             ConfigError,
             "kernel '_dot': tile is 0; give an integer of at least 1.",
+        ),
+        (
+            lambda: gram(_dot, STEPS, dtype="float16"),
+            ConfigError,
+            "kernel '_dot': dtype is 'float16'; choose float64 or float32.",
         ),
         (
             lambda: gram(infinite_kernel(ConvNet()), STEPS),
