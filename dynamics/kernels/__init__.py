@@ -10,7 +10,7 @@
 
 from dynamics.kernels.elementary import arc_cosine, linear, rbf, relu_network
 from dynamics.kernels.empirical import conjugate_kernel, empirical_ntk, full_empirical_ntk
-from dynamics.kernels.gram import estimate_cost, gram
+from dynamics.kernels.gram import estimate_cost, estimate_memory, gram
 from dynamics.kernels.infinite import infinite_kernel
 from dynamics.kernels.kernel import Kernel
 
@@ -20,6 +20,7 @@ __all__ = [
     "conjugate_kernel",
     "empirical_ntk",
     "estimate_cost",
+    "estimate_memory",
     "full_empirical_ntk",
     "gram",
     "infinite_kernel",
