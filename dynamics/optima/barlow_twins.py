@@ -49,10 +49,11 @@ def barlow_twins_normalised_optimum(space: FunctionSpace, graph: Float[Array, "v
     """W = P_K diag(ρ^{−1/2}) R, the span of the top-K canonical directions in a basis that is *not* theirs.
 
     For `dynamics.objectives.barlow_twins_normalised` with a graph as λ → ∞: directions p with
-    (ΦᵀGΦ)p = ρ(ΦᵀD_GΦ)p, centred by degree. W has no off-diagonal correlation for any rotation R, and the R that
-    gives all columns the same norm gives the loss K(1 − h)², h the harmonic mean of the ρ. The canonical basis itself
-    has Σ(1 − ρ)², which is no smaller. Equal columns are the best choice of R where all ρ > 2/3, the range in which
-    (1 − 1/q)² is convex in q = 1/ρ; with smaller ones among them R may do better unequal, and this is a bound.
+    (ΦᵀGΦ)p = ρ(ΦᵀD_GΦ)p, centred by degree. W has no off-diagonal correlation for any rotation R, and columns of
+    squared norms q, majorised by 1/ρ, have the loss Σ(1 − 1/q)². That is convex for q < 3/2: where all ρ > 2/3, columns
+    of equal norm are best, with K(1 − h)² for the harmonic mean h of the ρ, below the Σ(1 − ρ)² of the canonical
+    basis. Beyond, directions of small ρ do better alone; then the best R that equalises the first m columns and leaves
+    the others is taken, which need not be the very best.
 
     Parameters
     ----------
@@ -76,13 +77,15 @@ def barlow_twins_normalised_optimum(space: FunctionSpace, graph: Float[Array, "v
             "collapse; lower dim or give a richer relation."
         )
     rho = rho[:dim]
-    weights = (W[:, :dim] / np.sqrt(rho)) @ equalising_rotation(np.diag(1 / rho))
-    harmonic = dim / (1 / rho).sum()
+    losses = [m * (1 - m / (1 / rho[:m]).sum()) ** 2 + ((1 - rho[m:]) ** 2).sum() for m in range(1, dim + 1)]
+    shared = 1 + int(np.argmin(losses))
+    weights = W[:, :dim] / np.sqrt(rho)
+    weights[:, :shared] = weights[:, :shared] @ equalising_rotation(np.diag(1 / rho[:shared]))
     return Optimum(
         embeddings=space.features @ weights,
         weights=weights,
         spectrum=rho,
-        loss=float(dim * (1 - harmonic) ** 2),
+        loss=float(min(losses)),
         twin=TWINS[space.regime],
         space=space,
     )

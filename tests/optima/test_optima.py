@@ -23,6 +23,7 @@ from dynamics.objectives import (
 from dynamics.optima import (
     barlow_twins_normalised_optimum,
     barlow_twins_optimum,
+    canonical_directions,
     free_space,
     kernel_space,
     linear_space,
@@ -159,6 +160,18 @@ def test_span_of_canonical_correlation_analysis_but_not_its_basis_at_equal_weigh
     assert sine(Z, x) < 1e-9
 
 
+def test_directions_of_small_correlation_are_better_left_alone(rng, correlated):
+    """With .3 among the correlations, equal columns would be worse than the canonical basis."""
+    x, rho = correlated
+    optimum = barlow_twins_normalised_optimum(linear_space(x), swap_matrix(40), 4)
+    shared = 3 * (1 - 3 / np.sum(1 / rho[:3])) ** 2
+    assert optimum.loss == pytest.approx(shared + 0.7**2, rel=1e-9)
+    assert optimum.loss < 4 * (1 - 4 / np.sum(1 / rho)) ** 2 - 0.05
+    loss = partial(barlow_twins_normalised, graph=swap_matrix(40), off_diagonal=1e3)
+    assert value(loss, optimum.embeddings) == pytest.approx(optimum.loss, rel=1e-9)
+    assert minimised(loss, x, 4, rng, starts=3)[0] == pytest.approx(optimum.loss, rel=1e-2)
+
+
 def test_canonical_correlations_are_those_of_scikit_learn(rng, correlated):
     """Both orders of every pair make the two sides' directions equal, which is what one shared map can learn."""
     x = correlated[0]
@@ -228,6 +241,28 @@ def test_linear_vicreg_solves_the_generalised_problem_of_scipy(x, graph):
     np.testing.assert_allclose(optimum.spectrum, values[:3], rtol=1e-9)
     scaled = vectors[:, :3] * np.sqrt(np.maximum(1 - 0.1 * values[:3], 0))
     np.testing.assert_allclose(np.abs(optimum.embeddings), np.abs(x @ scaled), atol=1e-9)
+
+
+def test_canonical_directions_solve_the_pencil_of_the_graph(x, graph):
+    """(XᵀGX)w = ρ(XᵀD_GX)w on inputs centred by degree, degrees all different."""
+    degree = graph.sum(axis=1)
+    centred = x - degree @ x / degree.sum()
+    values, vectors = scipy.linalg.eigh(centred.T @ graph @ centred, centred.T @ (degree[:, None] * centred))
+    rho, W = canonical_directions(linear_space(x), graph)
+    np.testing.assert_allclose(rho, values[::-1], atol=1e-10)
+    ours = centred @ np.linalg.lstsq(x, linear_space(x).features @ W, rcond=None)[0]
+    cosines = np.sum(ours * (centred @ vectors[:, ::-1]), axis=0)
+    norms = np.linalg.norm(ours, axis=0) * np.linalg.norm(centred @ vectors[:, ::-1], axis=0)
+    np.testing.assert_allclose(np.abs(cosines), norms, rtol=1e-8)
+
+
+def test_a_kernel_of_full_rank_reaches_what_is_best_without_parameters(x, graph):
+    """Its function K⁻¹Z* passes through the embedding that is optimal without parameters."""
+    kernel, free = space_of("kernel", x), free_space(N)
+    for optimise in (partial(vicreg_squared_optimum, weight=0.1), simclr_squared_optimum):
+        reached, best = optimise(kernel, graph, 3), optimise(free, graph, 3)
+        assert reached.loss == pytest.approx(best.loss, rel=1e-9)
+        assert sine(reached.embeddings, best.embeddings, center="vicreg" in str(optimise)) < 1e-6
 
 
 def test_simclr_is_classical_scaling_and_isomap(rng):
