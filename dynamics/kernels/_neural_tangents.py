@@ -96,7 +96,10 @@ def _window_mean(original: Callable) -> Callable:
             padded, span = jnp.pad(covariance, pads), (-(-side // stride) - 1) * stride + 1
             lead = (slice(None),) * axis
             covariance = sum(padded[(*lead, *(slice(k, k + span, stride),) * 2)] for k in range(size)) / size
-        return covariance
+        # the original returns (batch…, width, width, height, height), and neural-tangents keeps count of the reversals
+        sides = len(filter_shape)
+        pairs = [(batch_ndim + 2 * side, batch_ndim + 2 * side + 1) for side in reversed(range(sides))]
+        return covariance.transpose(*range(batch_ndim), *(axis for pair in pairs for axis in pair))
 
     return conv_kernel
 
@@ -105,4 +108,5 @@ neural_tangents = _import_neural_tangents()
 stax: ModuleType = neural_tangents.stax
 
 _linear = importlib.import_module("neural_tangents._src.stax.linear")
-_linear._conv_kernel_full_spatial_shared = _window_mean(_linear._conv_kernel_full_spatial_shared)
+_original_window_mean = _linear._conv_kernel_full_spatial_shared
+_linear._conv_kernel_full_spatial_shared = _window_mean(_original_window_mean)

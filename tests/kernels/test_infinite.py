@@ -64,7 +64,7 @@ def test_ntk_is_nngp_plus_the_part_of_the_hidden_layers(rng):
 
 @pytest.mark.parametrize("head", ["flatten", "pool"])
 def test_tiles_shrink_with_the_pixels(head):
-    kernel = infinite_kernel(ConvNet(head=head))
+    kernel = infinite_kernel(ConvNet(head=head), backend="neural-tangents")
     sides = [kernel.tile_side((pixels, pixels, 3)) for pixels in (4, 8, 32)]
     assert sides == sorted(sides, reverse=True) and 1 <= sides[-1] < sides[0] <= 512
 
