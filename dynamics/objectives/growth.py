@@ -92,7 +92,7 @@ def growth_of(objective, num_views: int) -> GrowthMatrix:
         N.
     """
     with double_precision():
-        hessian = jax.hessian(lambda f: objective(f[:, None]))(jnp.zeros(num_views))
+        hessian = jax.jit(jax.hessian(lambda f: objective(f[:, None])))(jnp.zeros(num_views))
         return -0.5 * np.asarray(hessian)
 
 

@@ -62,7 +62,7 @@ def test_growth_matrix_is_the_curvature_of_the_loss_at_zero(rng, name):
 def test_outputs_do_not_couple_at_zero(rng):
     """The full Hessian is −2 B ⊗ I."""
     with double_precision():
-        hessian = np.asarray(jax.hessian(vicreg_squared)(jnp.zeros((4, 2))))
+        hessian = np.asarray(jax.jit(jax.hessian(vicreg_squared))(jnp.zeros((4, 2))))
     expected = np.einsum("ij,kl->ikjl", -2 * vicreg_squared_growth(swap_matrix(2)), np.eye(2))
     np.testing.assert_allclose(hessian, expected, atol=1e-12)
 
@@ -117,7 +117,7 @@ def test_matrices_that_are_no_kernel_are_refused():
         growth_modes(np.diag([1.0, 1.0, 1.0, -1.0]), np.eye(4))
 
 
-@pytest.mark.parametrize("name", ["vicreg_squared", "vicreg", "infonce, others"])
+@pytest.mark.parametrize("name", ["vicreg", "infonce, others"])
 def test_flow_from_a_small_start_grows_at_the_rates(rng, name):
     """Every mode grows (or decays) by e^{r_j t} on its own, as long as nothing has saturated."""
     loss, growth = CASES[name]

@@ -122,12 +122,12 @@ def test_flow_is_the_limit_of_gradient_descent(rng, name):
     loss, K, F = LOSSES[name], random_gram(3, rng), 0.7 * rng.normal(size=(6, 2))
     end = 0.05
     with double_precision():
-        gradient = jax.jit(jax.grad(loss))
+        step = jax.jit(lambda Z, rate: Z - rate * (K @ jax.grad(loss)(Z)))
 
         def descended(steps):
             Z = jnp.asarray(F)
             for _ in range(steps):
-                Z = Z - end / steps * (K @ gradient(Z))
+                Z = step(Z, end / steps)
             return np.asarray(Z)
 
         coarse, fine = descended(300), descended(600)
@@ -143,12 +143,11 @@ def test_quadratic_vicreg_at_weight_one_follows_barlow_twins_until_it_saturates(
     end = np.log(1e3) / (4 * contrastive_modes(K).eigenvalues[0])
     runs = [
         objective_flow(K, start, np.array([0.0, end]), loss, embedding_times=np.array([end])).embeddings[0]
-        for loss in (barlow_twins, partial(vicreg_squared, center=False), vicreg_squared)
+        for loss in (barlow_twins, partial(vicreg_squared, center=False))
     ]
     scale = np.abs(runs[0]).max()
     assert scale > 20 * np.abs(start).max()
     assert np.abs(runs[1] - runs[0]).max() < 1e-3 * scale
-    assert np.abs(runs[2] - runs[0]).max() > 1e-2 * scale  # centring makes another kernel
 
 
 def test_a_small_readout_changes_nothing_for_cosine_similarity_but_the_clock(rng):

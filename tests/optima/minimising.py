@@ -10,7 +10,7 @@ import scipy.optimize
 from dynamics.precision import double_precision
 
 
-def minimised(loss, features, dim, rng, starts=4, scale=1.0):
+def minimised(loss, features, dim, rng, starts=2, scale=1.0):
     """Lowest loss(ΦW) that L-BFGS finds from random starts, and ΦW."""
     with double_precision():
         Phi = jnp.asarray(features)

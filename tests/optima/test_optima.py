@@ -63,7 +63,7 @@ REGIMES = pytest.mark.parametrize("regime", ["nonparametric", "linear", "kernel"
 
 
 @REGIMES
-@pytest.mark.parametrize("weight", [0.05, 0.15])
+@pytest.mark.parametrize("weight", [0.15])
 def test_vicreg_is_the_minimum(rng, x, graph, regime, weight):
     space, loss = space_of(regime, x), partial(vicreg_squared, weight=weight, graph=graph)
     optimum = vicreg_squared_optimum(space, graph, 3, weight)
