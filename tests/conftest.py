@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from jaxtyping import install_import_hook
 
+# several workers share one accelerator
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 matplotlib.use("Agg")
 install_import_hook("dynamics", "beartype.beartype")
 
