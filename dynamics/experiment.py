@@ -8,7 +8,7 @@
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -202,7 +202,7 @@ def infinite_width_cost(experiment: Experiment) -> float:
     from dynamics.kernels import estimate_cost
 
     kernel, _ = _infinite_kernel(experiment.config, experiment.architecture)
-    return estimate_cost(kernel, experiment.pairs.stacked)
+    return estimate_cost(kernel, experiment.pairs.stacked, dtype=experiment.config.kernel_dtype)
 
 
 def train(experiment: Experiment, report_cost: Callable[[float], None] | None = None) -> Trajectory:
@@ -243,26 +243,48 @@ def _modes(
     config: Config, source: str, declared: Architecture, module: Any, params: Any, pairs: Pairs
 ) -> tuple[ContrastiveModes, str]:
     """Modes at multiplier 1 of the kernel that goes with the start of the network, and the name of that kernel."""
-    from dynamics.kernels import empirical_ntk, gram
+    from dynamics.kernels import empirical_ntk
 
     if source == "infinite":
         kernel, name = _infinite_kernel(config, declared)
-        return contrastive_modes(gram(kernel, pairs.stacked, progress=True), center=config.center), name
+        return contrastive_modes(_gram(config, kernel, pairs), center=config.center), name
     if config.init == "readout":
         h = np.asarray(module.apply(params, jnp.asarray(pairs.stacked), method="features"), np.float64)
         modes = contrastive_modes_from_features(h / h.shape[1] ** 0.5, center=config.center)
         return modes, "empirical conjugate kernel"
-    ntk = empirical_ntk(module.apply, params)
-    values = gram(ntk, pairs.stacked, progress=True)
-    return contrastive_modes(values, center=config.center), "empirical neural tangent kernel"
+    # what the parameters do not say
+    key = f"{declared!r} with {config.dim} outputs"
+    ntk = empirical_ntk(module.apply, params, dtype=config.kernel_dtype, key=key, **_jacobian_memory(config))
+    return contrastive_modes(_gram(config, ntk, pairs), center=config.center), "empirical neural tangent kernel"
+
+
+def _gram(config: Config, kernel: Kernel, pairs: Pairs) -> np.ndarray:
+    """Evaluate a kernel on all views as the config says."""
+    from dynamics.kernels import gram
+
+    memory = None if config.kernel_memory is None else int(config.kernel_memory * 2**30)
+    return gram(
+        kernel,
+        pairs.stacked,
+        dtype=config.kernel_dtype,
+        memory=memory,
+        cache=config.kernel_cache,
+        progress=True,
+    )
+
+
+def _jacobian_memory(config: Config) -> dict[str, int]:
+    """Half of the memory for the derivatives, where the config bounds it."""
+    return {} if config.kernel_memory is None else {"memory": int(config.kernel_memory * 2**29)}
 
 
 def _infinite_kernel(config: Config, declared: Architecture) -> tuple[Kernel, str]:
     from dynamics.kernels import infinite_kernel
 
+    kind, name = "ntk", "infinite-width neural tangent kernel"
     if config.init == "readout":
-        return infinite_kernel(declared, "nngp"), "infinite-width conjugate kernel (NNGP)"
-    return infinite_kernel(declared, "ntk"), "infinite-width neural tangent kernel"
+        kind, name = "nngp", "infinite-width conjugate kernel (NNGP)"
+    return replace(infinite_kernel(declared, kind), key=f"{kind} of {declared!r}"), name
 
 
 def _multiplier(config: Config, modes: ContrastiveModes, readout_width: int) -> float:
@@ -282,7 +304,8 @@ def _matrix_kernel(config: Config, module: Any, params: Any, pairs: Pairs, multi
     size = 8 * (2 * len(pairs) * config.dim) ** 2
     if config.init != "centred" or config.kernel != "empirical" or size > MATRIX_KERNEL_BYTES:
         return None
-    theta = multiplier**2 * full_empirical_ntk(module.apply, params, pairs.stacked)
+    settings = {"dtype": config.kernel_dtype, **_jacobian_memory(config)}
+    theta = multiplier**2 * full_empirical_ntk(module.apply, params, pairs.stacked, **settings).astype(np.float64)
     return centred_matrix_kernel(theta) if config.center else theta
 
 

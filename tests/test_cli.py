@@ -68,6 +68,26 @@ def test_simulate_forecasts_without_training(tmp_path, capsys, monkeypatch):
     assert "training step" in shown and "infinite-width conjugate kernel" in shown
 
 
+@pytest.mark.parametrize("kernel", [["--kernel", "infinite"], ["--init", "centred", "--kernel-memory", "1"]])
+def test_kernels_are_kept_in_either_precision(kernel, tmp_path, monkeypatch):
+    flags = [*SMALL, *kernel, "--kernel-cache", tmp_path / "kernels", "--out", tmp_path / "run"]
+    assert run("simulate", *flags) == 0
+    assert len(list((tmp_path / "kernels").iterdir())) == 1
+    first = ContrastiveModes.load(tmp_path / "run" / "modes.npz")
+
+    def never(self, x1):
+        raise AssertionError
+
+    monkeypatch.setattr("dynamics.kernels.kernel.Kernel.against", never)
+    assert run("simulate", *flags) == 0
+    np.testing.assert_array_equal(ContrastiveModes.load(tmp_path / "run" / "modes.npz").duals, first.duals)
+    monkeypatch.undo()
+    assert run("simulate", *flags, "--kernel-dtype", "float32") == 0
+    assert len(list((tmp_path / "kernels").iterdir())) == 2
+    single = ContrastiveModes.load(tmp_path / "run" / "modes.npz")
+    np.testing.assert_allclose(single.eigenvalues[:3], first.eigenvalues[:3], rtol=1e-4)
+
+
 @pytest.mark.parametrize("name", ["jepa", "preconditioned"])
 def test_simulate_solves_other_dynamics(name, tmp_path, capsys):
     assert run("simulate", *SMALL, "--dynamics", name, "--out", tmp_path) == 0
@@ -142,6 +162,11 @@ MISTAKES = {
         ["ResNet", "MLP"],
     ),
     "data dir without the data": (lambda p, r: ["--dataset", "mnist", "--data-dir", p], ["mnist"]),
+    "a kernel beyond the memory": (
+        lambda p, r: ["--kernel", "infinite", "--kernel-memory", "1e-6"],
+        ["128 × 128 views", "--kernel-dtype float32"],
+    ),
+    "no memory at all": (lambda p, r: ["--kernel-memory", "0"], ["kernel_memory", "positive"]),
     "unknown dynamics": (lambda p, r: ["--dynamics", "dino"], ["dino", "jepa", "directpred", "barlow-twins"]),
     "setting of another network": (lambda p, r: ["--head", "pool"], ["head"]),
 }

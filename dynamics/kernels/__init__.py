@@ -8,6 +8,7 @@
 (6, 6)
 """
 
+from dynamics.kernels.drift import Drift, kernel_drift
 from dynamics.kernels.elementary import arc_cosine, linear, rbf, relu_network
 from dynamics.kernels.empirical import conjugate_kernel, empirical_ntk, full_empirical_ntk
 from dynamics.kernels.gram import estimate_cost, estimate_memory, gram
@@ -15,6 +16,7 @@ from dynamics.kernels.infinite import infinite_kernel
 from dynamics.kernels.kernel import Kernel
 
 __all__ = [
+    "Drift",
     "Kernel",
     "arc_cosine",
     "conjugate_kernel",
@@ -24,6 +26,7 @@ __all__ = [
     "full_empirical_ntk",
     "gram",
     "infinite_kernel",
+    "kernel_drift",
     "linear",
     "rbf",
     "relu_network",

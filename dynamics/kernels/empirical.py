@@ -1,12 +1,21 @@
 """Kernels of a finite network as it stands: the neural tangent kernel and the conjugate kernel of (apply, params).
 
-Everything runs in float64, with the parameters cast inside, so that the Gram matrix of a float32 network is positive
-semi-definite to rounding.
+The parameters are cast inside, by default to float64, so that the Gram matrix of a float32 network is positive
+semi-definite to rounding. Memory is bounded whatever the size of the network: views are taken in blocks, outputs in
+groups.
+
+>>> import numpy as np
+>>> from dynamics.kernels import empirical_ntk, gram
+>>> kernel = empirical_ntk(lambda W, x: x @ W, np.ones((3, 2)))
+>>> gram(kernel, np.eye(3)[:2])
+array([[1., 0.],
+       [0., 1.]])
 """
 
 import math
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Any
 
 import jax
@@ -15,88 +24,128 @@ import numpy as np
 from jaxtyping import Float
 
 from dynamics.errors import ConfigError
+from dynamics.kernels.cache import content_hash
 from dynamics.kernels.kernel import ColumnViews, Kernel, RowViews, blocks
-from dynamics.precision import double_precision
+from dynamics.kernels.layerwise import Factors, Layers, contract, factors, find_layers, forward_numbers, pair_numbers
+from dynamics.precision import full_precision
 from dynamics.typing import Array, Gram, Views
 
 Apply = Callable[[Any, Views], Array]
-"""(params, x (batch, …)) -> (batch, columns); one row must not depend on the others (no batch normalisation)."""
+"""(params, x (batch, …)) -> (batch, columns); one row must not depend on the others (BatchNorm in evaluation mode)."""
 
-MEMORY = 2**29
-"""Default bound, in bytes, on the Jacobians held at once."""
+MEMORY = 2**31
+"""Default bound, in bytes, on what is held at once besides the parameters and the Gram matrix."""
+
+ENOUGH_VIEWS = 256
+"""Views a tile at which evaluating a view again for every tile no longer counts; memory beyond goes to more outputs."""
+
+MOST_VIEWS = 2048
 
 
-def empirical_ntk(apply: Apply, params: Any, *, output: int | None = None, memory: int = MEMORY) -> Kernel:
+def empirical_ntk(
+    apply: Apply,
+    params: Any,
+    *,
+    output: int | None = None,
+    memory: int = MEMORY,
+    dtype: str = "float64",
+    key: str | None = None,
+) -> Kernel:
     """Return the empirical neural tangent kernel (1/d) Σ_k Σ_θ ∂_θf_k(x) ∂_θf_k(y) (Jacot et al. 2018, Sec. 4).
+
+    It is exact; weights whose Jacobians would be large are contracted through their layers (`kernels.layerwise`).
 
     Parameters
     ----------
     apply : callable
-        (params, x (batch, …)) -> embeddings (batch, d), row by row.
+        (params, x (batch, …)) -> embeddings (batch, d), row by row. BatchNorm belongs in evaluation mode, its running
+        averages into the function and not into `params`, whose every leaf counts as a parameter.
     params : pytree of arrays
         Where to linearise.
     output : int, optional
         Use this output alone instead of the mean over all d.
     memory : int
-        Bound on the Jacobians held at once, in bytes: two blocks of views, 8·d·parameters bytes a view.
+        Bound, in bytes, on what is held at once besides the parameters.
+    dtype : {"float64", "float32"}
+        Precision of the network.
+    key : str, optional
+        Says what `apply` computes, so that `gram` can keep the kernel on disk; the parameters speak for themselves.
 
     Returns
     -------
     Kernel
-        A Jacobian is computed once for a row block in a sweep over the columns, and contracted leaf by leaf.
 
     Raises
     ------
     ConfigError
-        If `memory` does not hold the Jacobians of two views or `output` is not an output (when called).
+        If `memory` does not hold what two views need or `output` is not an output (when called).
     """
-    params = _float64(params)
     name = "empirical-ntk" if output is None else f"empirical-ntk(output {output})"
+    network = _Network(apply, params, memory, dtype, name)
 
     def bind(x1: RowViews) -> Callable[[ColumnViews], Gram]:
-        d = _outputs(apply, params, x1.shape[1:])
-        if output is not None and not -d <= output < d:
-            raise ConfigError(f"{name}: the network has {d} outputs; give an index from 0 to {d - 1}.")
-        scale = 1.0 / d if output is None else 1.0
-        jacobian = partial(_jacobian, apply, params, output=output)
-        with double_precision():
-            J1 = jacobian(_views64(x1))
+        plan = network.plan(x1.shape[1:], output)
+        d = plan.layers.dim
+        groups = [plan.cotangents] if output is not None else list(_groups(d, plan.outputs))
+        scale = 1.0 if output is not None else 1.0 / d
+        first = network.factors(x1, plan, groups[0])
 
         def against(x2: ColumnViews) -> Gram:
-            with double_precision():
-                return scale * _contract(J1, J1 if x2 is x1 else jacobian(_views64(x2)))
+            total = np.zeros((len(x1), len(x2)), dtype)
+            for group in groups:
+                # all outputs at once if memory allows; then the rows are done once for a whole sweep
+                rows = first if group is groups[0] else network.factors(x1, plan, group)
+                columns = network.contract(rows, rows, plan) if x2 is x1 else network.stream(rows, x2, plan, group)
+                total = total + columns
+            return scale * total
 
         return against
 
-    def tile_side(view_shape: tuple[int, ...]) -> int:
-        d = 1 if output is not None else _outputs(apply, params, view_shape)
-        return _views_in(memory, d, params, name)
-
-    return Kernel(name, lambda x1, x2: bind(x1)(x2), tile_side, bind)
+    return Kernel(
+        name,
+        lambda x1, x2: bind(x1)(x2),
+        lambda view_shape: network.plan(view_shape, output).side,
+        bind,
+        key and content_hash("empirical-ntk", key, repr(output), *network.identity),
+    )
 
 
 def full_empirical_ntk(
-    apply: Apply, params: Any, x1: RowViews, x2: ColumnViews | None = None, *, memory: int = MEMORY
+    apply: Apply,
+    params: Any,
+    x1: RowViews,
+    x2: ColumnViews | None = None,
+    *,
+    memory: int = MEMORY,
+    dtype: str = "float64",
 ) -> Float[np.ndarray, "rows columns d d"]:
-    """Return the matrix-valued empirical kernel Σ_θ ∂_θf_k(x) ∂_θf_l(y), array (a, b, d, d), float64.
+    """Return the matrix-valued empirical kernel Σ_θ ∂_θf_k(x) ∂_θf_l(y), array (a, b, d, d), in `dtype`.
 
     Parameters and errors are those of `empirical_ntk`; with infinite width it tends to k(x, y) I_d.
     """
-    params, x1 = _float64(params), np.asarray(x1)
+    x1 = np.asarray(x1)
     x2 = x1 if x2 is None else np.asarray(x2)
-    d = _outputs(apply, params, x1.shape[1:])
-    side = _views_in(memory, d, params, "full_empirical_ntk")
-    values = np.empty((len(x1), len(x2), d, d))
-    with double_precision():
-        for row in blocks(len(x1), side):
-            J1 = _jacobian(apply, params, _views64(x1[row]), output=None)
-            for column in blocks(len(x2), side):
-                J2 = _jacobian(apply, params, _views64(x2[column]), output=None)
-                values[row, column] = _contract(J1, J2, full=True)
+    network = _Network(apply, params, memory, dtype, "full_empirical_ntk")
+    plan = network.plan(x1.shape[1:], all_pairs=True)
+    d = plan.layers.dim
+    values = np.empty((len(x1), len(x2), d, d), dtype)
+    units = list(_groups(d, 1))
+    for row in blocks(len(x1), plan.side):
+        rows = [network.factors(x1[row], plan, unit) for unit in units]
+        for column in blocks(len(x2), plan.side):
+            same = x1 is x2 and row == column
+            columns = rows if same else [network.factors(x2[column], plan, unit) for unit in units]
+            for k, l in np.ndindex(d, d):
+                if same and l < k:
+                    values[row, column, k, l] = values[row, column, l, k].T
+                else:
+                    values[row, column, k, l] = network.contract(rows[k], columns[l], plan)
     return values
 
 
-def conjugate_kernel(features: Apply, params: Any) -> Kernel:
+def conjugate_kernel(
+    features: Apply, params: Any, *, memory: int = MEMORY, dtype: str = "float64", key: str | None = None
+) -> Kernel:
     """Return the conjugate kernel h(x) · h(y)/N of a layer with N features.
 
     For the last hidden layer, with readout f = h W/√N, it is the part of the neural tangent kernel that belongs to the
@@ -108,25 +157,156 @@ def conjugate_kernel(features: Apply, params: Any) -> Kernel:
         (params, x (batch, …)) -> h (batch, N), such as `partial(network.apply, method="features")`.
     params : pytree of arrays
         The network's parameters.
+    memory, dtype, key
+        As in `empirical_ntk`.
     """
-    params = _float64(params)
+    network = _Network(features, params, memory, dtype, "conjugate")
 
     def bind(x1: RowViews) -> Callable[[ColumnViews], Gram]:
-        def h(x: Views) -> Array:
-            with double_precision():
-                values = _evaluate(features, params, _views64(x))
-                return values.reshape(len(values), -1)
-
-        h1 = h(x1)
+        h1 = network.features(x1)
 
         def against(x2: ColumnViews) -> Gram:
-            h2 = h1 if x2 is x1 else h(x2)
-            with double_precision():
+            h2 = h1 if x2 is x1 else network.features(x2)
+            with full_precision(dtype):
                 return h1 @ h2.T / h1.shape[1]
 
         return against
 
-    return Kernel("conjugate", lambda x1, x2: bind(x1)(x2), bind=bind)
+    return Kernel(
+        "conjugate",
+        lambda x1, x2: bind(x1)(x2),
+        bind=bind,
+        key=key and content_hash("conjugate", key, *network.identity),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Plan:
+    """How much is done at once: `side` views a tile, `outputs` at a time, `chunk` views a pass, `corner` a product."""
+
+    layers: Layers
+    side: int
+    outputs: int
+    chunk: int
+    corner: int
+    cotangents: np.ndarray | None = None
+
+
+class _Network:
+    """(apply, params) in one precision and within a bound on memory."""
+
+    def __init__(self, apply: Apply, params: Any, memory: int, dtype: str, name: str):
+        if dtype not in ("float64", "float32"):
+            raise ConfigError(f"{name}: dtype is {dtype!r}; choose float64 or float32.")
+        self.apply, self.memory, self.dtype, self.name = apply, memory, np.dtype(dtype), name
+        leaves, self.treedef = jax.tree.flatten(params)
+        self.leaves = [np.asarray(leaf, self.dtype) for leaf in leaves]
+
+    @property
+    def identity(self) -> tuple[str | np.ndarray, ...]:
+        return (str(self.treedef), *self.leaves)
+
+    @cached_property
+    def on_device(self) -> list[Array]:
+        return [jnp.asarray(leaf) for leaf in self.leaves]
+
+    def plan(self, view_shape: tuple[int, ...], output: int | None = None, all_pairs: bool = False) -> _Plan:
+        """Divide the memory: three quarters for factors, a quarter for passes through the network and for products.
+
+        The trace holds the factors of the rows and lets the columns pass by; all pairs of outputs hold both.
+        """
+        with full_precision(self.dtype):
+            layers = find_layers(self.apply, self.leaves, self.treedef, self._view(view_shape))
+        d, size = layers.dim, self.dtype.itemsize
+        if output is not None and not -d <= output < d:
+            raise ConfigError(f"{self.name}: the network has {d} outputs; give an index from 0 to {d - 1}.")
+        copies = 2 * d if all_pairs else 1
+        outputs = 1 if all_pairs or output is not None else d
+        while outputs > 1 and self._side(layers, outputs, copies) < ENOUGH_VIEWS:
+            outputs = -(-outputs // 2)
+        side = self._side(layers, outputs, copies)
+        if side < 1:
+            needed = math.ceil(2 * size * copies * layers.numbers(outputs))
+            raise ConfigError(
+                f"{self.name}: one view needs {needed:.2g} bytes, more than memory={self.memory:.2g}; raise it"
+                + ("." if output is not None else ", or choose one output.")
+            )
+        quarter = self.memory // (4 * size)
+        return _Plan(
+            layers,
+            side=side,
+            outputs=outputs,
+            chunk=max(1, quarter // max(1, 2 * layers.intermediates * (1 + outputs))),
+            corner=max(1, math.isqrt(quarter // pair_numbers(layers, outputs))),
+            cotangents=None if output is None else np.eye(d, dtype=self.dtype)[[output]],
+        )
+
+    def factors(self, x: Views, plan: _Plan, cotangents: np.ndarray) -> Factors:
+        def run(x: Array) -> list[Array]:
+            C = jnp.asarray(cotangents, self.dtype)
+            return jax.tree.leaves(factors(self.apply, plan.layers, self.treedef, self.on_device, x, C))
+
+        flat = iter(self._in_chunks(run, x, plan.chunk))
+        return [tuple(next(flat) for _ in range(count)) for count in plan.layers.arrays(len(cotangents))]
+
+    def stream(self, rows: Factors, x: Views, plan: _Plan, cotangents: np.ndarray) -> np.ndarray:
+        """The kernel between rows whose factors are held and views that pass by."""
+        chunk = plan.chunk * _devices(x)
+        values = np.empty((len(rows[0][0]), len(x)), self.dtype)
+        for column in blocks(len(x), chunk):
+            values[:, column] = self.contract(rows, self.factors(x[column], plan, cotangents), plan)
+        return values
+
+    def contract(self, rows: Factors, columns: Factors, plan: _Plan) -> Gram:
+        count1, count2 = len(rows[0][0]), len(columns[0][0])
+        with full_precision(self.dtype):
+            if max(count1, count2) <= plan.corner:
+                return contract(rows, columns)
+            values = np.empty((count1, count2), self.dtype)
+            for row in blocks(count1, plan.corner):
+                part = jax.tree.map(lambda factor, row=row: factor[row], rows)
+                for column in blocks(count2, plan.corner):
+                    values[row, column] = contract(part, jax.tree.map(lambda factor, c=column: factor[c], columns))
+            return values
+
+    def features(self, x: Views) -> Array:
+        with full_precision(self.dtype):
+            numbers = forward_numbers(self.apply, self.leaves, self.treedef, self._view(x.shape[1:]))
+        chunk = max(1, self.memory // (2 * self.dtype.itemsize * numbers))
+
+        def run(x: Array) -> list[Array]:
+            values = _evaluate(self.apply, jax.tree.unflatten(self.treedef, self.on_device), x)
+            return [values.reshape(len(values), -1)]
+
+        return self._in_chunks(run, x, chunk)[0]
+
+    def _side(self, layers: Layers, outputs: int, copies: int) -> int:
+        factor_bytes = self.dtype.itemsize * copies * layers.numbers(outputs)
+        # half of it once more: one weight's factors while they are put together, and the columns that pass by
+        return min(MOST_VIEWS, 3 * self.memory // 4 * 2 // max(1, 3 * factor_bytes))
+
+    def _view(self, view_shape: tuple[int, ...]) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct((1, *view_shape), self.dtype)
+
+    def _in_chunks(self, run: Callable[[Array], list[Array]], x: Views, chunk: int) -> list[Array]:
+        """Put together what `run` gives for at most `chunk` views a device."""
+        with full_precision(self.dtype):
+            cut = list(blocks(len(x), chunk * _devices(x)))
+            parts = [run(jnp.asarray(x[block], self.dtype)) for block in cut]
+            if len(parts) == 1:
+                return parts[0]
+            new = cut[-2].stop - cut[-1].start  # blocks overlap: of the last, only what is not in the one before
+            whole = []
+            for index in range(len(parts[0])):
+                pieces = [part[index] for part in parts]
+                whole.append(jnp.concatenate([*pieces[:-1], pieces[-1][new:]]))
+                for part in parts:
+                    part[index] = None
+            return whole
+
+
+def _devices(x: Views) -> int:
+    return len(x.sharding.device_set) if isinstance(x, jax.Array) else 1
 
 
 @partial(jax.jit, static_argnums=0)
@@ -134,44 +314,9 @@ def _evaluate(apply: Apply, params: Any, x: Array) -> Array:
     return apply(params, x)
 
 
-@partial(jax.jit, static_argnums=0, static_argnames="output")
-def _jacobian(apply: Apply, params: Any, x: Array, *, output: int | None) -> list[Array]:
-    """Return ∂f(x)/∂θ for every leaf θ, each array (batch, d, entries), d = 1 for one chosen output."""
-
-    def one(params: Any, x: Array) -> Array:
-        f = apply(params, x[None])[0]
-        return f if output is None else f[output][None]
-
-    leaves = jax.tree.leaves(jax.vmap(jax.jacrev(one), (None, 0))(params, x))
-    return [leaf.reshape(*leaf.shape[:2], -1) for leaf in leaves]
-
-
-@partial(jax.jit, static_argnames="full")
-def _contract(J1: list[Array], J2: list[Array], *, full: bool = False) -> Array:
-    """Sum over parameters: (a, b, d, d) if `full`, otherwise its trace over the outputs, (a, b)."""
-    axes = "akp,blp->abkl" if full else "akp,bkp->ab"
-    return sum(jnp.einsum(axes, j1, j2) for j1, j2 in zip(J1, J2, strict=True))
-
-
-def _float64(params: Any) -> Any:
-    return jax.tree.map(lambda leaf: np.asarray(leaf, dtype=np.float64), params)
-
-
-def _views64(x: Views) -> Array:
-    return jnp.asarray(x, dtype=jnp.float64)
-
-
-def _outputs(apply: Apply, params: Any, view_shape: tuple[int, ...]) -> int:
-    with double_precision():
-        return jax.eval_shape(apply, params, jax.ShapeDtypeStruct((1, *view_shape), jnp.float64)).shape[1]
-
-
-def _views_in(memory: int, d: int, params: Any, name: str) -> int:
-    bytes_per_view = 8 * d * sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
-    side = memory // (2 * bytes_per_view)
-    if side < 1:
-        raise ConfigError(
-            f"{name}: the Jacobians of two views need {2 * bytes_per_view:.2g} bytes, more than memory={memory:.2g}; "
-            "raise it or choose one output."
-        )
-    return side
+def _groups(d: int, size: int) -> Iterator[np.ndarray]:
+    """Cut the d outputs into groups of `size` unit vectors, array (size, d); the last is filled up with zeros."""
+    for start in range(0, d, size):
+        group = np.zeros((size, d))
+        group[: len(range(start, min(start + size, d))), start : start + size] = np.eye(min(size, d - start))
+        yield group

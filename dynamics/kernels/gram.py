@@ -9,7 +9,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 import jax
@@ -20,7 +20,7 @@ from dynamics.errors import CapacityError, ConfigError, DataError, KernelError
 from dynamics.kernels.cache import GramCache
 from dynamics.kernels.kernel import ColumnViews, Kernel, RowViews, as_kernel, blocks, mirror
 from dynamics.kernels.placement import Placement
-from dynamics.precision import double_precision
+from dynamics.precision import full_precision
 from dynamics.progress import progress_bar
 from dynamics.typing import Gram, KernelFn
 
@@ -202,7 +202,7 @@ def _evaluate(
     mine = range(placement.process, len(rows), placement.processes)
     total = sum(len(rows) - index if symmetric else len(columns) for index in mine)
 
-    with _precision(x1.dtype), _reporter(progress, kernel.name, total) as report:
+    with full_precision(x1.dtype), _reporter(progress, kernel.name, total) as report:
 
         def sweep(index: int) -> None:
             """Evaluate one row block, from the diagonal on if the matrix is symmetric."""
@@ -258,11 +258,6 @@ def _round(
     blocks_of_all = placement.exchange(values[rows[min(index, len(rows) - 1)]])
     for row, block in zip(rows[first:], blocks_of_all, strict=False):
         values[row] = block
-
-
-def _precision(dtype: np.dtype) -> AbstractContextManager[object]:
-    """Full precision of the type: some accelerators multiply float32 matrices with 10 bits unless told otherwise."""
-    return double_precision() if dtype == np.float64 else jax.default_matmul_precision("highest")
 
 
 def _cut(count: int, side: int) -> tuple[int, int]:

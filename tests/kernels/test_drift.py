@@ -1,0 +1,76 @@
+import jax
+import numpy as np
+import pytest
+
+from dynamics.errors import KernelError
+from dynamics.kernels import empirical_ntk, gram, kernel_drift
+from dynamics.networks import MLP
+
+
+@pytest.fixture
+def K(rng):
+    A = rng.normal(size=(6, 6))
+    return A @ A.T
+
+
+def test_a_scaled_kernel_has_not_drifted(K):
+    drift = kernel_drift(K, 2.5 * K)
+    assert drift == pytest.approx((0, 1, 2.5), abs=1e-14)
+
+
+def test_distance_is_what_the_best_scale_leaves(K, rng):
+    other = K + 0.3 * rng.normal(size=K.shape)
+    scale = np.linalg.lstsq(K.reshape(-1, 1), other.ravel(), rcond=None)[0][0]
+    drift = kernel_drift(K, other)
+    assert drift.scale == pytest.approx(scale, rel=1e-12)
+    assert drift.distance == pytest.approx(np.linalg.norm(other - scale * K) / np.linalg.norm(other), rel=1e-12)
+    assert drift.distance**2 + drift.alignment**2 == pytest.approx(1, rel=1e-12)
+    assert kernel_drift(1e100 * K, 1e-100 * other)[:2] == pytest.approx(drift[:2], rel=1e-12)
+
+
+def test_small_drifts_are_resolved(K):
+    across = np.zeros_like(K)
+    across[0, 1], across[1, 0] = K[2, 2], -K[2, 2]  # orthogonal to every symmetric matrix
+    assert kernel_drift(K, K + 1e-12 * across).distance == pytest.approx(
+        1e-12 * np.linalg.norm(across) / np.linalg.norm(K), rel=1e-3
+    )
+
+
+def test_nothing_of_the_kernel_is_left():
+    assert kernel_drift(np.diag([1.0, 0.0]), np.diag([0.0, 2.0])) == (1.0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "words"),
+    [
+        (np.eye(2), np.eye(3), "same views"),
+        (np.zeros((2, 2)), np.eye(2), "zero"),
+        (np.eye(2), np.eye(2) * np.nan, "finite"),
+    ],
+)
+def test_what_cannot_be_compared(first, second, words):
+    with pytest.raises(KernelError, match=words):
+        kernel_drift(first, second)
+
+
+def test_a_lazier_network_drifts_less(rng):
+    x = rng.normal(size=(12, 5)).astype(np.float32)
+    module = MLP(width=32, depth=1, activation="erf").module(dim=1)  # smooth: no unit of a ReLU network flips
+    params = module.init(jax.random.key(0), x[:1])
+
+    def drift(multiplier):
+        """Of a regression on noise, by a fixed number of steps of c f at the same effective learning rate."""
+
+        def loss(p):
+            return ((multiplier * (module.apply(p, x) - module.apply(params, x)) - x[:, :1]) ** 2).mean()
+
+        step = jax.jit(lambda p: jax.tree.map(lambda a, g: a - 0.3 / multiplier**2 * g, p, jax.grad(loss)(p)))
+        trained = params
+        for _ in range(50):
+            trained = step(trained)
+        assert loss(trained) < 0.5 * loss(params)
+        return kernel_drift(*(gram(empirical_ntk(module.apply, p), x) for p in (params, trained)))
+
+    usual, lazy = drift(1.0), drift(30.0)
+    assert usual.distance > 0.01
+    assert lazy.distance < 0.1 * usual.distance and lazy.alignment > usual.alignment
