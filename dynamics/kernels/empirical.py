@@ -88,15 +88,15 @@ def empirical_ntk(
         d = plan.layers.dim
         groups = [plan.cotangents] if output is not None else list(_groups(d, plan.outputs))
         scale = 1.0 if output is not None else 1.0 / d
-        first = network.factors(x1, plan, groups[0])
+        # with all outputs at once the rows are done once for a whole sweep; else one group at a time fits into memory
+        held = network.factors(x1, plan, groups[0]) if len(groups) == 1 else None
 
         def against(x2: ColumnViews) -> Gram:
             total = np.zeros((len(x1), len(x2)), dtype)
             for group in groups:
-                # all outputs at once if memory allows; then the rows are done once for a whole sweep
-                rows = first if group is groups[0] else network.factors(x1, plan, group)
-                columns = network.contract(rows, rows, plan) if x2 is x1 else network.stream(rows, x2, plan, group)
-                total = total + columns
+                rows = network.factors(x1, plan, group) if held is None else held
+                total += network.contract(rows, rows, plan) if x2 is x1 else network.stream(rows, x2, plan, group)
+                del rows  # before the next group takes its place
             return scale * total
 
         return against
@@ -201,9 +201,11 @@ class _Network:
         self.apply, self.memory, self.dtype, self.name = apply, memory, np.dtype(dtype), name
         leaves, self.treedef = jax.tree.flatten(params)
         self.leaves = [np.asarray(leaf, self.dtype) for leaf in leaves]
+        self._plans: dict[tuple, _Plan] = {}
 
     @property
     def identity(self) -> tuple[str | np.ndarray, ...]:
+        """What the kernel depends on besides the function."""
         return (str(self.treedef), *self.leaves)
 
     @cached_property
@@ -211,6 +213,13 @@ class _Network:
         return [jnp.asarray(leaf) for leaf in self.leaves]
 
     def plan(self, view_shape: tuple[int, ...], output: int | None = None, all_pairs: bool = False) -> _Plan:
+        """What to do at once for views of this shape, traced once."""
+        case = (view_shape, output, all_pairs)
+        if case not in self._plans:
+            self._plans[case] = self._make_plan(*case)
+        return self._plans[case]
+
+    def _make_plan(self, view_shape: tuple[int, ...], output: int | None, all_pairs: bool) -> _Plan:
         """Divide the memory: three quarters for factors, a quarter for passes through the network and for products.
 
         The trace holds the factors of the rows and lets the columns pass by; all pairs of outputs hold both.
@@ -242,6 +251,8 @@ class _Network:
         )
 
     def factors(self, x: Views, plan: _Plan, cotangents: np.ndarray) -> Factors:
+        """What the kernel of these outputs needs of every view."""
+
         def run(x: Array) -> list[Array]:
             C = jnp.asarray(cotangents, self.dtype)
             return jax.tree.leaves(factors(self.apply, plan.layers, self.treedef, self.on_device, x, C))
@@ -258,6 +269,7 @@ class _Network:
         return values
 
     def contract(self, rows: Factors, columns: Factors, plan: _Plan) -> Gram:
+        """The kernel between two stacks of views whose factors are held."""
         count1, count2 = len(rows[0][0]), len(columns[0][0])
         with full_precision(self.dtype):
             if max(count1, count2) <= plan.corner:
@@ -269,7 +281,8 @@ class _Network:
                     values[row, column] = contract(part, jax.tree.map(lambda factor, c=column: factor[c], columns))
             return values
 
-    def features(self, x: Views) -> Array:
+    def features(self, x: Views) -> Float[Array, "views features"]:
+        """The function itself, flattened."""
         with full_precision(self.dtype):
             numbers = forward_numbers(self.apply, self.leaves, self.treedef, self._view(x.shape[1:]))
         chunk = max(1, self.memory // (2 * self.dtype.itemsize * numbers))
