@@ -33,6 +33,7 @@ _HOMES = {
         "linear",
     ),
     "dynamics.modes": ("ContrastiveModes", "contrastive_modes", "contrastive_modes_from_features"),
+    "dynamics.modes_iterative": ("leading_modes",),
     "dynamics.networks": ("MLP", "ConvNet", "ResNet", "architecture"),
     "dynamics.solvable": ("Task", "solvable_model"),
     "dynamics.training": (

@@ -25,6 +25,10 @@ class DivergenceError(DynamicsError):
     """A run whose loss stopped being finite."""
 
 
+class ConvergenceError(DynamicsError):
+    """An iterative solver that did not come as close as it was asked to."""
+
+
 class KernelError(DynamicsError):
     """A Gram matrix that is not what a kernel gives: not finite, not symmetric, not positive semi-definite."""
 

@@ -164,7 +164,7 @@ def contrastive_modes(gram: SquareGram, *, num_modes: int | None = None, center:
     if center:
         V -= V.mean(axis=0)
     offset = kernel_mean @ V if center else np.zeros(gamma.size)
-    return _with_fixed_signs(gamma, V, Phi @ W, offset)
+    return with_fixed_signs(gamma, V, Phi @ W, offset)
 
 
 def contrastive_modes_from_features(
@@ -202,7 +202,7 @@ def contrastive_modes_from_features(
     if center:
         V -= V.mean(axis=0)
     offset = mean @ (Zt.T @ W) if center else np.zeros(gamma.size)
-    return _with_fixed_signs(gamma, V, (U * S) @ W, offset)
+    return with_fixed_signs(gamma, V, (U * S) @ W, offset)
 
 
 def _check_gram(K: np.ndarray) -> None:
@@ -253,7 +253,7 @@ def _symmetric_modes(Phi: np.ndarray, num_modes: int | None) -> tuple[np.ndarray
     return gamma[::-1], W[:, ::-1]
 
 
-def _with_fixed_signs(gamma: np.ndarray, V: np.ndarray, values: np.ndarray, offset: np.ndarray) -> ContrastiveModes:
+def with_fixed_signs(gamma: np.ndarray, V: np.ndarray, values: np.ndarray, offset: np.ndarray) -> ContrastiveModes:
     """Every mode function is positive where it is largest, so that two runs give the same signs."""
     largest = np.abs(values).argmax(axis=0)
     signs = np.sign(values[largest, range(values.shape[1])])

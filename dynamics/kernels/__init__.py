@@ -14,10 +14,12 @@ from dynamics.kernels.empirical import conjugate_kernel, empirical_ntk, full_emp
 from dynamics.kernels.gram import estimate_cost, estimate_memory, gram
 from dynamics.kernels.infinite import infinite_kernel
 from dynamics.kernels.kernel import Kernel
+from dynamics.kernels.product import KernelProduct
 
 __all__ = [
     "Drift",
     "Kernel",
+    "KernelProduct",
     "arc_cosine",
     "conjugate_kernel",
     "empirical_ntk",
