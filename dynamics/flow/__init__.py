@@ -1,20 +1,26 @@
 """Theory: contrastive modes to trajectories."""
 
+from dynamics.flow.batch import embeddings_at, kernel_flow_batch
 from dynamics.flow.closed_form import closed_form
 from dynamics.flow.descent import kernel_descent, matrix_kernel_descent
 from dynamics.flow.growth import GrowthModes, growth_modes
 from dynamics.flow.matrix_ode import matrix_growth_rate, matrix_kernel_flow
 from dynamics.flow.objective_flow import objective_flow
 from dynamics.flow.ode import kernel_flow
+from dynamics.flow.truncation import Truncation, truncate
 
 __all__ = [
     "GrowthModes",
+    "Truncation",
     "closed_form",
+    "embeddings_at",
     "growth_modes",
     "kernel_descent",
     "kernel_flow",
+    "kernel_flow_batch",
     "matrix_growth_rate",
     "matrix_kernel_descent",
     "matrix_kernel_flow",
     "objective_flow",
+    "truncate",
 ]

@@ -12,7 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from dynamics.errors import ConfigError
 from dynamics.flow.integrate import integrate
+from dynamics.flow.truncation import truncate
 from dynamics.modes import ContrastiveModes
 from dynamics.objectives.barlow_twins import correlation_loss
 from dynamics.precision import double_precision
@@ -29,6 +31,7 @@ def kernel_flow(
     *,
     loss: CorrelationLoss = correlation_loss,
     embedding_times: Float[np.ndarray, " snapshots"] | None = None,
+    truncation: float | None = None,
     tolerance: float = 1e-10,
 ) -> Trajectory:
     """Integrate the frozen-kernel gradient flow of a loss of the cross-correlation.
@@ -46,6 +49,9 @@ def kernel_flow(
         Loss as a function of C (d, d); Barlow Twins with λ = 1 by default.
     embedding_times : array (S,), optional
         Effective times at which to keep the embeddings themselves.
+    truncation : float, optional
+        Leave out the modes that together stay below this part of C to the end (`truncate`). The trajectory's `meta`
+        holds the number of modes kept and the bound on what is lost. For the default loss.
     tolerance : float
         Relative error that the solver allows itself in one step.
 
@@ -56,9 +62,18 @@ def kernel_flow(
 
     Raises
     ------
+    ConfigError
+        If `truncation` is given for another loss.
     DivergenceError
         If the solver cannot follow the flow to the last time.
     """
+    meta = {"rung": "ode", "tolerance": tolerance}
+    if truncation is not None:
+        if loss is not correlation_loss:
+            raise ConfigError("kernel_flow: truncation is for the Barlow Twins loss with λ = 1.")
+        end = max([times[-1], *([] if embedding_times is None else embedding_times)])
+        cut = truncate(modes, initial_embeddings, float(end), tolerance=truncation)
+        modes, meta = cut.modes, meta | {"modes": len(cut.modes), "lost": cut.bound}
     velocity, save_correlation = mode_system(loss)
     C, a = integrate(
         velocity,
@@ -77,7 +92,7 @@ def kernel_flow(
         loss=losses,
         embeddings=None if a is None else modes.values @ a,
         embedding_times=None if embedding_times is None else np.asarray(embedding_times, np.float64),
-        meta={"rung": "ode", "tolerance": tolerance},
+        meta=meta,
     )
 
 

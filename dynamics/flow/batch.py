@@ -1,0 +1,119 @@
+"""The flow of rung 1 from many initial functions at once, and carried to points that were not trained on."""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from dynamics.errors import ConfigError
+from dynamics.flow.integrate import integrate_batch
+from dynamics.flow.ode import CorrelationLoss, mode_system
+from dynamics.flow.truncation import truncate
+from dynamics.modes import ContrastiveModes
+from dynamics.objectives.barlow_twins import correlation_loss
+from dynamics.precision import double_precision
+from dynamics.trajectory import Trajectory
+from dynamics.typing import Embedding, Gram
+
+
+def kernel_flow_batch(
+    modes: ContrastiveModes,
+    initial_embeddings: Sequence[Embedding],
+    times: Float[np.ndarray, " times"],
+    *,
+    loss: CorrelationLoss = correlation_loss,
+    truncation: float | None = None,
+    tolerance: float = 1e-10,
+) -> list[Trajectory]:
+    """Integrate `kernel_flow` from several initial functions, such as seeds, scales α or dimensions d, as one batch.
+
+    Parameters
+    ----------
+    modes : ContrastiveModes
+        Of the one kernel of all.
+    initial_embeddings : sequence of array (2n, d)
+        Initial functions on the training views. d may differ for the default loss.
+    times, loss, truncation, tolerance
+        As in `kernel_flow`. The modes kept are those that the most demanding start needs.
+
+    Returns
+    -------
+    list of Trajectory
+        In the order of the starts, without embeddings.
+
+    Raises
+    ------
+    ConfigError
+        If there is no start, d differs for another loss, or `truncation` is given for one.
+    DivergenceError
+        If one of the flows cannot be followed to the last time.
+    """
+    if not initial_embeddings:
+        raise ConfigError("kernel_flow_batch: there is no initial function; give at least one.")
+    dims = [F.shape[1] for F in initial_embeddings]
+    if loss is not correlation_loss and (len(set(dims)) > 1 or truncation is not None):
+        raise ConfigError("kernel_flow_batch: different d, and truncation, are for the Barlow Twins loss with λ = 1.")
+    bounds = [None] * len(dims)
+    if truncation is not None:
+        end = float(times[-1])
+        cuts = [truncate(modes, F, end, tolerance=truncation) for F in initial_embeddings]
+        kept = max(len(cut.modes) for cut in cuts)
+        cuts = [truncate(modes, F, end, num_modes=kept) for F in initial_embeddings]
+        modes, bounds = cuts[0].modes, [cut.bound for cut in cuts]
+    # an output that is zero stays zero and leaves the others alone, so smaller functions are filled up with zeros
+    starts = [
+        np.pad(modes.coordinates(F), ((0, 0), (0, max(dims) - d)))
+        for F, d in zip(initial_embeddings, dims, strict=True)
+    ]
+    velocity, save = mode_system(loss)
+    C = integrate_batch(velocity, np.stack(starts), modes.eigenvalues[:, None], times, save, tolerance=tolerance)
+    return [
+        _trajectory(C_b[:, :d, :d], times, loss, tolerance, len(modes), bound)
+        for C_b, d, bound in zip(C, dims, bounds, strict=True)
+    ]
+
+
+def embeddings_at(
+    modes: ContrastiveModes, trajectory: Trajectory, rows: Gram, initial: Embedding | None = None
+) -> Float[np.ndarray, "snapshots points dim"]:
+    """Embeddings of new points along a forecast: dF/dt = (2/n) k(x, X̃) J F (I − C) moves them with the training views.
+
+    Parameters
+    ----------
+    modes : ContrastiveModes
+        With which the trajectory was made.
+    trajectory : Trajectory
+        With `embeddings` (S, 2n, d) of the training views (`embedding_times` of `kernel_flow`).
+    rows : array (b, 2n)
+        Kernel values k(x, X̃) between b new points and the training views.
+    initial : array (b, d), optional
+        The network's function before training on the new points, whose part outside of the modes stays as it is. Left
+        out, that part is taken for zero. The first snapshot must then be at t = 0.
+
+    Raises
+    ------
+    ConfigError
+        If the trajectory has no embeddings, or none at t = 0 where `initial` needs it.
+    """
+    if trajectory.embeddings is None:
+        raise ConfigError("embeddings_at: the trajectory has no embeddings; give kernel_flow embedding_times.")
+    φ = modes.functions(rows)
+    values = np.stack([φ @ modes.coordinates(F) for F in trajectory.embeddings])
+    if initial is None:
+        return values
+    if trajectory.embedding_times[0] != 0:
+        raise ConfigError("embeddings_at: initial needs the embeddings at t = 0 as the first of embedding_times.")
+    return values + (np.asarray(initial, np.float64) - values[0])
+
+
+def _trajectory(
+    C: np.ndarray, times: np.ndarray, loss: CorrelationLoss, tolerance: float, num_modes: int, bound: float | None
+) -> Trajectory:
+    with double_precision():
+        losses = np.asarray(jax.vmap(loss)(jnp.asarray(C)))
+    meta = {"rung": "ode", "tolerance": tolerance}
+    if bound is not None:
+        meta |= {"modes": num_modes, "lost": bound}
+    return Trajectory(np.asarray(times, np.float64), eigenvalues=np.linalg.eigvalsh(C)[:, ::-1], loss=losses, meta=meta)
