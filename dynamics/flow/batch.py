@@ -15,12 +15,12 @@ from dynamics.modes import ContrastiveModes
 from dynamics.objectives.barlow_twins import correlation_loss
 from dynamics.precision import double_precision
 from dynamics.trajectory import Trajectory
-from dynamics.typing import Embedding, Gram
+from dynamics.typing import Array, Embedding, Gram
 
 
 def kernel_flow_batch(
     modes: ContrastiveModes,
-    initial_embeddings: Sequence[Embedding],
+    initial_embeddings: Sequence[Float[Array, "views _"]],
     times: Float[np.ndarray, " times"],
     *,
     loss: CorrelationLoss = correlation_loss,

@@ -67,7 +67,8 @@ def truncate(
     ConfigError
         Unless exactly one of `tolerance` and `num_modes` is given, in range.
     """
-    if (tolerance is None) == (num_modes is None) or (num_modes or 1) < 1 or not (tolerance is None or tolerance > 0):
+    out_of_range = (num_modes is not None and num_modes < 1) or (tolerance is not None and not tolerance > 0)
+    if (tolerance is None) == (num_modes is None) or out_of_range:
         raise ConfigError("truncate: give either a positive tolerance, or num_modes of at least 1.")
     F, gamma, views = np.asarray(initial_embeddings, np.float64), modes.eigenvalues, 2 * modes.num_pairs
     a = modes.coordinates(F)
