@@ -8,7 +8,7 @@
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -281,10 +281,9 @@ def _jacobian_memory(config: Config) -> dict[str, int]:
 def _infinite_kernel(config: Config, declared: Architecture) -> tuple[Kernel, str]:
     from dynamics.kernels import infinite_kernel
 
-    kind, name = "ntk", "infinite-width neural tangent kernel"
     if config.init == "readout":
-        kind, name = "nngp", "infinite-width conjugate kernel (NNGP)"
-    return replace(infinite_kernel(declared, kind), key=f"{kind} of {declared!r}"), name
+        return infinite_kernel(declared, "nngp"), "infinite-width conjugate kernel (NNGP)"
+    return infinite_kernel(declared, "ntk"), "infinite-width neural tangent kernel"
 
 
 def _multiplier(config: Config, modes: ContrastiveModes, readout_width: int) -> float:

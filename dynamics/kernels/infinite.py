@@ -73,7 +73,8 @@ def infinite_kernel(architecture: Architecture, kind: str = "ntk", *, backend: s
         return evaluate(jnp.asarray(x1), jnp.asarray(x2))
 
     tile_side = _fused_tile_side if fused else _tile_side
-    return Kernel(f"{type(architecture).__name__}-{kind}", function, partial(tile_side, layers))
+    key = f"{kind} of {architecture!r}, {'fused' if fused else 'neural-tangents'}"
+    return Kernel(f"{type(architecture).__name__}-{kind}", function, partial(tile_side, layers), key=key)
 
 
 def _fused_tile_side(layers: Layers, view_shape: tuple[int, ...]) -> int:

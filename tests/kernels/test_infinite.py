@@ -79,3 +79,14 @@ def test_unknown_kind_is_named():
     with pytest.raises(ConfigError) as caught:
         infinite_kernel(MLP(), "nnpg")
     assert str(caught.value) == "infinite_kernel: kind 'nnpg' is unknown; choose from ntk, nngp."
+
+
+def test_kernels_of_different_networks_have_different_keys_for_the_cache():
+    keys = {
+        infinite_kernel(network, kind, backend=backend).key
+        for network in (MLP(depth=1), MLP(depth=2), ConvNet(depth=2))
+        for kind in ("ntk", "nngp")
+        for backend in ("fused", "neural-tangents")
+    }
+    assert len(keys) == 12 and None not in keys
+    assert infinite_kernel(MLP(depth=1)).key == infinite_kernel(MLP(depth=1)).key
