@@ -27,7 +27,7 @@ def forecast_table(experiment: Experiment) -> Table:
 
 
 def _separation(experiment: Experiment, j: int) -> str:
-    """Whether step j + 1 comes visibly after step j: ln(1/u_0)(γ_j/γ_{j+1} − 1) ≳ 4.4, DESIGN of the theory."""
+    """Whether step j + 1 comes visibly after step j: ln(1/u_0)(γ_j/γ_{j+1} − 1) ≳ 4.4."""
     tau, gamma = experiment.mode_step_times, experiment.modes.eigenvalues
     if j + 1 >= len(tau) or not np.isfinite(tau[j + 1]):
         return ""
