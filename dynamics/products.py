@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Float
 from threadpoolctl import ThreadpoolController
 
+from dynamics.arrays import ALIGNMENT, aligned_empty
 from dynamics.errors import KernelError
 from dynamics.precision import double_precision
 from dynamics.typing import SquareGram
@@ -26,9 +27,6 @@ Product = Callable[[Block], Block]
 
 TILE_BYTES = 2**24
 """Rows brought to float64 and multiplied at a time: what stays in the cache between the two."""
-
-ALIGNMENT = 64
-"""XLA reads NumPy's memory in place where it begins at a multiple of so many bytes."""
 
 COPIED_BYTES = 2**30
 """Matrices up to this size are copied once to where XLA can read them in place, larger ones tile by tile."""
@@ -92,9 +90,7 @@ def _controller() -> ThreadpoolController:
 def _aligned(K: np.ndarray) -> np.ndarray:
     if K.flags.c_contiguous and K.ctypes.data % ALIGNMENT == 0:
         return K
-    buffer = np.empty(K.nbytes + ALIGNMENT, np.uint8)
-    start = -buffer.ctypes.data % ALIGNMENT
-    copy = buffer[start : start + K.nbytes].view(K.dtype).reshape(K.shape)
+    copy = aligned_empty(K.shape, K.dtype)
     copy[:] = K
     return copy
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from dynamics.arrays import aligned_empty
 from dynamics.environment import available_memory
 from dynamics.errors import CapacityError, ConfigError, DataError, KernelError
 from dynamics.kernels.cache import GramCache
@@ -198,7 +199,7 @@ def _evaluate(
     rows, columns = list(blocks(len(x1), side, len(placement.devices))), list(blocks(len(x2), side))
     if symmetric:
         columns = rows
-    values = np.empty((len(x1), len(x2)), x1.dtype)
+    values = aligned_empty((len(x1), len(x2)), x1.dtype)
     mine = range(placement.process, len(rows), placement.processes)
     total = sum(len(rows) - index if symmetric else len(columns) for index in mine)
 

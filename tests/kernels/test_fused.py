@@ -14,7 +14,7 @@ import scipy.special
 from dynamics.errors import ConfigError
 from dynamics.kernels import gram, infinite_kernel, relu_network
 from dynamics.kernels.expectations import EXPECTATIONS
-from dynamics.kernels.fused import fused_kernel, supports
+from dynamics.kernels.fused import CHUNK_BYTES, fused_kernel, supports
 from dynamics.networks import MLP, ConvNet, ResNet
 from dynamics.networks.layers import Activation, Conv, Dense, Flatten, Pool, Residual, Tap
 from dynamics.precision import double_precision
@@ -110,6 +110,17 @@ def test_chunks_change_nothing(rng, name, monkeypatch):
             monkeypatch.setattr("dynamics.kernels.fused._chunk", lambda *_, chunk=chunk: chunk)
             tiled = jax.jit(partial(fused_kernel, layers, "ntk"))(x1, x2)
             np.testing.assert_allclose(tiled, whole, rtol=1e-14)
+
+
+def test_blocks_of_rows_change_nothing(rng, monkeypatch):
+    x1, x2, layers = rng.normal(size=(12, 9)), rng.normal(size=(5, 9)), MLP(depth=2).layers()
+    with double_precision():
+        whole = np.asarray(fused_kernel(layers, "ntk", x1, x2))
+        square = np.asarray(fused_kernel(layers, "ntk", x1))
+        monkeypatch.setitem(CHUNK_BYTES, "vectors", 8 * 12 * 4)
+        np.testing.assert_allclose(fused_kernel(layers, "ntk", x1, x2), whole, rtol=1e-14)
+        np.testing.assert_allclose(fused_kernel(layers, "ntk", x1), square, rtol=1e-14)
+        np.testing.assert_allclose(fused_kernel(layers, "ntk", x1, x1.copy()), square, rtol=1e-12)
 
 
 def test_black_images_and_patches_are_no_number_to_fear(rng):
@@ -224,7 +235,7 @@ def test_the_name_stays_that_of_the_architecture():
 def test_tiles_shrink_with_the_pixels(head):
     kernel = infinite_kernel(ConvNet(head=head))
     sides = [kernel.tile_side((side, side, 3)) for side in (4, 8, 32)]
-    assert sides == sorted(sides, reverse=True) and 1 <= sides[-1] <= sides[0] <= 512
+    assert sides == sorted(sides, reverse=True) and 1 <= sides[-1] <= sides[0] <= 1024
 
 
 def test_one_compilation_serves_all_tiles(rng):
