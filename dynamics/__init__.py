@@ -24,6 +24,7 @@ _HOMES = {
         "matrix_kernel_flow",
         "objective_flow",
     ),
+    "dynamics.forecasting": ("Forecast", "forecast"),
     "dynamics.kernels": (
         "conjugate_kernel",
         "empirical_ntk",

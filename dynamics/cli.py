@@ -53,23 +53,43 @@ def compare(config: Settings, out: Path = Path("runs/compare")) -> None:
     _report_partial(measured, out)
 
 
-def simulate(config: Settings, dynamics: str = "barlow-twins", out: Path = Path("runs/simulate")) -> None:
+def simulate(
+    config: Settings,
+    dynamics: str = "barlow-twins",
+    by_step: int | None = None,
+    resume_from: Path | None = None,
+    out: Path = Path("runs/simulate"),
+) -> None:
     """Forecast alone: which dimension will be learned when, before anything is trained.
 
     Args:
         config: Settings of the experiment.
         dynamics: barlow-twins, or a model that can be solved: deep-linear, directpred, isoloss, jepa, mae,
             preconditioned, variance-regularisation, word-embedding.
+        by_step: Say how many dimensions will be learned by this training step.
+        resume_from: Recorder file (.npz) of a run in progress with these settings, which updates the forecast.
         out: Folder for the results.
     """
     from dynamics.experiment import forecast
+    from dynamics.forecasting import forecast_of
     from dynamics.runs import write_trajectories
+    from dynamics.tables import forecast_answers, forecast_table
+    from dynamics.trajectory import Trajectory
 
     if dynamics != "barlow-twins":
         _solve(dynamics, config, out)
         return
+    measured = None if resume_from is None else Trajectory.load(resume_from)
     experiment = _prepared("simulate", config, out)
+    ahead = forecast_of(experiment)
+    if measured is not None:
+        ahead = ahead.updated(measured)
+        _print()
+        _print(forecast_table(ahead))
+    _print(f"\n{forecast_answers(ahead, by_step)}")
     write_trajectories(out, forecast(experiment))
+    if measured is not None:
+        write_trajectories(out, {"updated": ahead.trajectory(experiment.times)})
     _print(f"\nKernel: {experiment.kernel}; {experiment.reason}.")
     _draw(out)
 
@@ -186,6 +206,7 @@ def _prepared(command: str, config: Config, out: Path) -> "Experiment":
     """The experiment, its settings on disk and its forecast on the screen."""
     from dynamics.experiment import describe, prepare
     from dynamics.files import output_folder
+    from dynamics.forecasting import forecast_of
     from dynamics.runs import write_settings
     from dynamics.tables import forecast_table
 
@@ -200,7 +221,7 @@ def _prepared(command: str, config: Config, out: Path) -> "Experiment":
         f"{experiment.learning_rate:.4g} of at most {experiment.stability_limit:.4g}; "
         f"{experiment.steps:,} steps\n"
     )
-    _print(forecast_table(experiment))
+    _print(forecast_table(forecast_of(experiment)))
     return experiment
 
 
@@ -230,6 +251,8 @@ def _draw(folder: Path, target: Path | None = None) -> None:
     import matplotlib
 
     matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
     from dynamics.plotting import comparison_figure, style, trajectory_figure
     from dynamics.runs import read_run
 
@@ -247,6 +270,7 @@ def _draw(folder: Path, target: Path | None = None) -> None:
             name, figure = "trajectories", trajectory_figure(run.measured, run.forecasts, run.title)
         for suffix in ("png", "pdf"):
             figure.savefig((target or folder) / f"{name}.{suffix}")
+        plt.close(figure)
     _print(f"\nResults in {folder}, figure {(target or folder) / name}.png")
 
 
@@ -270,7 +294,7 @@ def _duration(seconds: float) -> str:
     return f"{max(seconds, 1.0):.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
-def _print(text: object) -> None:
+def _print(text: object = "") -> None:
     from rich.console import Console
 
     Console(highlight=False).print(text)

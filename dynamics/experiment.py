@@ -118,8 +118,17 @@ def describe(declared: Architecture) -> str:
     return f"{type(declared).__name__}({', '.join(f'{name} {value}' for name, value in settings.items())})"
 
 
-def prepare(config: Config) -> Experiment:
+def prepare(config: Config, *, pairs: Pairs | None = None, declared: Architecture | None = None) -> Experiment:
     """Load the pairs, build the network, solve for the modes, and settle what was left automatic.
+
+    Parameters
+    ----------
+    config : Config
+        The settings.
+    pairs : Pairs, optional
+        Pairs in memory, in place of those that the config names.
+    declared : Architecture, optional
+        A network, in place of the one that the config names.
 
     Raises
     ------
@@ -130,8 +139,8 @@ def prepare(config: Config) -> Experiment:
     StabilityError
         If the learning rate is above the stability limit.
     """
-    pairs = _pairs(config)
-    declared = _architecture(config)
+    pairs = _pairs(config) if pairs is None else pairs
+    declared = _architecture(config) if declared is None else declared
     declared.check_input(pairs.input_shape)
     module = declared.module(config.dim)
     views = jnp.asarray(pairs.stacked)
@@ -154,7 +163,7 @@ def prepare(config: Config) -> Experiment:
     limit = modes.stability_limit
     if matrix_kernel is not None:
         limit = min(limit, 1.0 / (4.0 * matrix_growth_rate(matrix_kernel)))
-    learning_rate = _learning_rate(config, limit)
+    learning_rate = learning_rate_below(limit, config)
     needed = 1.2 * tau[np.isfinite(tau)].max(initial=0.0) / learning_rate
     return Experiment(
         config=config,
@@ -308,7 +317,8 @@ def _matrix_kernel(config: Config, module: Any, params: Any, pairs: Pairs, multi
     return centred_matrix_kernel(theta) if config.center else theta
 
 
-def _learning_rate(config: Config, limit: float) -> float:
+def learning_rate_below(limit: float, config: Config) -> float:
+    """The learning rate that the config asks for; `StabilityError` unless it is below the limit."""
     learning_rate = config.lr_fraction * limit if config.learning_rate is None else config.learning_rate
     if not 0 < learning_rate < limit:
         raise StabilityError(

@@ -36,6 +36,7 @@ _LINES = {
     "matrix_ode": ("#15803d", (0, (3, 1))),
     "linearised": ("#7c3aed", (0, (5, 1, 1, 1))),
     "infinite_width": ("0.55", (0, (2, 2))),
+    "updated": ("#be185d", (0, (6, 2))),
 }
 _LABELS = {
     "closed_form": "closed form",
@@ -43,6 +44,7 @@ _LABELS = {
     "matrix_ode": "matrix kernel",
     "linearised": "linearised",
     "infinite_width": "infinite width",
+    "updated": "updated",
     "network": "network",
 }
 

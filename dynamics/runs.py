@@ -24,7 +24,7 @@ from dynamics.modes import ContrastiveModes
 from dynamics.trajectory import Trajectory
 
 MEASURED = "network"
-_LADDER = ("closed_form", "ode", "matrix_ode", "linearised", "infinite_width")
+_LADDER = ("closed_form", "ode", "matrix_ode", "linearised", "infinite_width", "updated")
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,35 +4,47 @@ import numpy as np
 from rich.table import Table
 
 from dynamics.comparison import Comparison
-from dynamics.experiment import Experiment
+from dynamics.forecasting import Forecast
 from dynamics.plotting import label_of
 
 
-def forecast_table(experiment: Experiment) -> Table:
-    """Mode, γ, step time and training step of every dimension, before anything is trained."""
-    table = Table(title="Forecast (closed form)", title_justify="left", box=None, pad_edge=False)
+def forecast_table(ahead: Forecast) -> Table:
+    """Mode, γ, step time and training step of every dimension: before training, or in the light of a run so far."""
+    title = "Forecast, updated from the run" if ahead.known_until else "Forecast (closed form)"
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     for column in ("mode", "γ", "step time t", "training step", "separation"):
         table.add_column(column, justify="right")
-    gamma = experiment.modes.eigenvalues
-    for j, tau in enumerate(experiment.mode_step_times):
+    first_of_blur = {first for first, _ in ahead.blurred}
+    for j, tau in enumerate(ahead.step_times, start=1):
         collapses = not np.isfinite(tau)
+        separation = "" if j == len(ahead.step_times) or not np.isfinite(ahead.step_times[j]) else "clear"
         table.add_row(
-            str(j + 1),
-            f"{gamma[j]:.4g}" if j < len(gamma) else "0",
+            str(j),
+            f"{ahead.eigenvalues[j - 1]:.4g}",
             "never" if collapses else f"{tau:.4g}",
-            "–" if collapses else f"{tau / experiment.learning_rate:,.0f}",
-            _separation(experiment, j),
+            "–" if collapses else f"{tau / ahead.learning_rate:,.0f}",
+            "measured" if tau <= ahead.known_until else "blurs into the next" if j in first_of_blur else separation,
         )
     return table
 
 
-def _separation(experiment: Experiment, j: int) -> str:
-    """Whether step j + 1 comes visibly after step j: ln(1/u_0)(γ_j/γ_{j+1} − 1) ≳ 4.4."""
-    tau, gamma = experiment.mode_step_times, experiment.modes.eigenvalues
-    if j + 1 >= len(tau) or not np.isfinite(tau[j + 1]):
-        return ""
-    growth = 8.0 * gamma[j + 1] * tau[j + 1]  # = ln(1/u_0) up to rounding
-    return "clear" if growth * (gamma[j] / gamma[j + 1] - 1.0) > 4.4 else "blurs into the next"
+def forecast_answers(ahead: Forecast, by_step: int | None = None) -> str:
+    """The questions that a forecast answers, in sentences: how long for all, what by a step, which rate is stable."""
+    dims, finite = len(ahead.step_times), int(np.isfinite(ahead.step_times).sum())
+    needed = ahead.steps_for(finite) if finite else None
+    lines = []
+    if finite < dims:
+        lines.append(f"{dims - finite} of {dims} dimensions are never learned: the pairs and the kernel offer no mode.")
+    if needed is not None:
+        lines.append(f"{finite} dimension{'s' * (finite > 1)} half learned after {needed:,} steps.")
+    if by_step is not None:
+        lines.append(f"After {by_step:,} steps: {ahead.learned_by(by_step)} of {dims}.")
+    if ahead.blurred:
+        pairs = ", ".join(f"{a} and {b}" for a, b in ahead.blurred)
+        lines.append(f"Modes that rise as one step: {pairs}.")
+    rate, limit = ahead.learning_rate, ahead.stability_limit
+    lines.append(f"Learning rate {rate:.4g}; descent is stable below {limit:.4g}.")
+    return "\n".join(lines)
 
 
 def comparison_table(comparison: Comparison, learning_rate: float) -> Table:

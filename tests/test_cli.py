@@ -68,6 +68,20 @@ def test_simulate_forecasts_without_training(tmp_path, capsys, monkeypatch):
     assert "training step" in shown and "infinite-width conjugate kernel" in shown
 
 
+def test_simulate_answers_questions_and_takes_a_run_in_progress_into_account(compared, tmp_path, capsys):
+    whole = Trajectory.load(compared / "trajectories" / "network.npz")
+    half = len(whole.times) // 2
+    Trajectory(whole.times[:half], whole.eigenvalues[:half], whole.loss[:half]).save(tmp_path / "half.npz")
+    flags = ["--by-step", "1000000", "--resume-from", tmp_path / "half.npz", "--out", tmp_path / "out"]
+    assert run("simulate", *SMALL, *flags) == 0
+    shown = capsys.readouterr().out
+    for words in ("After 1,000,000 steps: 3 of 3", "stable below", "updated from the run", "measured"):
+        assert words in shown
+    assert Trajectory.load(tmp_path / "out" / "trajectories" / "updated.npz").dim == 3
+    assert run("simulate", *SMALL, "--dim", "2", *flags) == 2
+    assert "same --dim" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("kernel", [["--kernel", "infinite"], ["--init", "centred", "--kernel-memory", "1"]])
 def test_kernels_are_kept_in_either_precision(kernel, tmp_path, monkeypatch):
     flags = [*SMALL, *kernel, "--kernel-cache", tmp_path / "kernels", "--out", tmp_path / "run"]
