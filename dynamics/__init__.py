@@ -36,6 +36,7 @@ _HOMES = {
     "dynamics.modes": ("ContrastiveModes", "contrastive_modes", "contrastive_modes_from_features"),
     "dynamics.modes_iterative": ("leading_modes",),
     "dynamics.networks": ("MLP", "ConvNet", "ResNet", "architecture"),
+    "dynamics.restricted": ("PairMoments", "RestrictedModes", "pair_moments", "restricted_modes"),
     "dynamics.solvable": ("Task", "solvable_model"),
     "dynamics.training": (
         "SmallNetwork",

@@ -31,6 +31,7 @@ ALLOWED = {
     "products": LEAVES,
     "modes": LEAVES,
     "modes_iterative": LEAVES | TYPES | {"products"},
+    "restricted": LEAVES,
     "modes_approximate": LEAVES | TYPES,
     "trajectory": LEAVES,
     "objectives": LEAVES,

@@ -8,6 +8,7 @@ from dynamics.flow.matrix_ode import matrix_growth_rate, matrix_kernel_flow
 from dynamics.flow.objective_flow import objective_flow
 from dynamics.flow.ode import kernel_flow
 from dynamics.flow.truncation import Truncation, truncate
+from dynamics.flow.whitened import logistic_energy, selection_rates, whitened_flow
 
 __all__ = [
     "GrowthModes",
@@ -18,9 +19,12 @@ __all__ = [
     "kernel_descent",
     "kernel_flow",
     "kernel_flow_batch",
+    "logistic_energy",
     "matrix_growth_rate",
     "matrix_kernel_descent",
     "matrix_kernel_flow",
     "objective_flow",
+    "selection_rates",
     "truncate",
+    "whitened_flow",
 ]

@@ -10,6 +10,7 @@ from dynamics.objectives.barlow_twins import (
     correlation_loss,
     cross_correlation,
 )
+from dynamics.objectives.generalised_spectral import generalised_spectral
 from dynamics.objectives.infonce import infonce, infonce_expansion, nt_xent
 from dynamics.objectives.spectral import simclr_squared, spectral_contrastive
 from dynamics.objectives.vicreg import vicreg, vicreg_squared
@@ -19,6 +20,7 @@ __all__ = [
     "barlow_twins_normalised",
     "correlation_loss",
     "cross_correlation",
+    "generalised_spectral",
     "infonce",
     "infonce_expansion",
     "nt_xent",

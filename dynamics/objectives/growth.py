@@ -12,6 +12,7 @@ objective gives B (N, N) for a relation graph G (N, N); for two views G = J, the
 | InfoNCE, dot products, all | H J H/(τN) | on centred functions, 2τ times slower |
 | SimCLR squared | 2J | N times faster |
 | spectral contrastive | 2J/N | yes |
+| generalised spectral, λ | 2[(λ − 1)I + J]/N | at λ = 1 |
 
 Losses by cosine, and Barlow Twins with normalised dimensions, are singular at zero and have no linear phase.
 """
@@ -79,6 +80,12 @@ def simclr_squared_growth(graph: Graph) -> GrowthMatrix:
 def spectral_contrastive_growth(graph: Graph) -> GrowthMatrix:
     """B = 2G/Σ_ij G_ij, that of Barlow Twins; the two part only when the modes saturate."""
     return barlow_twins_growth(graph)
+
+
+def generalised_spectral_growth(graph: Graph, weight: float = 1.0) -> GrowthMatrix:
+    """B = 2[(λ − 1)D_G + G]/Σ_ij G_ij: in whitened coordinates a mode grows from zero if 1 − μ < λ."""
+    G = np.asarray(graph, np.float64)
+    return 2 * ((weight - 1) * np.diag(G.sum(axis=1)) + G) / G.sum()
 
 
 def growth_of(objective, num_views: int) -> GrowthMatrix:
