@@ -65,8 +65,7 @@ def save_array(path: str | Path, array: np.ndarray) -> None:
     """Write one array behind a checksum of its bytes, uncompressed."""
     buffer = io.BytesIO()
     np.lib.format.write_array(buffer, np.ascontiguousarray(array), allow_pickle=False)
-    content = buffer.getbuffer()
-    _replace(path, lambda file: file.writelines((_checksum(content), content)))
+    save_bytes(path, buffer.getbuffer())
 
 
 def load_array(path: str | Path) -> np.ndarray:
@@ -77,14 +76,43 @@ def load_array(path: str | Path) -> np.ndarray:
     DataError
         If the file is missing, or its content does not match its checksum.
     """
+    return np.lib.format.read_array(io.BytesIO(load_bytes(path)), allow_pickle=False)
+
+
+def save_bytes(path: str | Path, content: bytes | memoryview, *, durable: bool = False) -> None:
+    """Write bytes behind their checksum; if `durable`, they are on the disk before they take their place."""
+
+    def write(file: Any) -> None:
+        file.writelines((_checksum(content), content))
+        if durable:
+            file.flush()
+            os.fsync(file.fileno())
+
+    _replace(path, write)
+
+
+def load_bytes(path: str | Path) -> memoryview:
+    """Read what `save_bytes` wrote.
+
+    Raises
+    ------
+    DataError
+        If the file is missing, or its content does not match its checksum.
+    """
     try:
         content = Path(path).read_bytes()
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}).") from error
-    checksum, array = content[:_CHECKSUM_BYTES], memoryview(content)[_CHECKSUM_BYTES:]
-    if _checksum(array) != checksum:
+    checksum, rest = content[:_CHECKSUM_BYTES], memoryview(content)[_CHECKSUM_BYTES:]
+    if _checksum(rest) != checksum:
         raise DataError(f"{path}: its content does not match its checksum; it is damaged.")
-    return np.lib.format.read_array(io.BytesIO(array), allow_pickle=False)
+    return rest
+
+
+def remove_partial(folder: str | Path) -> None:
+    """Remove what writers that were killed left unfinished in a folder."""
+    for path in Path(folder).glob("*.partial"):
+        path.unlink(missing_ok=True)
 
 
 def _checksum(content: Any) -> bytes:

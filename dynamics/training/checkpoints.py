@@ -1,0 +1,167 @@
+"""Checkpoints that are whole or absent: one file each, checked by a checksum, bit for bit what was saved.
+
+The file is Flax's msgpack of the state behind a checksum, written beside its place, forced to the disk and renamed.
+Orbax would save the same state as a folder of a dozen files. It was tried (0.12.8): on a full disk the earlier
+checkpoints survive there, too, but unfinished folders stay behind on the disk that is full, and errors of its event
+loop bury the one message that counts. What it alone can do, writing a state that no single host holds, is not needed
+where devices share the batch and each has all parameters.
+"""
+
+import re
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import serialization
+
+from dynamics import files
+from dynamics.errors import CapacityError, DataError, DivergenceError
+
+if TYPE_CHECKING:
+    from dynamics.training.loop import TrainState
+
+EVERY_SECONDS = 60.0
+_NAME = re.compile(r"step-(\d+)\.checkpoint")
+
+
+class Checkpoints:
+    """The last states of a run, in a folder of its own.
+
+    Parameters
+    ----------
+    folder : path
+        Created if it is not there.
+    every : float
+        Seconds between two checkpoints of a running training. Saving takes about a second for each GiB.
+    keep : int
+        How many stay; more than one, so that a damaged file costs some steps and not the run.
+
+    Raises
+    ------
+    ConfigError
+        If the folder cannot be written.
+    """
+
+    def __init__(self, folder: str | Path, *, every: float = EVERY_SECONDS, keep: int = 2):
+        self.folder, self.every, self.keep = files.output_folder(folder), every, max(1, keep)
+        self._saved = time.monotonic()
+        if jax.process_index() == 0:
+            files.remove_partial(self.folder)
+
+    def due(self) -> bool:
+        """Whether enough time has passed since the last one."""
+        return time.monotonic() - self._saved >= self.every
+
+    def steps(self) -> list[int]:
+        """Steps of which there is a checkpoint, ascending."""
+        return sorted(int(match[1]) for path in self.folder.iterdir() if (match := _NAME.fullmatch(path.name)))
+
+    def save(self, state: "TrainState", recorder_state: Any = None) -> None:
+        """Keep a state, and drop what is older than the last `keep`.
+
+        Parameters
+        ----------
+        state : TrainState
+            Its step names the checkpoint. Of several processes the first writes.
+        recorder_state : optional
+            What goes with it: nested dicts and lists of arrays, numbers and strings.
+
+        Raises
+        ------
+        CapacityError
+            If the disk is full or the folder can no longer be written; the checkpoints that are there stay.
+        DivergenceError
+            If a parameter is not finite, and the checkpoint would take the place of a good one.
+        """
+        self._saved = time.monotonic()  # one that fails is tried again as late as one that does not
+        if jax.process_index() > 0:
+            return
+        step = int(state.step)
+        host = jax.device_get(_without_key(state))
+        if not all(np.isfinite(leaf).all() for leaf in map(_floating, jax.tree.leaves(host.params))):
+            raise DivergenceError(f"The parameters of step {step} are not finite; {self._stays()}.")
+        content = serialization.msgpack_serialize(
+            {"state": serialization.to_state_dict(tuple(host)), "recorder": recorder_state}
+        )
+        try:
+            files.save_bytes(self._path(step), content, durable=True)
+        except OSError as error:
+            raise CapacityError(
+                f"The checkpoint of step {step} could not be written to {self.folder} ({error.strerror}); "
+                f"{self._stays()}."
+            ) from error
+        for old in self.steps()[: -self.keep]:
+            self._path(old).unlink(missing_ok=True)
+
+    def latest(self, like: "TrainState") -> tuple["TrainState", Any] | None:
+        """Return the last state that can be read, with what went with it; None if there is none.
+
+        Parameters
+        ----------
+        like : TrainState
+            An initial state: its structure, shapes and devices are those of the one that is returned.
+
+        Raises
+        ------
+        DataError
+            If there are checkpoints and none is whole, or they are of another network or optimiser.
+        """
+        damaged = ""
+        for step in reversed(self.steps()):
+            try:
+                content = serialization.msgpack_restore(bytes(files.load_bytes(self._path(step))))
+            except DataError as error:
+                damaged = str(error)
+                continue
+            return _restored(content["state"], like, self._path(step)), content["recorder"]
+        if damaged:
+            raise DataError(f"{damaged} No older checkpoint is whole.")
+        return None
+
+    def clear(self) -> None:
+        """Remove all of them."""
+        for step in self.steps():
+            self._path(step).unlink(missing_ok=True)
+
+    def _path(self, step: int) -> Path:
+        return self.folder / f"step-{step:08d}.checkpoint"
+
+    def _stays(self) -> str:
+        steps = self.steps()
+        return f"the one of step {steps[-1]} stays" if steps else "there is no earlier one"
+
+
+def _without_key(state: "TrainState") -> "TrainState":
+    """The state with its key as plain numbers."""
+    return state._replace(key=jax.random.key_data(state.key))
+
+
+def _floating(leaf: Any) -> np.ndarray:
+    """A leaf as numbers that NumPy can test; bfloat16 and its like are none of NumPy's own."""
+    leaf = np.asarray(leaf)
+    return leaf if leaf.dtype.kind in "fiub" else leaf.astype(np.float32)
+
+
+def _restored(saved: Any, like: "TrainState", path: Path) -> "TrainState":
+    template = _without_key(like)
+    try:
+        state = type(like)(*serialization.from_state_dict(tuple(template), saved))
+        fits = _form(state) == _form(template)
+    except (ValueError, KeyError, TypeError):
+        fits = False
+    if not fits:
+        raise DataError(f"{path}: is of another network or optimiser.")
+    state = jax.tree.map(_placed, state, template)
+    return state._replace(key=jax.random.wrap_key_data(state.key, impl=jax.random.key_impl(like.key)))
+
+
+def _form(state: "TrainState") -> tuple[Any, list[tuple[int, ...]]]:
+    return jax.tree.structure(state), [np.shape(leaf) for leaf in jax.tree.leaves(state)]
+
+
+def _placed(value: np.ndarray, like: Any) -> jax.Array:
+    """The value on the devices of `like`."""
+    return jax.device_put(value, like.sharding) if isinstance(like, jax.Array) else jnp.asarray(value)

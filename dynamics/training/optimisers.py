@@ -1,0 +1,130 @@
+"""Optimisers of the published recipes, with warm-up and cosine decay, as optax transformations.
+
+>>> round(float(learning_rates(0.4, steps=100, warmup=10)(5)), 3)
+0.2
+"""
+
+import jax
+import numpy as np
+import optax
+from jaxtyping import Float, Int
+
+from dynamics.errors import ConfigError
+
+
+def learning_rates(learning_rate: float, *, steps: int, warmup: int = 0, decay: str = "cosine") -> optax.Schedule:
+    """Learning rate of every step: linear from 0 in `warmup` steps, then constant or half a cosine down to 0.
+
+    The cosine is that of Loshchilov & Hutter (2017) without restarts.
+
+    Parameters
+    ----------
+    learning_rate : float
+        η, the highest.
+    steps : int
+        Of the whole run, warm-up included.
+    warmup : int
+        Steps of the warm-up.
+    decay : {"cosine", "constant"}
+        What follows it.
+
+    Raises
+    ------
+    ConfigError
+        If the learning rate is not positive, the warm-up does not fit into the run, or the decay is unknown.
+    """
+    if not 0 < learning_rate < float("inf"):
+        raise ConfigError(f"The learning rate is {learning_rate}; give a positive number.")
+    if not 0 <= warmup < max(steps, 1):
+        raise ConfigError(f"A warm-up of {warmup} steps does not fit into {steps} steps of training.")
+    if decay == "cosine":
+        after = optax.cosine_decay_schedule(learning_rate, steps - warmup)
+    elif decay == "constant":
+        after = optax.constant_schedule(learning_rate)
+    else:
+        raise ConfigError(f"There is no decay '{decay}'; choose cosine or constant.")
+    if warmup == 0:
+        return after
+    return optax.join_schedules([optax.linear_schedule(0.0, learning_rate, warmup), after], [warmup])
+
+
+def effective_times(schedule: optax.Schedule, at: Int[np.ndarray, " records"]) -> Float[np.ndarray, " records"]:
+    """Sum of the learning rates before each step of `at`: the time of a gradient flow, η × step where η is constant.
+
+    Momentum μ of plain gradient descent moves 1/(1 − μ) times as far; that factor is not included.
+    """
+    at = np.asarray(at)
+    rates = np.asarray(jax.vmap(schedule)(np.arange(at.max(initial=0) + 1)), np.float64)
+    return np.concatenate([[0.0], np.cumsum(rates)])[at]
+
+
+def optimiser(
+    name: str,
+    learning_rate: float,
+    *,
+    steps: int,
+    warmup: int = 0,
+    decay: str = "cosine",
+    weight_decay: float = 0.0,
+    momentum: float = 0.9,
+    clip: float | None = None,
+) -> optax.GradientTransformation:
+    """Build an optimiser by name.
+
+    Weight decay, and the layer-wise rates of LARS, leave out biases and normalisation (every parameter of fewer than
+    two axes), as the released code of SimCLR, BYOL, Barlow Twins and VICReg does.
+
+    Parameters
+    ----------
+    name : {"sgd", "lars", "adamw", "adam"}
+        `sgd` with momentum adds its weight decay to the gradient. `lars` (You et al. 2017) has trust coefficient 0.001.
+        `adamw` decouples the weight decay (Loshchilov & Hutter 2019); `adam` has none.
+    learning_rate, steps, warmup, decay
+        As of `learning_rates`.
+    weight_decay : float
+        Strength of the weight decay.
+    momentum : float
+        μ of sgd and lars.
+    clip : float, optional
+        Largest global norm of the gradient.
+
+    Raises
+    ------
+    ConfigError
+        If the name is unknown, or a setting is out of range or does not belong to the optimiser.
+    """
+    if weight_decay < 0 or not 0 <= momentum < 1 or (clip is not None and not clip > 0):
+        raise ConfigError(
+            f"weight_decay ({weight_decay}) is at least 0, momentum ({momentum}) in [0, 1), clip ({clip}) positive."
+        )
+    if name == "adam" and weight_decay:
+        raise ConfigError("adam has no weight decay; choose adamw.")
+    schedule = learning_rates(learning_rate, steps=steps, warmup=warmup, decay=decay)
+    if name == "sgd":
+        chain = [optax.sgd(schedule, momentum or None)]
+        if weight_decay:
+            chain.insert(0, optax.add_decayed_weights(weight_decay, mask=_matrices))
+    elif name == "lars":
+        chain = [
+            optax.lars(
+                schedule,
+                weight_decay,
+                weight_decay_mask=_matrices,
+                trust_ratio_mask=_matrices,
+                momentum=momentum,
+            )
+        ]
+    elif name == "adamw":
+        chain = [optax.adamw(schedule, weight_decay=weight_decay, mask=_matrices)]
+    elif name == "adam":
+        chain = [optax.adam(schedule)]
+    else:
+        raise ConfigError(f"There is no optimiser '{name}'; choose sgd, lars, adamw or adam.")
+    if clip is not None:
+        chain.insert(0, optax.clip_by_global_norm(clip))
+    return optax.chain(*chain)
+
+
+def _matrices(params: optax.Params) -> optax.Params:
+    """True for weights, false for biases and the scales and shifts of normalisation."""
+    return jax.tree.map(lambda leaf: leaf.ndim > 1, params)

@@ -1,0 +1,169 @@
+"""The loop: what an update sees, what an observer sees, how a run ends."""
+
+import os
+import signal
+import threading
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from dynamics.training.checkpoints import Checkpoints
+from dynamics.training.loop import TrainState, apply_gradient, initial_state, run
+
+OPTIMISER = optax.sgd(0.1, momentum=0.9)
+
+
+def update(state):
+    """Noisy descent on ½‖w‖², its noise drawn from the key and the step."""
+    noise = jax.random.normal(jax.random.fold_in(state.key, state.step), (3,))
+    gradient = state.params + 0.01 * noise
+    model_state = {"mean": 0.9 * state.model_state["mean"] + 0.1 * state.params.mean()}
+    return apply_gradient(OPTIMISER, state, gradient, model_state), {"loss": 0.5 * jnp.square(state.params).sum()}
+
+
+def start():
+    return initial_state(jnp.arange(3.0), OPTIMISER, jax.random.key(7), {"mean": jnp.zeros(())})
+
+
+def by_hand(steps):
+    """Parameters after every step, in NumPy."""
+    w, velocity, course = np.arange(3.0), np.zeros(3), [np.arange(3.0)]
+    for k in range(steps):
+        noise = np.asarray(jax.random.normal(jax.random.fold_in(jax.random.key(7), k), (3,)))
+        velocity = 0.9 * velocity + w + 0.01 * noise
+        w = w - 0.1 * velocity
+        course.append(w)
+    return np.array(course)
+
+
+@pytest.mark.parametrize("together", [None, 4])
+def test_an_observer_sees_the_state_and_the_loss_of_its_step(together):
+    seen = {}
+
+    def observe(state, metrics):
+        seen[int(state.step)] = (np.asarray(state.params), float(metrics["loss"]))
+
+    observe_at = [0, 1, 2, 13, 30]
+    state, reason = run(update, start(), steps=30, observe=observe, observe_at=observe_at, steps_per_dispatch=together)
+    expected = by_hand(30)
+    assert reason is None and int(state.step) == 30
+    np.testing.assert_allclose(state.params, expected[-1], rtol=1e-5, atol=1e-6)
+    assert list(seen) == observe_at
+    for step, (params, loss) in seen.items():
+        np.testing.assert_allclose(params, expected[step], rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(loss, 0.5 * np.square(expected[step]).sum(), rtol=1e-4)
+
+
+def test_several_updates_a_dispatch_give_the_same_numbers():
+    states = [run(update, start(), steps=23, steps_per_dispatch=together)[0] for together in (1, 5)]
+    np.testing.assert_allclose(states[0].params, states[1].params, rtol=1e-6)
+    assert [int(state.step) for state in states] == [23, 23]
+
+
+@pytest.mark.parametrize("together", [1, 8])
+def test_a_loss_that_stops_being_finite_ends_the_run_at_its_step(together, tmp_path):
+    def fails(state):
+        state, metrics = update(state)
+        return state, {"loss": jnp.where(state.step > 11, jnp.nan, metrics["loss"])}
+
+    checkpoints = Checkpoints(tmp_path, every=0.0)
+    _, reason = run(fails, start(), steps=40, checkpoints=checkpoints, steps_per_dispatch=together)
+    assert reason == "the loss stopped being finite at step 11"
+    state, _ = checkpoints.latest(start())
+    assert int(state.step) == (11 if together == 1 else 8)
+    np.testing.assert_allclose(state.params, by_hand(11)[int(state.step)], rtol=1e-5, atol=1e-6)
+
+
+def test_parameters_that_are_not_finite_take_no_good_checkpoints_place(tmp_path, caplog):
+    def breaks(state):
+        following, _ = update(state)
+        spoilt = jnp.where(following.step > 5, jnp.nan, following.params)
+        return following._replace(params=spoilt), {"loss": jnp.ones(())}  # a loss that does not tell
+
+    checkpoints = Checkpoints(tmp_path, every=0.0)
+    run(breaks, start(), steps=9, checkpoints=checkpoints)
+    assert checkpoints.steps()[-1] == 5
+    assert "The parameters of step 6 are not finite; the one of step 5 stays." in caplog.messages[0]
+
+
+def test_a_resumed_run_is_the_same_run_bit_for_bit(tmp_path):
+    records = []
+
+    def observe(state, metrics):
+        records.append(float(metrics["loss"]))
+
+    settings = {"steps": 20, "observe": observe, "observe_at": range(0, 21, 4)}
+    whole, _ = run(update, start(), **settings)
+    straight, records[:] = list(records), []
+
+    checkpoints = Checkpoints(tmp_path, every=0.0)
+
+    class Stop(Exception):
+        pass
+
+    def stops(state, metrics):
+        observe(state, metrics)
+        if int(state.step) == 12:
+            raise Stop
+
+    with pytest.raises(Stop):
+        run(
+            update,
+            start(),
+            **settings | {"observe": stops},
+            checkpoints=checkpoints,
+            recorder_state=lambda: {"losses": list(records)},
+        )
+    state, kept = checkpoints.latest(start())
+    assert int(state.step) == 12
+    records[:] = kept["losses"]
+    resumed, _ = run(update, state, **settings, checkpoints=checkpoints)
+    assert records == straight
+    for one, other in zip(jax.tree.leaves(whole), jax.tree.leaves(resumed), strict=True):
+        if jnp.issubdtype(one.dtype, jax.dtypes.prng_key):
+            one, other = jax.random.key_data(one), jax.random.key_data(other)
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_run_with_its_state_saved(number, tmp_path):
+    def observe(state, metrics):
+        if int(state.step) == 6:
+            os.kill(os.getpid(), number)
+
+    before = signal.getsignal(number)
+    checkpoints = Checkpoints(tmp_path)
+    state, reason = run(update, start(), steps=50, observe=observe, observe_at=range(51), checkpoints=checkpoints)
+    assert reason == "interrupted after step 7" and int(state.step) == 7
+    assert checkpoints.steps() == [7]
+    assert signal.getsignal(number) is before
+
+
+def test_a_second_interruption_is_not_waited_for():
+    def observe(state, metrics):
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(update, start(), steps=50, observe=observe, observe_at=[3])
+
+
+def test_it_runs_outside_the_main_thread():
+    results = []
+    thread = threading.Thread(target=lambda: results.append(run(update, start(), steps=3)))
+    thread.start()
+    thread.join()
+    assert isinstance(results[0][0], TrainState) and results[0][1] is None
+
+
+def test_the_cost_is_told_once(monkeypatch):
+    from dynamics.training import loop
+
+    clock = iter(np.arange(100) * 0.5)
+    monkeypatch.setattr(loop.time, "perf_counter", lambda: next(clock))
+    told = []
+    run(update, start(), steps=40, report_cost=told.append)
+    assert told == [pytest.approx(0.5 * 40)]
