@@ -38,6 +38,7 @@ _HOMES = {
     "dynamics.networks": ("MLP", "ConvNet", "ResNet", "architecture"),
     "dynamics.restricted": ("PairMoments", "RestrictedModes", "pair_moments", "restricted_modes"),
     "dynamics.solvable": ("Task", "solvable_model"),
+    "dynamics.sweeps": ("Axis", "sweep"),
     "dynamics.training": (
         "SmallNetwork",
         "gradient_descent",

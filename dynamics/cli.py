@@ -1,5 +1,6 @@
 """The command line. Each command imports what it needs when it runs, so that `--help` answers at once."""
 
+import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,10 +12,13 @@ from dynamics.config import Config
 from dynamics.errors import DivergenceError, DynamicsError
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from dynamics.experiment import Experiment
     from dynamics.trajectory import Trajectory
 
 Settings = tyro.conf.OmitArgPrefixes[Config]
+Varied = Annotated[tuple[str, ...], tyro.conf.arg(metavar="SETTING=VALUES"), tyro.conf.Positional]
 RunFolders = Annotated[tuple[Path, ...], tyro.conf.arg(metavar="RUN"), tyro.conf.Positional]
 StudyName = Annotated[str, tyro.conf.arg(metavar="NAME"), tyro.conf.Positional]
 
@@ -111,6 +115,38 @@ def train(config: Settings, out: Path = Path("runs/train")) -> None:
     _report_partial(measured, out)
 
 
+def sweep(
+    vary: Varied,
+    config: Settings,
+    jobs: int | None = None,
+    parquet: bool = False,
+    out: Path = Path("runs/sweep"),
+) -> None:
+    """Forecast and train over a grid of settings, several runs at a time, and draw where the forecast holds.
+
+    Args:
+        vary: A setting and its values, such as width=16,32,64 or seed=0,1,2; several give their grid.
+        config: Settings that all runs share.
+        jobs: Runs at a time; by default one a core, or one on an accelerator.
+        parquet: Write the table as Parquet as well as CSV.
+        out: Folder for the results; the same command goes on with a sweep that was stopped.
+    """
+    from dynamics.sweeps import parse_axis, sweep, sweep_figure, tidy_rows, write_csv, write_parquet
+
+    axes = [parse_axis(text) for text in vary]
+    counts = [len(axis.values) for axis in axes]
+    _print(f"{math.prod(counts)} runs: {', '.join(f'{len(axis.values)} × {axis.name}' for axis in axes)}")
+    swept = sweep(config, axes, out, jobs=jobs)
+    rows = list(tidy_rows(swept))
+    write_csv(rows, out / "sweep.csv")
+    if parquet:
+        write_parquet(rows, out / "sweep.parquet")
+    for name, reason in swept.failed.items():
+        _print(f"left out {name}: {reason}")
+    _save_figure(lambda: sweep_figure(swept), out, "sweep")
+    _print(f"\nResults in {out}: sweep.csv, figure sweep.png")
+
+
 def plot(runs: RunFolders, out: Path | None = None) -> None:
     """Draw the figures of saved runs again.
 
@@ -178,6 +214,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "compare": compare,
     "simulate": simulate,
     "train": train,
+    "sweep": sweep,
     "plot": plot,
     "study": study,
     "info": info,
@@ -248,30 +285,38 @@ def _solve(name: str, config: Config, out: Path) -> None:
 
 def _draw(folder: Path, target: Path | None = None) -> None:
     """The figure of a run, as PNG and PDF."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
-    from dynamics.plotting import comparison_figure, style, trajectory_figure
+    from dynamics.plotting import comparison_figure, trajectory_figure
     from dynamics.runs import read_run
 
     run = read_run(folder)
     comparison = run.comparison
     solved = [trajectory for trajectory in run.trajectories.values() if "targets" in trajectory.meta]
-    with style():
-        if solved:
-            from dynamics.solving import solution_figure
+    if solved:
+        from dynamics.solving import solution_figure
 
-            name, figure = "trajectories", solution_figure(solved[0], run.title)
-        elif comparison is not None and run.measured is not None:
-            name, figure = "comparison", comparison_figure(comparison, run.measured, run.forecasts, run.title)
-        else:
-            name, figure = "trajectories", trajectory_figure(run.measured, run.forecasts, run.title)
-        for suffix in ("png", "pdf"):
-            figure.savefig((target or folder) / f"{name}.{suffix}")
-        plt.close(figure)
+        name, draw = "trajectories", lambda: solution_figure(solved[0], run.title)
+    elif comparison is not None and run.measured is not None:
+        name, draw = "comparison", lambda: comparison_figure(comparison, run.measured, run.forecasts, run.title)
+    else:
+        name, draw = "trajectories", lambda: trajectory_figure(run.measured, run.forecasts, run.title)
+    _save_figure(draw, target or folder, name)
     _print(f"\nResults in {folder}, figure {(target or folder) / name}.png")
+
+
+def _save_figure(draw: Callable[[], "Figure"], folder: Path, name: str) -> None:
+    """Draw in the house style, without a screen, as PNG and PDF."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    from dynamics.plotting import style
+
+    with style():
+        figure = draw()
+        for suffix in ("png", "pdf"):
+            figure.savefig(folder / f"{name}.{suffix}")
+        plt.close(figure)
 
 
 def _report_partial(measured: "Trajectory", out: Path) -> None:

@@ -121,8 +121,12 @@ def _checksum(content: Any) -> bytes:
 
 def save_json(path: str | Path, content: Any) -> None:
     """Write JSON, atomically; NaN becomes null."""
-    text = json.dumps(_plain(content), indent=2, allow_nan=False)
-    _replace(path, lambda file: file.write((text + "\n").encode()))
+    save_text(path, json.dumps(_plain(content), indent=2, allow_nan=False) + "\n")
+
+
+def save_text(path: str | Path, text: str) -> None:
+    """Write text in UTF-8, atomically."""
+    _replace(path, lambda file: file.write(text.encode()))
 
 
 def _replace(path: str | Path, write: Any) -> None:

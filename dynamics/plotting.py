@@ -61,6 +61,11 @@ def label_of(rung: str) -> str:
     return _LABELS.get(rung, rung.replace("_", " "))
 
 
+def line_style(rung: str) -> tuple[str, tuple]:
+    """Colour and dashes of a rung of theory."""
+    return _LINES.get(rung, _LINES["infinite_width"])
+
+
 def mode_colors(dim: int) -> list[tuple[float, ...]]:
     """One colour a mode, from the first learned (dark) to the last (bright)."""
     palette: Colormap = mpl.colormaps["viridis"]
@@ -72,7 +77,7 @@ def draw_loss(ax: Axes, measured: Trajectory | None, forecasts: Mapping[str, Tra
     if measured is not None:
         ax.plot(measured.times, measured.loss, color=MEASURED, lw=2.4, label=label_of(measured.rung))
     for name, forecast in forecasts.items():
-        color, dashes = _LINES.get(name, _LINES["infinite_width"])
+        color, dashes = line_style(name)
         ax.plot(forecast.times, forecast.loss, color=color, ls=dashes, lw=1.0, label=label_of(name))
     ax.set(xlabel="effective time  $t$ = learning rate × step", ylabel=r"loss  $\Vert C - I\Vert_F^2$", ylim=(0, None))
     ax.legend(loc="upper right")

@@ -1,0 +1,81 @@
+"""A sweep as a picture: error of every forecast against what varied, and the eigenvalues with their band over seeds."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator, PercentFormatter
+
+from dynamics.plotting import label_of, line_style, mode_colors
+from dynamics.runs import Run
+from dynamics.sweeps.run import Sweep
+from dynamics.trajectory import Trajectory
+
+
+def sweep_figure(swept: Sweep) -> Figure:
+    """Error against the first setting that varies besides the seed; line: median, band: range over all else.
+
+    If only seeds vary, the eigenvalues of the runs with their range, on one time axis.
+    """
+    axis = next((axis for axis in swept.axes if axis.name != "seed" and len(axis.values) > 1), None)
+    if axis is None:
+        figure, ax = plt.subplots(figsize=(4.6, 3.0))
+        draw_band(ax, [run.measured for _, run in swept.points if run.measured is not None])
+        return figure
+    figure, ax = plt.subplots(figsize=(4.6, 3.0))
+    draw_errors(ax, axis.name, axis.values, swept.points)
+    return figure
+
+
+def draw_errors(ax: Axes, name: str, values: Sequence[Any], points: Sequence[tuple[Mapping[str, Any], Run]]) -> Axes:
+    """Median error of the step times of each forecast against one setting; band: range over the other settings."""
+    errors: dict[str, dict[Any, list[float]]] = {}
+    for point, run in points:
+        comparison = run.comparison
+        for rung in comparison.step_time_ratio if comparison else ():
+            errors.setdefault(rung, {}).setdefault(point[name], []).append(comparison.median_error(rung))
+    numeric = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+    for rung, by_value in errors.items():
+        shown = [value for value in values if value in by_value]
+        x = shown if numeric else [list(values).index(value) for value in shown]
+        color, dashes = line_style(rung)
+        ax.plot(x, [np.nanmedian(by_value[v]) for v in shown], color=color, ls=dashes, marker="o", ms=3)
+        ax.plot([], [], color=color, ls=dashes, label=label_of(rung))
+        ax.fill_between(
+            x,
+            [np.nanmin(by_value[v]) for v in shown],
+            [np.nanmax(by_value[v]) for v in shown],
+            color=color,
+            alpha=0.15,
+            lw=0,
+        )
+    if numeric and min(values) > 0 and max(values) / min(values) >= 8:
+        ax.set_xscale("log")
+        ax.xaxis.set_minor_locator(NullLocator())
+    ax.set_xticks(values if numeric else range(len(values)), [f"{v:g}" if numeric else str(v) for v in values])
+    ax.set(xlabel=name.replace("_", " "), ylabel="median error of the step times", yscale="log")
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
+    ax.yaxis.set_minor_locator(NullLocator())
+    ax.legend()
+    return ax
+
+
+def draw_band(ax: Axes, runs: Sequence[Trajectory]) -> Axes:
+    """Eigenvalues of C of several runs of one experiment: median and range at every time that all of them reached."""
+    end = min(run.times[-1] for run in runs)
+    times = np.linspace(0, end, 400)
+    dim = min(run.dim for run in runs)
+    for j, color in enumerate(mode_colors(dim)):
+        u = np.array([np.interp(times, run.times, run.eigenvalues[:, j]) for run in runs])
+        ax.fill_between(times, u.min(axis=0), u.max(axis=0), color=color, alpha=0.2, lw=0)
+        ax.plot(times, np.median(u, axis=0), color=color, lw=1.2)
+    ax.set(
+        xlabel="effective time  $t$ = learning rate × step",
+        ylabel="eigenvalues of $C$",
+        title=f"median and range of {len(runs)} runs",
+    )
+    return ax

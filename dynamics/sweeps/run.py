@@ -1,0 +1,168 @@
+"""Run a grid of experiments, several at a time, each in a process of its own; what is finished is not run again."""
+
+import json
+import multiprocessing
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from dynamics import files
+from dynamics.config import Config
+from dynamics.errors import ConfigError, DataError, DynamicsError
+from dynamics.progress import progress_bar
+from dynamics.runs import Run, read_run
+from dynamics.sweeps.axes import Axis, grid
+
+
+@dataclass(frozen=True, eq=False)
+class Sweep:
+    """A grid of finished runs.
+
+    Parameters
+    ----------
+    folder : Path
+        Where they are.
+    axes : tuple of Axis
+        What varied.
+    points : list of (settings, Run)
+        The varied settings of every run, and the run.
+    failed : mapping
+        Name of a run -> why it could not be made, such as a learning rate above its stability limit.
+    """
+
+    folder: Path
+    axes: tuple[Axis, ...]
+    points: list[tuple[Mapping[str, Any], Run]]
+    failed: Mapping[str, str]
+
+
+def sweep(config: Config, axes: Sequence[Axis], out: str | Path, *, jobs: int | None = None) -> Sweep:
+    """Forecast and train at every point of the grid.
+
+    Parameters
+    ----------
+    config : Config
+        Settings that all points share.
+    axes : sequence of Axis
+        What varies.
+    out : Path
+        Folder for the results. Points that are finished there are not run again, so a stopped sweep goes on.
+    jobs : int, optional
+        Runs at a time; by default one a core, or one on an accelerator, which they would have to share.
+
+    Raises
+    ------
+    ConfigError
+        If nothing varies, or the folder holds another sweep.
+    DynamicsError
+        If no point could be run.
+    """
+    axes = tuple(axes)
+    if not axes:
+        raise ConfigError("Nothing varies; name a setting and its values, such as seed=0,1,2.")
+    points = list(grid(config, axes))
+    folder = files.output_folder(out)
+    _claim(folder, config, axes)
+    waiting = {_name(point): settings for point, settings in points if not _finished(folder, point, settings)}
+    jobs = min(jobs or _default_jobs(), max(len(waiting), 1))
+    failed: dict[str, str] = {}
+    done_before = len(points) - len(waiting)
+    # spawned, because a forked process may not use JAX once it has started threads
+    with (
+        progress_bar(f"{len(points)} runs", total=len(points)) as done,
+        ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool,
+    ):
+        done(done_before)
+        futures: dict[Future[None], str] = {
+            pool.submit(run_point, settings, folder / "runs" / name): name for name, settings in waiting.items()
+        }
+        try:
+            for count, future in enumerate(as_completed(futures), start=done_before + 1):
+                try:
+                    future.result()
+                except DynamicsError as error:
+                    failed[futures[future]] = str(error)
+                done(count)
+        except KeyboardInterrupt:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise KeyboardInterrupt(
+                f"interrupted; what is finished is in {folder}, and the same command goes on from there"
+            ) from None
+    if len(failed) == len(points):
+        raise DynamicsError(f"No run could be made; the first says: {next(iter(failed.values()))}")
+    files.save_json(folder / "failed.json", failed)
+    return read_sweep(folder)
+
+
+def read_sweep(folder: str | Path) -> Sweep:
+    """Read what `sweep` wrote.
+
+    Raises
+    ------
+    DataError
+        If the folder holds no sweep.
+    """
+    folder = Path(folder)
+    if not (folder / "sweep.json").is_file():
+        raise DataError(f"{folder}: holds no sweep (no sweep.json); give the --out of dynamics sweep.")
+    axes = tuple(Axis(axis["name"], tuple(axis["values"])) for axis in _read_json(folder / "sweep.json")["axes"])
+    failed = _read_json(folder / "failed.json") if (folder / "failed.json").is_file() else {}
+    points = []
+    for point, _ in grid(Config(), axes):
+        run = folder / "runs" / _name(point)
+        if (run / "comparison.json").is_file():
+            points.append((point, read_run(run)))
+    return Sweep(folder, axes, points, failed)
+
+
+def run_point(config: Config, folder: Path) -> None:
+    """One point of a sweep: forecast, train, compare, written as `dynamics compare` does."""
+    from dynamics.experiment import compare_run, forecast, prepare, train
+    from dynamics.runs import write_settings, write_trajectories
+
+    experiment = prepare(config)
+    files.output_folder(folder)
+    write_settings(folder, "compare", experiment)
+    forecasts, measured = forecast(experiment), train(experiment)
+    write_trajectories(folder, {**forecasts, measured.rung: measured})
+    comparison = compare_run(experiment, measured, forecasts)
+    # last, since it says that the run is finished
+    comparison.save(folder / "comparison.json", kernel=experiment.kernel, reason=experiment.reason)
+
+
+def _claim(folder: Path, config: Config, axes: tuple[Axis, ...]) -> None:
+    """Write what this sweep is, or refuse a folder that holds another."""
+    content = {"config": config.to_dict(), "axes": [asdict(axis) for axis in axes]}
+    content = json.loads(json.dumps(content, default=str))
+    path = folder / "sweep.json"
+    if path.is_file() and _read_json(path) != content:
+        raise ConfigError(f"{folder} holds another sweep; give the same settings to go on with it, or another --out.")
+    files.save_json(path, content)
+
+
+def _finished(folder: Path, point: Mapping[str, Any], config: Config) -> bool:
+    run = folder / "runs" / _name(point)
+    if not (run / "comparison.json").is_file():
+        return False
+    return _read_json(run / "config.json")["config"] == json.loads(json.dumps(config.to_dict()))
+
+
+def _name(point: Mapping[str, Any]) -> str:
+    """Name of a point's folder: its varied settings."""
+    return ",".join(f"{name}={value}" for name, value in point.items()).replace("/", "_")
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: is missing or damaged ({error}); remove it and run the sweep again.") from error
+
+
+def _default_jobs() -> int:
+    import jax
+
+    return (os.cpu_count() or 1) if jax.default_backend() == "cpu" else 1

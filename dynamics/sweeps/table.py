@@ -1,0 +1,65 @@
+"""A sweep as a tidy table: one row a run, rung and mode."""
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from dynamics import files
+from dynamics.errors import ConfigError
+from dynamics.sweeps.run import Sweep
+
+
+def tidy_rows(swept: Sweep) -> Iterator[dict[str, Any]]:
+    """Rows of the table.
+
+    Columns: the varied settings; `rung`; `mode` (from 1); `gamma`; `step_time` and `step` at which half of the mode is
+    learned, empty if it never is; `measured_step_time`; `ratio`, predicted / measured; `median_error` of the rung.
+    """
+    for point, run in swept.points:
+        comparison = run.comparison
+        if comparison is None:
+            continue
+        measured = comparison.step_times[comparison.measured]
+        learning_rate = run.config["resolved"]["learning_rate"]
+        for rung, times in comparison.step_times.items():
+            ratios = comparison.step_time_ratio.get(rung)
+            for j, time in enumerate(times):
+                yield {
+                    **point,
+                    "rung": rung,
+                    "mode": j + 1,
+                    "gamma": float(comparison.eigenvalues_gamma[j]) if j < len(comparison.eigenvalues_gamma) else 0.0,
+                    "step_time": float(time),
+                    "step": float(time) / learning_rate,
+                    "measured_step_time": float(measured[j]),
+                    "ratio": float("nan") if ratios is None else float(ratios[j]),
+                    "median_error": float("nan") if ratios is None else comparison.median_error(rung),
+                }
+
+
+def write_csv(rows: Sequence[dict[str, Any]], path: str | Path) -> None:
+    """Write the rows as CSV, atomically; what is not a number is left empty."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]) if rows else [], lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({name: "" if value != value else value for name, value in row.items()})
+    files.save_text(path, text.getvalue())
+
+
+def write_parquet(rows: Sequence[dict[str, Any]], path: str | Path) -> None:
+    """Write the rows as Parquet.
+
+    Raises
+    ------
+    ConfigError
+        If pyarrow is not installed.
+    """
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError as error:
+        raise ConfigError("Parquet needs pyarrow, which is not installed; add it, or use the CSV file.") from error
+    parquet.write_table(pyarrow.Table.from_pylist(list(rows)), path)

@@ -1,0 +1,147 @@
+"""A grid of settings: how it is written, that it runs each point once, and that its table says what the runs say."""
+
+import csv
+import os
+
+import numpy as np
+import pytest
+
+from dynamics.cli import main
+from dynamics.config import Config
+from dynamics.errors import ConfigError, DataError, StabilityError
+from dynamics.experiment import compare_run, forecast, prepare, train
+from dynamics.sweeps import Axis, grid, parse_axis, read_sweep, sweep_figure, tidy_rows, write_csv, write_parquet
+from dynamics.sweeps import run as running
+
+SMALL = {"network": "mlp", "width": 32, "depth": 1, "num_pairs": 12, "dim": 2, "init_scale": 1e-2, "steps": 200}
+FLAGS = [text for name, value in SMALL.items() for text in (f"--{name.replace('_', '-')}", str(value))]
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "values"),
+    [
+        ("width=16,32", "width", (16, 32)),
+        ("lr-fraction=0.05,0.1", "lr_fraction", (0.05, 0.1)),
+        ("multiplier=1,auto", "multiplier", (1.0, "auto")),
+        ("init=readout,centred", "init", ("readout", "centred")),
+        ("center=true,false", "center", (True, False)),
+        ("--seed=0, 1,2", "seed", (0, 1, 2)),
+    ],
+)
+def test_axes_are_read_as_the_settings_they_vary(text, name, values):
+    axis = parse_axis(text)
+    assert (axis.name, axis.values) == (name, values)
+    assert [type(value) for value in axis.values] == [type(value) for value in values]
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("widht=1,2", "no setting `widht`"),
+        ("width", "write a setting and its values"),
+        ("width=", "has no value"),
+        ("width=big", "width cannot be `big`"),
+        ("init=tiny", "give readout or centred or all"),
+        ("seed=1,1", "repeat"),
+    ],
+)
+def test_mistakes_are_named(text, complaint):
+    with pytest.raises(ConfigError, match=complaint):
+        parse_axis(text)
+
+
+def test_the_grid_is_the_product():
+    points = list(grid(Config(), [Axis("width", (1, 2)), Axis("seed", (3, 4))]))
+    assert [(config.width, config.seed) for _, config in points] == [(1, 3), (1, 4), (2, 3), (2, 4)]
+    with pytest.raises(ConfigError, match="twice"):
+        list(grid(Config(), [Axis("width", (1,)), Axis("width", (2,))]))
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory):
+    """Two widths, two seeds, and a learning rate that is out of the question at one of them."""
+    out = tmp_path_factory.mktemp("sweep")
+    assert main(["sweep", "width=16,32", "seed=0,1", *FLAGS, "--jobs", "2", "--out", str(out)]) == 0
+    return out
+
+
+def test_the_table_says_what_each_run_says(swept):
+    """Against the experiment run here, in one process."""
+    with (swept / "sweep.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 2 * 2 * 4 * 2  # widths, seeds, rungs (three forecasts and the network), modes
+    experiment = prepare(Config(**SMALL | {"width": 16, "seed": 1}))
+    comparison = compare_run(experiment, train(experiment), forecast(experiment))
+    for row in rows:
+        if (row["width"], row["seed"]) == ("16", "1"):
+            mode = int(row["mode"]) - 1
+            expected = comparison.step_times[row["rung"]][mode]
+            np.testing.assert_allclose(float(row["step_time"] or "nan"), expected, rtol=1e-4)
+            assert float(row["gamma"]) == pytest.approx(comparison.eigenvalues_gamma[mode])
+    assert (swept / "sweep.png").stat().st_size > 5000
+
+
+def test_finished_runs_are_not_run_again(swept):
+    runs = {path: os.stat(path).st_mtime_ns for path in (swept / "runs").rglob("comparison.json")}
+    assert len(runs) == 4
+    next(iter(runs)).unlink()  # as if the sweep had been stopped before this one
+    assert main(["sweep", "width=16,32", "seed=0,1", *FLAGS, "--jobs", "1", "--out", str(swept)]) == 0
+    again = {path: os.stat(path).st_mtime_ns for path in (swept / "runs").rglob("comparison.json")}
+    assert [again[path] == runs[path] for path in runs] == [False, True, True, True]
+
+
+def test_a_folder_keeps_one_sweep(swept, capsys):
+    assert main(["sweep", "width=16,32", *FLAGS, "--out", str(swept)]) == 2
+    assert "holds another sweep" in capsys.readouterr().err
+
+
+def test_figures_of_widths_and_of_seeds_show_all_runs(swept):
+    whole = read_sweep(swept)
+    ax = sweep_figure(whole).axes[0]
+    assert ax.get_xlabel() == "width"
+    comparison = {point["width"]: [] for point, _ in whole.points}
+    for point, run in whole.points:
+        comparison[point["width"]].append(run.comparison.median_error("ode"))
+    drawn = [line for line in ax.lines if len(line.get_xdata()) == 2]
+    np.testing.assert_allclose(drawn[1].get_ydata(), [np.median(comparison[16]), np.median(comparison[32])])
+    seeds = running.Sweep(swept, (Axis("seed", (0, 1)),), whole.points[:2], {})
+    assert "2 runs" in sweep_figure(seeds).axes[0].get_title()
+
+
+def test_points_that_cannot_be_run_are_left_out_with_their_reason(tmp_path, monkeypatch):
+    from concurrent.futures import ThreadPoolExecutor
+
+    def point(config, folder):
+        if config.lr_fraction > 1:
+            raise StabilityError("too fast")
+        running_point(config, folder)
+
+    running_point = running.run_point
+    monkeypatch.setattr(running, "run_point", point)
+    monkeypatch.setattr(running, "ProcessPoolExecutor", lambda jobs, mp_context: ThreadPoolExecutor(jobs))
+    swept = running.sweep(Config(**SMALL), [Axis("lr_fraction", (0.05, 2.0))], tmp_path, jobs=1)
+    assert len(swept.points) == 1 and swept.failed == {"lr_fraction=2.0": "too fast"}
+    with pytest.raises(Exception, match="No run could be made; the first says: too fast"):
+        running.sweep(Config(**SMALL), [Axis("lr_fraction", (2.0, 3.0))], tmp_path / "none", jobs=1)
+
+
+def test_a_table_that_is_not_a_number_is_empty(tmp_path):
+    write_csv([{"a": 1.5, "b": float("nan")}], tmp_path / "t.csv")
+    assert (tmp_path / "t.csv").read_text() == "a,b\n1.5,\n"
+
+
+def test_parquet(swept, tmp_path):
+    rows = list(tidy_rows(read_sweep(swept)))
+    try:
+        from pyarrow import parquet
+    except ImportError:
+        with pytest.raises(ConfigError, match="pyarrow"):
+            write_parquet(rows, tmp_path / "t.parquet")
+        return
+    write_parquet(rows, tmp_path / "t.parquet")
+    assert parquet.read_table(tmp_path / "t.parquet").num_rows == len(rows)
+
+
+def test_no_sweep_is_said(tmp_path):
+    with pytest.raises(DataError, match="holds no sweep"):
+        read_sweep(tmp_path)
