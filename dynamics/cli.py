@@ -164,6 +164,23 @@ def plot(runs: RunFolders, out: Path | None = None) -> None:
         _draw(run, target)
 
 
+def report(runs: RunFolders, out: Path = Path("report.html")) -> None:
+    """Write one self-contained HTML page about saved runs: forecast, ladder, figures, settings, environment.
+
+    Args:
+        runs: Folders that compare, simulate or train wrote.
+        out: The file to write.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from dynamics.files import output_folder
+    from dynamics.report import report
+
+    output_folder(out.parent)
+    _print(f"Report in {report(runs, out)}")
+
+
 def study(
     name: StudyName,
     out: Path | None = None,
@@ -216,6 +233,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "train": train,
     "sweep": sweep,
     "plot": plot,
+    "report": report,
     "study": study,
     "info": info,
 }

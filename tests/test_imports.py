@@ -50,6 +50,7 @@ ALLOWED = {
     "forecasting": LEAVES | TYPES | {"comparison", "experiment", "flow", "kernels", "networks", "views"},
     "runs": LEAVES | TYPES | {"comparison", "experiment"},
     "tables": LEAVES | TYPES | {"comparison", "experiment", "forecasting", "plotting"},
+    "report": LEAVES | TYPES | {"comparison", "plotting", "runs"},
     "sweeps": LEAVES | TYPES | {"experiment", "plotting", "runs"},
     "studies": EVERYTHING,
     "cli": EVERYTHING,

@@ -1,0 +1,208 @@
+"""The page: put together from saved runs alone, readable without a network connection."""
+
+import io
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dynamics import files
+from dynamics.comparison import Comparison, step_times
+from dynamics.errors import ConfigError
+from dynamics.plotting import comparison_figure, label_of, style, trajectory_figure
+from dynamics.runs import Run, read_run
+from dynamics.trajectory import Trajectory
+
+_HERE = Path(__file__).parent
+_POINTS = 400  # of a curve in the interactive figure
+
+Cell = str | int | float | None
+
+
+def report(runs: Sequence[str | Path], path: str | Path) -> Path:
+    """Write one HTML file about saved runs.
+
+    Parameters
+    ----------
+    runs : sequence of Path
+        Folders that compare, simulate or train wrote.
+    path : Path
+        The file to write.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    ConfigError
+        If no run is given.
+    DataError
+        If a folder holds no run, or one of its files is damaged.
+    """
+    if not runs:
+        raise ConfigError("No run was named; give the --out folder of compare, simulate or train.")
+    read = [read_run(run) for run in runs]
+    files.save_text(path, "".join(_page(read)))
+    return Path(path)
+
+
+def _page(runs: Sequence[Run]) -> Iterator[str]:
+    title = "dynamics: " + ", ".join(run.folder.name for run in runs)
+    yield f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{escape(title)}</title>\n'
+    yield '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+    yield f"<style>\n{(_HERE / 'report.css').read_text()}</style>\n</head>\n<body>\n<main>\n"
+    yield "<h1>How these networks learn, and what theory said</h1>\n" if len(runs) > 1 else ""
+    if len(runs) > 1:
+        yield _overview(runs)
+    for number, run in enumerate(runs):
+        yield from _section(number, run)
+    yield f"</main>\n<script>\n{(_HERE / 'report.js').read_text()}</script>\n</body>\n</html>\n"
+
+
+def _overview(runs: Sequence[Run]) -> str:
+    rows = []
+    for number, run in enumerate(runs):
+        comparison = run.comparison
+        best = None if comparison is None else min(map(comparison.median_error, comparison.step_time_ratio))
+        link = f'<a href="#run{number}">{escape(run.folder.name)}</a>'
+        rows.append([link, escape(run.title.split("\n")[0]), _percent(best)])
+    return "<h2>Runs</h2>\n" + _table(["run", "what", "error of the best forecast"], rows, raw=True)
+
+
+def _section(number: int, run: Run) -> Iterator[str]:
+    comparison = run.comparison
+    yield f'<section id="run{number}">\n<h1>{escape(run.folder.name)}</h1>\n'
+    yield f'<p class="what">{escape(run.title)}</p>\n<p class="summary">{escape(_summary(run, comparison))}</p>\n'
+    yield "<h2>One dimension at a time</h2>\n"
+    yield '<p class="hint">Solid: measured. Dashed: forecast. Move over the figure to read it; click a name to hide or '
+    yield 'show it.</p>\n<div class="chart"></div>\n'
+    yield f'<script type="application/json" class="data">{_chart_data(run)}</script>\n'
+    if comparison is not None:
+        yield "<h2>The ladder: predicted / measured step time</h2>\n" + _ladder(run, comparison)
+    yield "<h2>Step times</h2>\n" + _steps(run)
+    yield f'<h2>Figure</h2>\n<div class="figure">{_figure(run, comparison)}</div>\n'
+    yield "<h2>Settings</h2>\n" + _settings(run)
+    versions = run.config.get("versions", {})
+    yield "<h2>Environment</h2>\n" + _table(["package", "version"], [list(item) for item in versions.items()])
+    yield "</section>\n"
+
+
+def _summary(run: Run, comparison: Comparison | None) -> str:
+    """The result in two sentences."""
+    if run.measured is None:
+        return "A forecast; nothing has been trained."
+    reached = int(np.isfinite(step_times(run.measured)).sum())
+    end = f" It ended early: {run.measured.meta['partial']}." if run.measured.partial else ""
+    text = f"{reached} of {run.measured.dim} dimensions were learned.{end}"
+    if comparison is not None and comparison.step_time_ratio:
+        best = min(comparison.step_time_ratio, key=comparison.median_error)
+        error = _percent(comparison.median_error(best))
+        text += f" The closest forecast ({label_of(best)}) misses the step times by {error} (median)."
+    return text
+
+
+def _ladder(run: Run, comparison: Comparison) -> str:
+    names = list(comparison.step_time_ratio)
+    measured = comparison.step_times[comparison.measured]
+    overlaps = {plateau.learned: plateau for plateau in comparison.subspace_overlap}
+    rows: list[list[Cell]] = []
+    for j, time in enumerate(measured):
+        overlap = overlaps.get(j + 1)
+        rows.append(
+            [
+                j + 1,
+                _number(time),
+                *(_number(comparison.step_time_ratio[name][j], 3) for name in names),
+                "–" if overlap is None else f"{overlap.overlap:.3f} (chance {overlap.chance:.3f})",
+            ]
+        )
+    rows.append(["median error", "", *(_percent(comparison.median_error(name)) for name in names), ""])
+    return _table(["mode", "measured at t", *map(label_of, names), "subspace overlap"], rows)
+
+
+def _steps(run: Run) -> str:
+    """Effective time at which half of every mode is learned, in every model."""
+    rungs = {**run.forecasts, **({} if run.measured is None else {run.measured.rung: run.measured})}
+    times = {name: step_times(trajectory) for name, trajectory in rungs.items()}
+    gamma = None if run.modes is None else run.modes.eigenvalues
+    rows: list[list[Cell]] = []
+    for j in range(max(len(tau) for tau in times.values())):
+        value = None if gamma is None or j >= len(gamma) else gamma[j]
+        rows.append([j + 1, _number(value), *(_number(tau[j]) if j < len(tau) else "–" for tau in times.values())])
+    return _table(["mode", "γ", *map(label_of, times)], rows)
+
+
+def _settings(run: Run) -> str:
+    config, resolved = run.config.get("config", {}), run.config.get("resolved", {})
+    rows = [[name, _plain(value)] for name, value in resolved.items()]
+    rows += [[name, _plain(value)] for name, value in config.items() if name not in resolved and value is not None]
+    command = escape(str(run.config.get("command", "")))
+    return f"<p>Made by <code>dynamics {command}</code>.</p>\n" + _table(["setting", "value"], rows)
+
+
+def _figure(run: Run, comparison: Comparison | None) -> str:
+    """The static figure, as SVG inside the page."""
+    from matplotlib import pyplot as plt
+
+    with style(), plt.rc_context({"svg.fonttype": "path", "svg.hashsalt": run.folder.name}):
+        if comparison is not None and run.measured is not None:
+            figure = comparison_figure(comparison, run.measured, run.forecasts)
+        else:
+            figure = trajectory_figure(run.measured, run.forecasts)
+        text = io.StringIO()
+        figure.savefig(text, format="svg", metadata={"Date": None})
+        plt.close(figure)
+    return text.getvalue()[text.getvalue().index("<svg") :]
+
+
+def _chart_data(run: Run) -> str:
+    """Curves of the interactive figure as JSON that cannot end its script element."""
+    curves = []
+    if run.measured is not None:
+        curves.append(_curve(run.measured, label_of(run.measured.rung), measured=True))
+    curves += [_curve(trajectory, label_of(name), measured=False) for name, trajectory in run.forecasts.items()]
+    rate = run.config.get("resolved", {}).get("learning_rate")
+    return json.dumps({"curves": curves, "learningRate": rate}, allow_nan=False).replace("</", "<\\/")
+
+
+def _curve(trajectory: Trajectory, name: str, measured: bool) -> dict[str, Any]:
+    chosen = np.unique(np.linspace(0, len(trajectory.times) - 1, _POINTS).round().astype(int))
+    u = np.nan_to_num(trajectory.eigenvalues[chosen], nan=0.0, posinf=0.0, neginf=0.0)
+    return {
+        "name": name,
+        "measured": measured,
+        "times": [float(f"{t:.6g}") for t in trajectory.times[chosen]],
+        "eigenvalues": [[float(f"{value:.4g}") for value in mode] for mode in u.T],
+    }
+
+
+def _table(head: Iterable[str], rows: Iterable[Sequence[Cell]], raw: bool = False) -> str:
+    def cell(value: Cell) -> str:
+        return str(value) if raw else escape(str("" if value is None else value))
+
+    header = "".join(f"<th>{escape(name)}</th>" for name in head)
+    body = "".join("<tr>" + "".join(f"<td>{cell(value)}</td>" for value in row) + "</tr>\n" for row in rows)
+    return f'<div class="table"><table>\n<thead><tr>{header}</tr></thead>\n<tbody>\n{body}</tbody>\n</table></div>\n'
+
+
+def _number(value: float | None, decimals: int | None = None) -> str:
+    if value is None or not np.isfinite(value):
+        return "–"
+    return f"{value:.4g}" if decimals is None else f"{value:.{decimals}f}"
+
+
+def _percent(value: float | None) -> str:
+    if value is None or not np.isfinite(value):
+        return "–"
+    return f"{100 * value:.1f} %" if value >= 5e-4 else "less than 0.1 %"
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_plain(item)}" for name, item in value.items())
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

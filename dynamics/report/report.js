@@ -1,0 +1,116 @@
+// Eigenvalues against time, for every run on the page: solid is measured, dashed a forecast.
+"use strict";
+
+const WIDTH = 900, HEIGHT = 320, LEFT = 48, RIGHT = 12, TOP = 10, BOTTOM = 40;
+const DASHES = ["7 4", "2 3", "10 3 2 3", "4 2", "12 4"];
+
+function element(name, attributes, text) {
+  const made = document.createElementNS("http://www.w3.org/2000/svg", name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  if (text !== undefined) made.textContent = text;
+  return made;
+}
+
+// viridis, dark for the mode that is learned first
+function color(j, count) {
+  const stops = [[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [210, 226, 27]];
+  const at = count > 1 ? (j / (count - 1)) * (stops.length - 1) : 0;
+  const low = Math.min(Math.floor(at), stops.length - 2), part = at - low;
+  return `rgb(${stops[low].map((value, i) => Math.round(value + part * (stops[low + 1][i] - value))).join(",")})`;
+}
+
+function niceStep(span) {
+  const raw = span / 5, power = 10 ** Math.floor(Math.log10(raw));
+  return [1, 2, 5, 10].map(m => m * power).find(step => step >= raw);
+}
+
+function valueAt(times, values, t) {
+  let low = 0, high = times.length - 1;
+  if (t >= times[high]) return values[high];
+  while (high - low > 1) {
+    const middle = (low + high) >> 1;
+    if (times[middle] <= t) low = middle; else high = middle;
+  }
+  const part = (t - times[low]) / (times[high] - times[low]);
+  return values[low] + part * (values[high] - values[low]);
+}
+
+function chart(host, data) {
+  const curves = data.curves, dims = Math.max(...curves.map(curve => curve.eigenvalues.length));
+  const end = Math.max(...curves.map(curve => curve.times[curve.times.length - 1])) || 1;
+  const top = Math.max(1.05, ...curves.flatMap(curve => curve.eigenvalues.map(mode => Math.max(...mode))));
+  const x = t => LEFT + (t / end) * (WIDTH - LEFT - RIGHT);
+  const y = u => HEIGHT - BOTTOM - (Math.max(u, 0) / top) * (HEIGHT - TOP - BOTTOM);
+
+  const legend = document.createElement("div");
+  legend.className = "legend";
+  const reading = document.createElement("div");
+  reading.className = "reading";
+  reading.setAttribute("aria-live", "off");
+  const svg = element("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img",
+    "aria-label": "Eigenvalues of the cross-correlation against effective time" });
+
+  const step = niceStep(end), unit = niceStep(top);
+  for (let t = 0; t <= end * 1.0001; t += step) {
+    svg.append(element("line", { class: "grid", x1: x(t), x2: x(t), y1: TOP, y2: HEIGHT - BOTTOM }));
+    svg.append(element("text", { x: x(t), y: HEIGHT - BOTTOM + 16, "text-anchor": "middle" }, +t.toPrecision(6)));
+  }
+  for (let u = 0; u <= top; u += unit) {
+    svg.append(element("line", { class: "grid", x1: LEFT, x2: WIDTH - RIGHT, y1: y(u), y2: y(u) }));
+    svg.append(element("text", { x: LEFT - 6, y: y(u) + 4, "text-anchor": "end" }, +u.toPrecision(6)));
+  }
+  svg.append(element("text", { x: (LEFT + WIDTH) / 2, y: HEIGHT - 6, "text-anchor": "middle" },
+    "effective time t = learning rate × step"));
+  svg.append(element("text", { x: 12, y: HEIGHT / 2, "text-anchor": "middle", transform: `rotate(-90 12 ${HEIGHT / 2})` },
+    "eigenvalues of C"));
+
+  let forecasts = 0;
+  const shown = curves.map((curve, index) => {
+    const group = element("g", { fill: "none", "stroke-width": curve.measured ? 2.4 : 1.4 });
+    const dashes = curve.measured ? "none" : DASHES[forecasts++ % DASHES.length];
+    curve.eigenvalues.forEach((mode, j) => {
+      const path = mode.map((u, i) => `${i ? "L" : "M"}${x(curve.times[i]).toFixed(1)} ${y(u).toFixed(1)}`).join("");
+      group.append(element("path", { d: path, stroke: color(j, dims), "stroke-dasharray": dashes }));
+    });
+    svg.append(group);
+    const button = document.createElement("button");
+    button.type = "button";
+    const line = element("svg", { width: 30, height: 8 });
+    line.append(element("line", { x1: 0, x2: 30, y1: 4, y2: 4, stroke: "#444", "stroke-dasharray": dashes,
+      "stroke-width": curve.measured ? 2.4 : 1.4 }));
+    button.append(line, curve.name);
+    // at first what was measured, and the forecast that drops the most assumptions of those always there
+    const state = { curve, visible: curve.measured || curve.name === "kernel flow" || curves.length < 3 };
+    const draw = () => {
+      group.setAttribute("visibility", state.visible ? "visible" : "hidden");
+      button.setAttribute("aria-pressed", state.visible);
+    };
+    button.addEventListener("click", () => { state.visible = !state.visible; draw(); });
+    legend.append(button);
+    draw();
+    return state;
+  });
+
+  const cursor = element("line", { class: "cursor", y1: TOP, y2: HEIGHT - BOTTOM, visibility: "hidden" });
+  svg.append(cursor);
+  svg.addEventListener("pointermove", event => {
+    const box = svg.getBoundingClientRect();
+    const t = (((event.clientX - box.left) / box.width) * WIDTH - LEFT) / (WIDTH - LEFT - RIGHT) * end;
+    if (t < 0 || t > end) return;
+    cursor.setAttribute("visibility", "visible");
+    cursor.setAttribute("x1", x(t));
+    cursor.setAttribute("x2", x(t));
+    const at = data.learningRate ? `, training step ${Math.round(t / data.learningRate).toLocaleString("en")}` : "";
+    const learned = shown.filter(state => state.visible).map(({ curve }) =>
+      `${curve.name}: ${curve.eigenvalues.filter(mode => valueAt(curve.times, mode, t) >= 0.5).length} learned`);
+    reading.textContent = `t = ${t.toPrecision(4)}${at}: ${learned.join(", ")}`;
+  });
+  svg.addEventListener("pointerleave", () => {
+    cursor.setAttribute("visibility", "hidden");
+    reading.textContent = "";
+  });
+  host.append(legend, svg, reading);
+}
+
+document.querySelectorAll("section").forEach(section =>
+  chart(section.querySelector(".chart"), JSON.parse(section.querySelector(".data").textContent)));
