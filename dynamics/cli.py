@@ -326,15 +326,11 @@ def _save_figure(draw: Callable[[], "Figure"], folder: Path, name: str) -> None:
     import matplotlib
 
     matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
+    from dynamics.files import save_figure
     from dynamics.plotting import style
 
     with style():
-        figure = draw()
-        for suffix in ("png", "pdf"):
-            figure.savefig(folder / f"{name}.{suffix}")
-        plt.close(figure)
+        save_figure(draw(), folder / name)
 
 
 def _report_partial(measured: "Trajectory", out: Path) -> None:

@@ -8,11 +8,14 @@ import secrets
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dynamics.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _HEADER = "header.json"
 _CHECKSUM_BYTES = 32
@@ -59,6 +62,15 @@ def load_npz(path: str | Path, required: Sequence[str]) -> tuple[dict[str, np.nd
     if missing:
         raise DataError(f"{path}: lacks {sorted(missing)}; it was not written by this part of dynamics.")
     return arrays, header
+
+
+def save_figure(figure: "Figure", path: str | Path) -> None:
+    """Write a figure as PATH.png and PATH.pdf, atomically, and close it."""
+    from matplotlib import pyplot as plt
+
+    for suffix in ("png", "pdf"):
+        _replace(Path(f"{path}.{suffix}"), lambda file, suffix=suffix: figure.savefig(file, format=suffix))
+    plt.close(figure)
 
 
 def save_array(path: str | Path, array: np.ndarray) -> None:

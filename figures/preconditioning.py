@@ -17,7 +17,7 @@ import numpy as np
 from dynamics.comparison import step_times, subspace_overlap
 from dynamics.config import Config
 from dynamics.experiment import Experiment, prepare
-from dynamics.files import save_json
+from dynamics.files import save_figure, save_json
 from dynamics.flow import kernel_flow
 from dynamics.plotting import mode_colors, style
 from dynamics.solvable import Task, preconditioned
@@ -155,9 +155,7 @@ def main() -> None:
             )
     save_json(arguments.out / "preconditioning.json", {"dim": DIM, "floors": FLOORS, "rows": rows})
     with style():
-        figure = draw(drawn, rows)
-        for suffix in ("png", "pdf"):
-            figure.savefig(arguments.out / f"preconditioning.{suffix}")
+        save_figure(draw(drawn, rows), arguments.out / "preconditioning")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ import numpy as np
 
 from dynamics.config import Config
 from dynamics.experiment import compare_run, forecast, infinite_width_forecast, prepare, train
-from dynamics.files import save_json
+from dynamics.files import save_figure, save_json
 from dynamics.plotting import style
 
 HERE = Path(__file__).parent
@@ -103,9 +103,7 @@ def main() -> None:
         rows = sweep(widths, seeds=1 if arguments.quick else 3)
         save_json(path, {"settings": SETTINGS, "depth": DEPTH, "rows": rows})
     with style():
-        figure = draw(rows)
-        for suffix in ("png", "pdf"):
-            figure.savefig(arguments.out / f"width_sweep.{suffix}")
+        save_figure(draw(rows), arguments.out / "width_sweep")
 
 
 if __name__ == "__main__":

@@ -7,13 +7,21 @@ import matplotlib
 import numpy as np
 import pytest
 from jaxtyping import install_import_hook
+from matplotlib import pyplot as plt
 
 # several workers share one accelerator
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 matplotlib.use("Agg")
+
 install_import_hook("dynamics", "beartype.beartype")
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(autouse=True)
+def no_figure_stays_open():
+    yield
+    plt.close("all")
 
 
 @pytest.fixture

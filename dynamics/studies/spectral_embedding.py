@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import scipy.linalg
-from matplotlib.figure import Figure
 
 from dynamics import files
 from dynamics.flow import growth_modes, objective_flow
@@ -71,10 +70,10 @@ def run(
     chosen = np.random.default_rng(seed).permutation(len(digits))[:num_images]
     x = digits.images[chosen].reshape(num_images, -1).astype(np.float64)
     claims, pictures = _twins(x, digits.labels[chosen], seed)
-    _save(twins_figure(pictures, digits.labels[chosen]), out / "twins")
+    files.save_figure(twins_figure(pictures, digits.labels[chosen]), out / "twins")
     flows, flow_claims = _flows(x[:24], seed)
     sweep, rank_claims = _ranks(x[:30], seed)
-    _save(flows_figure(flows, sweep), out / "flows")
+    files.save_figure(flows_figure(flows, sweep), out / "flows")
     claims += flow_claims + rank_claims + _corrections(seed)
     sizes = {"digits": ({"low": 100, "full": 500}, 500)}
     if full or data_dir is not None:
@@ -83,7 +82,7 @@ def run(
         probes = probe_relations(
             dataset, data_dir=data_dir, images=images, num_test=num_test, num_seeds=num_seeds, seed=seed
         )
-        _save(probes_figure(probes), out / f"downstream_{dataset}")
+        files.save_figure(probes_figure(probes), out / f"downstream_{dataset}")
         files.save_json(out / f"downstream_{dataset}.json", probes.table())
         claims += _downstream(probes, num_seeds)
     return claims
@@ -450,11 +449,3 @@ def _minimised(objective: partial, num_views: int, dim: int, rng: np.random.Gene
         settings = {"maxiter": 4000, "maxfun": 6000, "ftol": 1e-15, "gtol": 1e-9}
         found = scipy.optimize.minimize(loss, start, jac=True, method="L-BFGS-B", options=settings)
     return found.x.reshape(num_views, dim)
-
-
-def _save(figure: Figure, path: Path) -> None:
-    import matplotlib.pyplot as plt
-
-    for suffix in ("png", "pdf"):
-        figure.savefig(path.with_suffix(f".{suffix}"))
-    plt.close(figure)

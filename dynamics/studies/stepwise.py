@@ -14,6 +14,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
+from dynamics import files
 from dynamics.comparison import step_times
 from dynamics.config import Config
 from dynamics.experiment import Experiment, compare_run, forecast, prepare, train
@@ -260,7 +261,7 @@ def _figure_1(out: Path, dataset: str, data_dir: Path | None, num_pairs: int, di
     predicted = np.array(theory.meta["mode_step_times"])
     measured.save(out / f"fig1_{dataset}_measured.npz")
     theory.save(out / f"fig1_{dataset}_predicted.npz")
-    _save(_draw_figure_1(measured, theory, predicted), out / f"fig1_{dataset}")
+    files.save_figure(_draw_figure_1(measured, theory, predicted), out / f"fig1_{dataset}")
     ratios = np.sort(predicted) / step_times(measured)
     source = f"{PAPER}, Fig. 1A,B; {pairs.source}, n = {num_pairs}"
     return [
@@ -311,7 +312,7 @@ def _network(out: Path, config: Config) -> list[Claim]:
     measured.save(out / f"{name}_measured.npz")
     comparison.save(out / f"{name}_comparison.json", config=config.to_dict())
     with style():
-        _save(comparison_figure(comparison, measured, forecasts), out / name)
+        files.save_figure(comparison_figure(comparison, measured, forecasts), out / name)
     overlaps = [plateau.overlap for plateau in comparison.subspace_overlap]
     source = f"{PAPER}, one hidden layer; {experiment.pairs.source}, width {config.width}, d = {config.dim}"
     return [
@@ -386,9 +387,3 @@ def _schedule(
     rate = lr_fraction / (4 * gamma[0])
     end = beyond * (np.log(1 / initial) / (8 * gamma)).max()
     return float(rate), recording_steps(int(np.ceil(end / rate)))
-
-
-def _save(figure: Figure, path: Path) -> None:
-    for suffix in (".png", ".pdf"):
-        figure.savefig(path.with_name(path.name + suffix))
-    plt.close(figure)
