@@ -41,6 +41,7 @@ _HOMES = {
     "dynamics.sweeps": ("Axis", "sweep"),
     "dynamics.training": (
         "SmallNetwork",
+        "SpectrumRecorder",
         "gradient_descent",
         "small_network",
         "precondition_modes",

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from dynamics import files
+from dynamics.metrics import subspace_overlap
 from dynamics.modes import ContrastiveModes
 from dynamics.trajectory import Trajectory
 from dynamics.typing import Spectrum
@@ -39,20 +40,6 @@ def eigenvalue_error(measured: Trajectory, predicted: Trajectory) -> Float[np.nd
     """Mean |measured − predicted| over the d eigenvalues of C, at every time of the measured run (T,)."""
     forecast = np.stack([np.interp(measured.times, predicted.times, u) for u in predicted.eigenvalues.T], axis=1)
     return np.abs(measured.eigenvalues - forecast).mean(axis=1)
-
-
-def subspace_overlap(
-    embeddings: Float[np.ndarray, "views dim"], modes: ContrastiveModes, rank: int, *, center: bool = False
-) -> float:
-    """How much of the top-`rank` subspace of the embeddings lies in the span of the top-`rank` predicted modes.
-
-    ‖QᵀQ_φ‖_F² / r, with orthonormal bases Q of the leading left singular vectors of F (2n, d) and Q_φ of the mode
-    functions φ_1 … φ_r on the training views: 1 if the subspaces are equal, r/2n for random ones.
-    """
-    F = embeddings - embeddings.mean(axis=0) if center else embeddings
-    Q = np.linalg.svd(F, full_matrices=False)[0][:, :rank]
-    Q_phi = np.linalg.qr(modes.values[:, :rank])[0]
-    return float(np.square(Q.T @ Q_phi).sum() / rank)
 
 
 @dataclass(frozen=True)
@@ -163,7 +150,7 @@ def _plateau_overlaps(
             PlateauOverlap(
                 learned=r,
                 time=float(measured.embedding_times[nearest]),
-                overlap=subspace_overlap(measured.embeddings[nearest].astype(np.float64), modes, r, center=center),
+                overlap=subspace_overlap(measured.embeddings[nearest], modes, r, center=center),
                 chance=r / (2 * modes.num_pairs),
             )
         )

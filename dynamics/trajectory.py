@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from dynamics import files
 from dynamics.errors import DataError
@@ -29,7 +29,8 @@ class Trajectory:
     times : array (T,)
         Effective time t = learning rate × step (gradient-flow time), ascending from 0.
     eigenvalues : array (T, d)
-        Eigenvalues of the cross-correlation C = FᵀJF/2n, descending at every time.
+        Eigenvalues of the cross-correlation C = FᵀJF/2n, descending at every time; of wide embeddings perhaps only the
+        largest.
     loss : array (T,)
         The objective, dimensionless.
     covariance : array (T, d), optional
@@ -38,6 +39,12 @@ class Trajectory:
         Embeddings of the training views at `embedding_times`.
     embedding_times : array (S,), optional
         Effective times of the embeddings.
+    steps : array (T,), optional
+        Training steps of the records.
+    hidden : mapping
+        Hidden layer -> array (T, k), eigenvalues of the covariance of its activations, descending.
+    metrics : mapping
+        Metric -> array (T,), such as `rankme`; NaN where it was not evaluated.
     meta : mapping
         What made it: `rung`, and as the case may be seed, learning rate, versions. `partial` names the reason why a
         run ended early.
@@ -47,9 +54,12 @@ class Trajectory:
     eigenvalues: Float[np.ndarray, "times dim"]
     loss: Float[np.ndarray, " times"]
     covariance: Float[np.ndarray, "times dim"] | None = None
-    embeddings: Float[np.ndarray, "snapshots views dim"] | None = None
+    embeddings: Float[np.ndarray, "snapshots views _"] | None = None
     embedding_times: Float[np.ndarray, " snapshots"] | None = None
     meta: Mapping[str, Any] = field(default_factory=dict)
+    steps: Int[np.ndarray, " times"] | None = None
+    hidden: Mapping[str, Float[np.ndarray, "times _"]] = field(default_factory=dict)
+    metrics: Mapping[str, Float[np.ndarray, " times"]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         times = self.eigenvalues.shape[0]
@@ -58,6 +68,10 @@ class Trajectory:
                 f"times {self.times.shape}, eigenvalues {self.eigenvalues.shape} and loss {self.loss.shape} do not "
                 "share their first axis."
             )
+        for kind in _NAMED:
+            for name, values in getattr(self, kind).items():
+                if len(values) != times:
+                    raise ValueError(f"{kind} {name!r} has {len(values)} records, the eigenvalues {times}.")
         if (np.diff(self.times) <= 0).any():
             raise ValueError("times must ascend.")
 
@@ -79,6 +93,8 @@ class Trajectory:
     def save(self, path: str | Path) -> None:
         """Write an `.npz` file with a JSON header, atomically."""
         arrays = {name: getattr(self, name) for name in _ARRAYS if getattr(self, name) is not None}
+        for kind in _NAMED:
+            arrays |= {f"{kind}.{name}": values for name, values in getattr(self, kind).items()}
         files.save_npz(path, arrays, header=dict(self.meta))
 
     @staticmethod
@@ -92,9 +108,15 @@ class Trajectory:
         """
         arrays, meta = files.load_npz(path, required=("times", "eigenvalues", "loss"))
         try:
-            return Trajectory(**{name: arrays[name] for name in _ARRAYS if name in arrays}, meta=meta)
+            named = {kind: _with_prefix(arrays, f"{kind}.") for kind in _NAMED}
+            return Trajectory(**{name: arrays[name] for name in _ARRAYS if name in arrays}, **named, meta=meta)
         except (ValueError, TypeError) as error:
             raise DataError(f"{path}: holds no trajectory ({str(error).splitlines()[0]})") from error
 
 
-_ARRAYS = ("times", "eigenvalues", "loss", "covariance", "embeddings", "embedding_times")
+def _with_prefix(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+
+
+_ARRAYS = ("times", "eigenvalues", "loss", "covariance", "embeddings", "embedding_times", "steps")
+_NAMED = ("hidden", "metrics")

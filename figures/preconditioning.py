@@ -14,11 +14,12 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
-from dynamics.comparison import step_times, subspace_overlap
+from dynamics.comparison import step_times
 from dynamics.config import Config
 from dynamics.experiment import Experiment, prepare
 from dynamics.files import save_figure, save_json
 from dynamics.flow import kernel_flow
+from dynamics.metrics import subspace_overlap
 from dynamics.plotting import mode_colors, style
 from dynamics.solvable import Task, preconditioned
 from dynamics.training import gradient_descent, precondition_modes, precondition_spectrum

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from dynamics.comparison import compare, eigenvalue_error, step_times, subspace_overlap
+from dynamics.comparison import compare, eigenvalue_error, step_times
 from dynamics.modes import contrastive_modes
 from dynamics.trajectory import Trajectory
 
@@ -39,24 +39,6 @@ def test_eigenvalue_error_is_the_mean_distance_at_the_measured_times():
 def modes(rng):
     views = rng.normal(size=(40, 60))
     return contrastive_modes(views @ views.T)
-
-
-def test_overlap_is_one_for_the_predicted_span_and_invariant_to_the_basis(modes, rng):
-    F = modes.values[:, :4] @ rng.normal(size=(4, 4))
-    assert subspace_overlap(F, modes, 4) == pytest.approx(1.0, abs=1e-12)
-
-
-def test_overlap_of_a_random_subspace_is_at_chance(modes, rng):
-    overlaps = [subspace_overlap(rng.normal(size=(40, 3)), modes, 3) for _ in range(400)]
-    # mean r/2n = 0.075; the standard error of 400 draws is about 0.002
-    assert np.mean(overlaps) == pytest.approx(3 / 40, abs=0.01)
-
-
-def test_overlap_ignores_the_mean_if_centred(modes, rng):
-    centred = contrastive_modes(modes.values @ modes.values.T, center=True)
-    F = centred.values[:, :2] @ rng.normal(size=(2, 2))
-    assert subspace_overlap(F + 50.0, centred, 2, center=True) == pytest.approx(1.0, abs=1e-10)
-    assert subspace_overlap(F + 50.0, centred, 2, center=False) < 0.9
 
 
 def test_compare_gives_ratios_overlaps_at_the_plateaus_and_plain_json(modes, rng, tmp_path):

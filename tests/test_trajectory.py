@@ -8,7 +8,7 @@ import pytest
 from dynamics.errors import DataError
 from dynamics.trajectory import Trajectory
 
-FIELDS = ("times", "eigenvalues", "loss", "covariance", "embeddings", "embedding_times")
+FIELDS = ("times", "eigenvalues", "loss", "covariance", "embeddings", "embedding_times", "steps")
 
 
 @pytest.fixture
@@ -21,6 +21,9 @@ def trajectory(rng):
         embeddings=rng.normal(size=(2, 8, 3)),
         embedding_times=np.array([0.0, 2.0]),
         meta={"rung": "network", "seed": 3, "learning_rate": 0.1, "versions": {"jax": "0.10"}, "partial": None},
+        steps=np.arange(0, 25, 5),
+        hidden={"stage/1.out": rng.uniform(size=(5, 4)), "readout": rng.uniform(size=(5, 2))},
+        metrics={"rankme": np.array([1.0, np.nan, 2.0, 2.5, 3.0])},
     )
 
 
@@ -30,6 +33,10 @@ def test_everything_comes_back(trajectory, tmp_path):
     for name in FIELDS:
         np.testing.assert_array_equal(getattr(loaded, name), getattr(trajectory, name), err_msg=name)
         assert getattr(loaded, name).dtype == getattr(trajectory, name).dtype
+    for kind in ("hidden", "metrics"):
+        assert getattr(loaded, kind).keys() == getattr(trajectory, kind).keys()
+        for name, array in getattr(trajectory, kind).items():
+            np.testing.assert_array_equal(getattr(loaded, kind)[name], array, err_msg=name)
     assert loaded.meta == trajectory.meta
     assert (loaded.rung, loaded.dim, loaded.partial) == ("network", 3, False)
 
@@ -37,8 +44,8 @@ def test_everything_comes_back(trajectory, tmp_path):
 def test_optional_fields_stay_absent(trajectory, tmp_path):
     Trajectory(trajectory.times, trajectory.eigenvalues, trajectory.loss).save(tmp_path / "t.npz")
     loaded = Trajectory.load(str(tmp_path / "t.npz"))
-    assert loaded.covariance is loaded.embeddings is loaded.embedding_times is None
-    assert loaded.meta == {} and loaded.rung == "trajectory"
+    assert loaded.covariance is loaded.embeddings is loaded.embedding_times is loaded.steps is None
+    assert loaded.meta == loaded.hidden == loaded.metrics == {} and loaded.rung == "trajectory"
 
 
 def test_a_partial_run_says_so_and_is_valid(trajectory, tmp_path):
@@ -85,6 +92,18 @@ def test_lengths_must_agree(times, eigenvalues, loss):
     make = inspect.unwrap(Trajectory.__init__)  # in the tests the shape annotations would speak first
     with pytest.raises(ValueError, match="first axis"):
         make(object.__new__(Trajectory), np.arange(times[0], dtype=float), np.zeros(eigenvalues), np.zeros(loss))
+
+
+def test_named_records_have_the_length_of_the_others(trajectory):
+    make = inspect.unwrap(Trajectory.__init__)
+    with pytest.raises(ValueError, match="rankme"):
+        make(
+            object.__new__(Trajectory),
+            trajectory.times,
+            trajectory.eigenvalues,
+            trajectory.loss,
+            metrics={"rankme": np.zeros(4)},
+        )
 
 
 @pytest.mark.parametrize("times", [[0.0, 2.0, 1.0], [0.0, 1.0, 1.0]])

@@ -11,6 +11,7 @@ import scipy.stats
 import threadpoolctl
 from matplotlib.figure import Figure
 
+from dynamics.metrics import linear_probe
 from dynamics.optima import (
     FunctionSpace,
     Optimum,
@@ -130,7 +131,7 @@ def probe_relations(
                         for method, optimise in METHODS.items():
                             optimum = optimise(space, G)
                             key = space_name, relation, data, method
-                            accuracies = _probe(
+                            accuracies = linear_probe(
                                 optimum.embed(rows), labels[chosen], optimum.embed(test_rows), labels[held_out]
                             )
                             train.setdefault(key, []).append(accuracies[0])
@@ -213,22 +214,3 @@ def _barlow_twins(space: FunctionSpace, graph: np.ndarray) -> Optimum:
     """With as many of the outputs as there are positive canonical correlations."""
     rho, _ = canonical_directions(space, graph, 0)
     return barlow_twins_normalised_optimum(space, graph, max(1, min(DIM, int((rho > 1e-9).sum()))))
-
-
-def _probe(
-    Z: np.ndarray, labels: np.ndarray, Z_test: np.ndarray, test_labels: np.ndarray, ridge: float = 1e-3
-) -> tuple[float, float]:
-    """Accuracy on training and test images of least squares on one-hot labels.
-
-    Embeddings are brought to a largest variance of 1, in units of which the ridge counts.
-    """
-    mean, scale = Z.mean(axis=0), np.sqrt(np.linalg.eigvalsh(np.atleast_2d(np.cov(Z.T, bias=True))).max())
-    classes = np.arange(labels.max() + 1)
-    Z, Z_test = (Z - mean) / scale, (Z_test - mean) / scale
-    Y = (labels[:, None] == classes).astype(float)
-    weights = np.linalg.solve(Z.T @ Z / len(Z) + ridge * np.eye(Z.shape[1]), Z.T @ (Y - Y.mean(axis=0)) / len(Z))
-
-    def accuracy(features: np.ndarray, truth: np.ndarray) -> float:
-        return float(((features @ weights + Y.mean(axis=0)).argmax(axis=1) == truth).mean())
-
-    return accuracy(Z, labels), accuracy(Z_test, test_labels)

@@ -18,22 +18,15 @@ import numpy as np
 import optax
 from jaxtyping import Int
 
-from dynamics.objectives.barlow_twins import barlow_twins, cross_correlation
+from dynamics.objectives.barlow_twins import barlow_twins
 from dynamics.progress import progress_bar
+from dynamics.training.recorder import SpectrumRecorder, recording_steps
 from dynamics.training.small_network import SmallNetwork
 from dynamics.trajectory import Trajectory
 from dynamics.typing import Embedding
 from dynamics.views import Pairs
 
-_EMBEDDING_BYTES = 64 * 2**20
 _WARM_UP = 3  # steps after which everything is compiled
-
-
-def recording_steps(steps: int, count: int = 200) -> Int[np.ndarray, " records"]:
-    """Steps at which to look: `count` evenly spaced ones, and `count` evenly spaced on a logarithmic axis."""
-    even = np.linspace(0, steps, min(count, steps) + 1)
-    logarithmic = np.geomspace(1, max(steps, 1), min(count, steps))
-    return np.unique(np.concatenate([even, logarithmic]).round().astype(int))
 
 
 def gradient_descent(
@@ -84,7 +77,7 @@ def gradient_descent(
         updates, _ = optimiser.update(gradient, optimiser.init(params))
         return optax.apply_updates(params, updates)
 
-    recorder = _Recorder(learning_rate, record_at)
+    recorder = SpectrumRecorder(lambda F: F, record_at, learning_rate=learning_rate, center=False)
     advance = _advance(step)
     observe = jax.jit(loss)
     params, at, partial = network.params, 0, None
@@ -97,14 +90,14 @@ def gradient_descent(
                 if not np.isfinite(value):
                     partial = f"the loss stopped being finite before step {int(target)}"
                     break
-                recorder.record(value, F)
+                recorder.record(int(target), F, loss=value)
                 if report_cost is not None and at <= _WARM_UP < target:
                     report_cost((time.perf_counter() - began) / (int(target) - at) * steps)
                 at = int(target)
                 done(at)
         except KeyboardInterrupt:
             partial = f"interrupted after step {at}"
-    return recorder.trajectory({"rung": "network", "learning_rate": learning_rate, "steps": steps, "partial": partial})
+    return recorder.trajectory({"learning_rate": learning_rate, "steps": steps, "partial": partial})
 
 
 def _advance(step: Callable) -> Callable:
@@ -122,38 +115,3 @@ def _advance(step: Callable) -> Callable:
 
         return repeat
     return jax.jit(lambda params, k: jax.lax.fori_loop(0, k, lambda _, params: step(params), params))
-
-
-class _Recorder:
-    """Spectra at every recorded step, embeddings at as many as fit into a fixed amount of memory."""
-
-    def __init__(self, learning_rate: float, record_at: np.ndarray):
-        self.learning_rate, self.record_at = learning_rate, record_at
-        self.losses: list[float] = []
-        self.eigenvalues: list[np.ndarray] = []
-        self.covariance: list[np.ndarray] = []
-        self.embeddings: list[np.ndarray] = []
-        self.embedding_times: list[float] = []
-
-    def record(self, value: jax.Array, F: jax.Array) -> None:
-        index = len(self.losses)
-        F = np.asarray(F)
-        stride = -(-F.nbytes * len(self.record_at) // _EMBEDDING_BYTES)
-        if index % stride == 0:
-            self.embeddings.append(F)
-            self.embedding_times.append(self.learning_rate * self.record_at[index])
-        F = F.astype(np.float64)
-        self.losses.append(float(value))
-        self.eigenvalues.append(np.linalg.eigvalsh(cross_correlation(F))[::-1])
-        self.covariance.append(np.linalg.eigvalsh(F.T @ F / F.shape[0])[::-1])
-
-    def trajectory(self, meta: dict) -> Trajectory:
-        return Trajectory(
-            times=self.learning_rate * self.record_at[: len(self.losses)].astype(np.float64),
-            eigenvalues=np.array(self.eigenvalues),
-            loss=np.array(self.losses),
-            covariance=np.array(self.covariance),
-            embeddings=np.array(self.embeddings),
-            embedding_times=np.array(self.embedding_times),
-            meta=meta,
-        )

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dynamics.precision import double_precision
-from dynamics.training import SmallNetwork, full_batch, gradient_descent, recording_steps
+from dynamics.training import SmallNetwork, SpectrumRecorder, full_batch, gradient_descent, recording_steps
 from dynamics.views import Pairs
 
 
@@ -68,30 +68,18 @@ def test_a_diverging_run_ends_early_with_what_it_has(pairs):
 
 
 def test_an_interrupted_run_keeps_what_it_has(pairs, monkeypatch):
-    recorder = full_batch._Recorder.record
+    record, recorded = SpectrumRecorder.record, []
 
-    def interrupt(self, value, F):
-        if len(self.losses) == 7:
+    def interrupt(self, step, variables, **settings):
+        if len(recorded) == 7:
             raise KeyboardInterrupt
-        recorder(self, value, F)
+        recorded.append(step)
+        record(self, step, variables, **settings)
 
-    monkeypatch.setattr(full_batch._Recorder, "record", interrupt)
+    monkeypatch.setattr(SpectrumRecorder, "record", interrupt)
     run = gradient_descent(linear(np.ones((6, 2), np.float32)), pairs, learning_rate=1e-3, steps=100)
     assert run.meta["partial"].startswith("interrupted after step")
     assert len(run.times) == len(run.loss) == 7
-
-
-def test_embeddings_are_thinned_when_they_outgrow_their_memory(pairs, monkeypatch):
-    monkeypatch.setattr(full_batch, "_EMBEDDING_BYTES", 40 * 2 * 4 * 10)
-    run = gradient_descent(linear(np.ones((6, 2), np.float32)), pairs, learning_rate=1e-3, steps=100)
-    assert 5 <= len(run.embeddings) <= 10
-    assert set(run.embedding_times) <= set(run.times)
-
-
-def test_recording_steps_ascend_from_the_start_to_the_end():
-    for steps in (1, 7, 1000):
-        at = recording_steps(steps)
-        assert at[0] == 0 and at[-1] == steps and (np.diff(at) > 0).all()
 
 
 def test_the_networks_precision_is_the_callers(pairs):

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import scipy.linalg
 
-from dynamics.comparison import step_times, subspace_overlap
+from dynamics.comparison import step_times
 from dynamics.config import Config
 from dynamics.errors import ConfigError
 from dynamics.experiment import prepare
+from dynamics.metrics import subspace_overlap
 from dynamics.modes import contrastive_modes
 from dynamics.objectives.barlow_twins import barlow_twins
 from dynamics.precision import double_precision

@@ -1,0 +1,285 @@
+"""Spectra of a network while it trains, in any training loop.
+
+>>> import jax.numpy as jnp, numpy as np
+>>> from dynamics.training import SpectrumRecorder
+>>> probe = jnp.asarray(np.random.default_rng(0).normal(size=(32, 4)))  # n = 16 pairs, x first, then x'
+>>> recorder = SpectrumRecorder(lambda W: probe @ W, steps=[0, 1, 2, 4])
+>>> W = 0.1 * jnp.ones((4, 3))
+>>> for step in range(5):
+...     if recorder.due(step):
+...         recorder.record(step, W)
+...     W = 1.1 * W  # your update
+>>> trajectory = recorder.trajectory()
+>>> trajectory.steps, trajectory.eigenvalues.shape, sorted(trajectory.metrics)[-1]
+(array([0, 1, 2, 4]), (4, 3), 'rankme')
+"""
+
+import time as clock
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, Int
+
+from dynamics.errors import ConfigError
+from dynamics.kernels.drift import Drift, kernel_drift
+from dynamics.metrics import correlation_spectrum, covariance_spectrum, rankme, spectrum_metrics, subspace_overlap
+from dynamics.modes import ContrastiveModes
+from dynamics.trajectory import Trajectory
+from dynamics.typing import Array
+
+EMBEDDINGS = "embeddings"
+EMBEDDING_BYTES = 64 * 2**20
+_STEPS_A_RECORD = 25  # of the default cadence
+
+
+def recording_steps(steps: int, count: int = 200) -> Int[np.ndarray, " records"]:
+    """Steps at which to look: `count` evenly spaced ones, and `count` evenly spaced on a logarithmic axis."""
+    even = np.linspace(0, steps, min(count, steps) + 1)
+    logarithmic = np.geomspace(1, max(steps, 1), min(count, steps))
+    return np.unique(np.concatenate([even, logarithmic]).round().astype(int))
+
+
+class _Record(NamedTuple):
+    step: int
+    time: float
+    loss: float
+    eigenvalues: np.ndarray
+    covariance: np.ndarray
+    hidden: dict[str, np.ndarray]
+    metrics: dict[str, float]
+
+
+class SpectrumRecorder:
+    """Records what a network has learned, direction by direction, on a probe batch that stays the same.
+
+    Each record holds the eigenvalues of the cross-correlation and of the covariance of the embeddings, the spectra of
+    hidden layers, and by name the metrics `rankme` (not centred, by definition), `effective_rank`,
+    `participation_ratio` and `alpha_req`, with `subspace_overlap` and `kernel_distance`, `kernel_alignment` and
+    `kernel_scale` (`dynamics.kernels.Drift`) where modes or a kernel are given. Spectra are computed in float64 on the
+    host.
+
+    Parameters
+    ----------
+    embed : callable
+        variables -> embeddings (2n, d) of the probe batch, views in the order x_1 … x_n, x'_1 … x'_n; or a mapping with
+        these under `embeddings` and hidden layers (2n, …) under their names, of which all axes but the first and the
+        last are averaged (positions of an image). It is called as it is: compile it with `jax.jit`. With several
+        processes its outputs have to be replicated.
+    steps : int or sequence of int
+        Steps at which a record is due, ascending; or the length of training T, for at most one record in 25 steps and
+        200 in all, half of them evenly and half logarithmically spaced.
+    learning_rate : float
+        η, the unit of time: step k is at effective time η k. `record` takes other times, for schedules.
+    center : bool
+        Whether embeddings and hidden layers are taken about their mean over the views, as objectives that centre do.
+    kernel : callable, optional
+        variables -> Gram matrix (a, b) of the network's empirical kernel on a few views, whose drift is recorded. Its
+        cost is yours to bound: a tangent kernel costs a backward pass a view and output.
+    modes : ContrastiveModes, optional
+        Modes of a kernel on the probe batch, for the overlap of the top-d subspace of the embeddings with theirs.
+    num_eigenvalues : int, optional
+        Keep the largest so many of each spectrum; all by default. Metrics always see all.
+    embedding_bytes : int
+        Memory for embeddings; they are kept at as many evenly chosen records as fit, 0 for none.
+
+    Raises
+    ------
+    ConfigError
+        If the steps do not ascend.
+    """
+
+    def __init__(
+        self,
+        embed: Callable[[Any], Array | Mapping[str, Array]],
+        steps: int | Sequence[int] | Int[np.ndarray, " records"],
+        *,
+        learning_rate: float = 1.0,
+        center: bool = True,
+        kernel: Callable[[Any], Float[Array, "_ _"]] | None = None,
+        modes: ContrastiveModes | None = None,
+        num_eigenvalues: int | None = None,
+        embedding_bytes: int = EMBEDDING_BYTES,
+    ):
+        if np.ndim(steps) == 0:
+            steps = recording_steps(steps, min(100, -(-steps // (2 * _STEPS_A_RECORD))))
+        self.steps = np.asarray(steps, np.int64)
+        if self.steps.ndim != 1 or self.steps.size == 0 or (np.diff(self.steps) <= 0).any():
+            raise ConfigError("The steps of a recorder must be a list of integers in ascending order.")
+        self.seconds = 0.0
+        """Time spent recording so far, apart from waiting for the training step before."""
+        self._due = set(self.steps.tolist())
+        self._embed, self._kernel, self._modes = embed, kernel, modes
+        self._learning_rate, self._center, self._kept = learning_rate, center, num_eigenvalues
+        self._embedding_bytes = embedding_bytes
+        self._records: list[_Record] = []
+        self._embeddings: dict[int, np.ndarray] = {}  # index of the record -> F
+        self._kernel_at_start: np.ndarray | None = None
+
+    def due(self, step: int) -> bool:
+        """Whether a record is to be made after this number of updates."""
+        return int(step) in self._due and (not self._records or step > self._records[-1].step)
+
+    def record(
+        self,
+        step: int,
+        variables: Any,
+        *,
+        loss: Any = np.nan,
+        time: float | None = None,
+        metrics: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Look at the network.
+
+        Parameters
+        ----------
+        step : int
+            Number of updates made so far, larger than that of the last record.
+        variables : pytree
+            What `embed` and `kernel` take.
+        loss : scalar
+            The objective, NaN if it is not known.
+        time : float, optional
+            Effective time if it is not learning rate × step.
+        metrics : mapping, optional
+            More numbers to keep by name, accuracies of probes for example; not the same at every record, if you like.
+
+        Raises
+        ------
+        ConfigError
+            If the embeddings are not those of pairs of views, or there are modes of another number of views.
+        """
+        if self._records and step <= self._records[-1].step:
+            raise ConfigError(f"Step {step} cannot be recorded after step {self._records[-1].step}.")
+        jax.block_until_ready(variables)
+        began = clock.perf_counter()
+        hidden = self._outputs(variables)
+        raw = hidden.pop(EMBEDDINGS)
+        F = raw.astype(np.float64)
+        if self._center:
+            with np.errstate(invalid="ignore"):  # a run that diverged is recorded as NaN
+                F = F - F.mean(axis=0)
+        covariance = covariance_spectrum(F, center=False)
+        values = {"rankme": rankme(raw), **spectrum_metrics(covariance)}
+        values |= self._overlap(F) | self._drift(variables)
+        values |= {name: float(value) for name, value in (metrics or {}).items()}
+        index = len(self._records)
+        record = _Record(
+            int(step),
+            float(step * self._learning_rate if time is None else time),
+            float(loss),
+            correlation_spectrum(F)[: self._kept],
+            covariance[: self._kept],
+            {name: covariance_spectrum(h, center=self._center)[: self._kept] for name, h in hidden.items()},
+            values,
+        )
+        if index in self._snapshots(raw.nbytes):
+            self._embeddings[index] = raw
+        self._records.append(record)
+        self.seconds += clock.perf_counter() - began
+
+    def trajectory(self, meta: Mapping[str, Any] | None = None) -> Trajectory:
+        """What has been recorded so far, with the `meta` of `Trajectory`, whose rung is `network` by default."""
+        records, kept = self._records, self._embeddings
+        return Trajectory(
+            times=np.array([record.time for record in records]),
+            eigenvalues=_stacked([record.eigenvalues for record in records]),
+            loss=np.array([record.loss for record in records]),
+            covariance=_stacked([record.covariance for record in records]),
+            embeddings=np.stack(list(kept.values())) if kept else None,
+            embedding_times=np.array([records[index].time for index in kept]) if kept else None,
+            meta={"rung": "network", **(meta or {})},
+            steps=np.array([record.step for record in records], np.int64),
+            hidden={
+                name: _stacked([record.hidden[name] for record in records])
+                for name in (records[0].hidden if records else ())
+            },
+            metrics={
+                name: np.array([record.metrics.get(name, np.nan) for record in records])
+                for name in dict.fromkeys(name for record in records for name in record.metrics)
+            },
+        )
+
+    def state(self) -> dict[str, np.ndarray]:
+        """All that has been recorded as plain arrays by name, for a checkpoint; empty before the first record."""
+        if not self._records:
+            return {}
+        trajectory = self.trajectory()
+        state = {name: getattr(trajectory, name) for name in ("steps", "times", "loss", "eigenvalues", "covariance")}
+        state |= {f"hidden.{name}": spectra for name, spectra in trajectory.hidden.items()}
+        state |= {f"metrics.{name}": values for name, values in trajectory.metrics.items()}
+        if self._embeddings:
+            state |= {"embeddings": trajectory.embeddings, "embedding_records": np.array(list(self._embeddings))}
+        if self._kernel_at_start is not None:
+            state["kernel_at_start"] = self._kernel_at_start
+        return state
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Continue from what `state` returned, in place of anything recorded here."""
+        arrays = {name: np.asarray(array) for name, array in state.items()}
+        hidden = {name.removeprefix("hidden."): a for name, a in arrays.items() if name.startswith("hidden.")}
+        metrics = {name.removeprefix("metrics."): a for name, a in arrays.items() if name.startswith("metrics.")}
+        self._records = [
+            _Record(
+                int(step),
+                float(arrays["times"][i]),
+                float(arrays["loss"][i]),
+                arrays["eigenvalues"][i],
+                arrays["covariance"][i],
+                {name: spectra[i] for name, spectra in hidden.items()},
+                {name: float(values[i]) for name, values in metrics.items()},
+            )
+            for i, step in enumerate(arrays.get("steps", ()))
+        ]
+        kept = arrays.get("embedding_records", ())
+        self._embeddings = {int(index): arrays["embeddings"][i] for i, index in enumerate(kept)}
+        self._kernel_at_start = arrays.get("kernel_at_start")
+
+    def _outputs(self, variables: Any) -> dict[str, np.ndarray]:
+        """Embeddings and hidden layers as matrices (2n, k) on the host."""
+        outputs = self._embed(variables)
+        outputs = dict(outputs) if isinstance(outputs, Mapping) else {EMBEDDINGS: outputs}
+        if EMBEDDINGS not in outputs:
+            raise ConfigError(f"The recorder's embed returned {sorted(outputs)}; one of them must be {EMBEDDINGS!r}.")
+        matrices = jax.device_get({name: _pooled(array) for name, array in outputs.items()})
+        F = matrices[EMBEDDINGS]
+        if len(F) % 2:
+            raise ConfigError(f"The recorder got embeddings of {len(F)} views; give both views of every pair.")
+        return matrices
+
+    def _overlap(self, F: np.ndarray) -> dict[str, float]:
+        if self._modes is None:
+            return {}
+        if len(F) != 2 * self._modes.num_pairs:
+            raise ConfigError(
+                f"The recorder's modes are of {2 * self._modes.num_pairs} views, its embeddings of {len(F)}; solve for "
+                "the modes on the probe batch."
+            )
+        rank = min(F.shape[1], self._modes.num_positive)
+        return {"subspace_overlap": subspace_overlap(F, self._modes, rank) if np.isfinite(F).all() else np.nan}
+
+    def _drift(self, variables: Any) -> dict[str, float]:
+        if self._kernel is None:
+            return {}
+        K = np.asarray(self._kernel(variables), np.float64)
+        if self._kernel_at_start is None:
+            self._kernel_at_start = K
+        drift = kernel_drift(self._kernel_at_start, K) if np.isfinite(K).all() else Drift(np.nan, np.nan, np.nan)
+        return {f"kernel_{name}": value for name, value in drift._asdict().items()}
+
+    def _snapshots(self, nbytes: int) -> set[int]:
+        """Records whose embeddings are kept, the first and the last among them."""
+        count = min(self.steps.size, self._embedding_bytes // max(nbytes, 1))
+        return set(np.linspace(0, self.steps.size - 1, count).round().astype(int).tolist())
+
+
+def _pooled(array: Any) -> Float[Array, "views _"]:
+    """(2n, …, k) -> (2n, k) in at least float32."""
+    array = array if isinstance(array, np.ndarray) else jnp.asarray(array)
+    return array.mean(axis=tuple(range(1, array.ndim - 1)), dtype=jnp.promote_types(array.dtype, np.float32))
+
+
+def _stacked(rows: list[np.ndarray]) -> np.ndarray:
+    return np.stack(rows) if rows else np.empty((0, 0))
