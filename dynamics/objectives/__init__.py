@@ -1,7 +1,37 @@
 """Losses as plain functions, one file each.
 
 All take the embeddings F (2n, d) of the views in the order x_1 … x_n, x'_1 … x'_n; with `graph=G` (N, N), a relation
-graph in place of pairs, embeddings (N, d) in the order of its rows.
+graph in place of pairs, embeddings (N, d) in the order of its rows. BYOL and SimSiam take predictions and targets.
+`registry` has those of practical recipes by name.
+
+**Conventions.** One name hides many losses: a weight tuned for one of them means nothing in another. What ours are and
+how public code differs (read in the repositories' sources; Z, Z' are the halves of F, n the pairs, d the dimensions):
+
+| loss | weights | statistics and normalisation | ε | scale |
+|---|---|---|---|---|
+| `barlow_twins` (Simon et al. 2023) | λ = 1 | none, not centred, C symmetrised | – | sum over d² entries |
+| `barlow_twins_normalised` | λ = 0.0051 | each half by its mean and its variance with 1/n | on the variance | same |
+| – facebookresearch/barlowtwins | 0.0051 | same (BatchNorm without scale and shift), C with 1/n | 1e-5 | same |
+| – solo-learn | 0.005 | same | 1e-5 | × 0.025 |
+| – lightly | 0.005 | variance with 1/(n − 1), C with 1/n: its diagonal ends at (n − 1)/n | none | same |
+| `vicreg` (Balestriero & LeCun 2022) | 25, 1, 25 | all views together, 1/2n | 1e-4 | sums over d and d² |
+| `vicreg_released` (Bardes et al. 2022) | 25, 1, 25 | each half, 1/(n − 1) | 1e-4 | variances /2d, the others /d |
+| – facebookresearch/vicreg, lightly | 25, 1, 25 | same | 1e-4 | same |
+| – solo-learn | 25, 1, 25 | same | 1e-4 | variance term twice ours |
+| `nt_xent` | τ = 0.5 | cosine; all other 2n − 1 views as candidates | – | mean over 2n anchors |
+| – google-research/simclr | τ is a flag | same | 1e-12 | mean over each half, summed: twice ours |
+| – lightly; solo-learn | τ = 0.5; 0.1 | same | 1e-12 | same |
+| `spectral_contrastive` | none | none; E⁻ over all pairs of views, a view with itself too | – | means |
+| – jhaochenz96/spectral_contrastive_learning | μ = 1 | norms clipped at √μ; E⁻ over Z × Z', i ≠ j | – | means / μ |
+| `byol` | τ_base = 0.996 | cosine | 1e-12, squared norm | both directions summed, mean over n |
+| – google-deepmind/deepmind-research | a setting | same | 1e-12, squared norm | same |
+| – solo-learn | a setting | same | 1e-8 or 1e-12 | one direction, 2 − 2 cos |
+| `simsiam` | none | cosine | 1e-12, squared norm | mean over 2n |
+| – facebookresearch/simsiam | none | same | 1e-8, norm | same |
+| – lightly, solo-learn | none | same | 1e-8, norm | one direction |
+
+The ε of PyTorch functions (`normalize` 1e-12, `cosine_similarity` 1e-8, `BatchNorm1d` 1e-5) are the defaults documented
+there. ε decides what a small start is: embeddings far below it are not normalised.
 """
 
 from dynamics.objectives.barlow_twins import (
@@ -12,20 +42,30 @@ from dynamics.objectives.barlow_twins import (
 )
 from dynamics.objectives.generalised_spectral import generalised_spectral
 from dynamics.objectives.infonce import infonce, infonce_expansion, nt_xent
+from dynamics.objectives.predictor import byol, moving_average, simsiam, target_decay
+from dynamics.objectives.registry import OBJECTIVES, Objective, objective
 from dynamics.objectives.spectral import simclr_squared, spectral_contrastive
-from dynamics.objectives.vicreg import vicreg, vicreg_squared
+from dynamics.objectives.vicreg import vicreg, vicreg_released, vicreg_squared
 
 __all__ = [
+    "OBJECTIVES",
+    "Objective",
     "barlow_twins",
     "barlow_twins_normalised",
+    "byol",
     "correlation_loss",
     "cross_correlation",
     "generalised_spectral",
     "infonce",
     "infonce_expansion",
+    "moving_average",
     "nt_xent",
+    "objective",
     "simclr_squared",
+    "simsiam",
     "spectral_contrastive",
+    "target_decay",
     "vicreg",
+    "vicreg_released",
     "vicreg_squared",
 ]

@@ -2,8 +2,9 @@
 
 Conventions of Balestriero & LeCun (2022): covariances are over all N views together with 1/N, the invariance term is
 (1/N) Σ_ij G_ij ‖z_i − z_j‖² over ordered pairs, which for two views is the mean squared distance of partners. The
-released recipe (Bardes et al. 2022) takes covariances in each half of the batch with 1/(n − 1), divides the variance
-term by the number of dimensions d and by 2 for the halves, the covariance term by d, and the invariance term by d.
+released recipe (Bardes et al. 2022, `vicreg_released`) takes covariances in each half of the batch with 1/(n − 1),
+divides the variance term by the number of dimensions d and by 2 for the halves, the covariance term by d, and the
+invariance term by d.
 """
 
 import jax
@@ -69,3 +70,38 @@ def vicreg(
     return (
         variance_weight * hinge + covariance_weight * off_diagonal + invariance_weight * invariance(embeddings, graph)
     )
+
+
+def vicreg_released(
+    embeddings: Embedding,
+    variance_weight: float = 25.0,
+    covariance_weight: float = 1.0,
+    invariance_weight: float = 25.0,
+    epsilon: float = 1e-4,
+) -> Float[jax.Array, ""]:
+    """VICReg in the normalisation of the released code (Bardes et al. 2022, facebookresearch/vicreg).
+
+    Variances and covariances of each half Z, Z' on its own, with 1/(n − 1):
+
+        L = (μ/2d) Σ_halves Σ_k max(0, 1 − √(Σ_kk + ε)) + (ν/d) Σ_halves Σ_{j≠k} Σ_jk² + (λ/nd) ‖Z − Z'‖_F²
+
+    Parameters
+    ----------
+    embeddings : array (2n, d)
+        F, views in the order x_1 … x_n, x'_1 … x'_n.
+    variance_weight, covariance_weight, invariance_weight : float
+        μ, ν, λ; 25, 1 and 25 in the paper.
+    epsilon : float
+        ε, 1e-4 in the released code.
+    """
+    z, z_prime = jnp.split(embeddings, 2)
+    n, d = z.shape
+    hinge = off_diagonal = 0.0
+    for half in (z, z_prime):
+        centred = half - half.mean(axis=0)
+        cov = centred.T @ centred / (n - 1)
+        variances = jnp.diag(cov)
+        hinge += jnp.maximum(0.0, 1.0 - jnp.sqrt(variances + epsilon)).sum() / (2 * d)
+        off_diagonal += (jnp.square(cov).sum() - jnp.square(variances).sum()) / d
+    distance = jnp.square(z - z_prime).mean()
+    return variance_weight * hinge + covariance_weight * off_diagonal + invariance_weight * distance

@@ -1,0 +1,74 @@
+"""Losses that predict one view's embedding from the other's: BYOL and SimSiam.
+
+A predictor q maps the embeddings of one network to those of another, which is not differentiated through: in BYOL
+(Grill et al. 2020) a moving average of the network, in SimSiam (Chen & He 2021) the network itself. Nothing in the loss
+keeps all embeddings from becoming one; what does is the dynamics (`dynamics.solvable.directpred`).
+
+>>> import jax.numpy as jnp
+>>> z = jnp.eye(4, 3) + 0.1
+>>> round(float(simsiam(z[jnp.array([2, 3, 0, 1])], z)), 6)  # each view predicts its partner
+-1.0
+"""
+
+from typing import TypeVar
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Float
+
+from dynamics.objectives.graph import partners
+from dynamics.typing import Array, Embedding
+
+Tree = TypeVar("Tree")
+
+
+def byol(predictions: Embedding, targets: Embedding, epsilon: float = 1e-12) -> Float[jax.Array, ""]:
+    """(1/n) Σ_i ‖p̂_i − ẑ'_i‖² + ‖p̂'_i − ẑ_i‖², unit vectors p̂ and ẑ; = 4 − 4 × mean cosine (Grill et al. 2020, eq. 2).
+
+    Parameters
+    ----------
+    predictions : array (2n, d)
+        p = q(z) of the online network, views in the order x_1 … x_n, x'_1 … x'_n.
+    targets : array (2n, d)
+        z of the target network for the same views in the same order. No gradient flows into them.
+    epsilon : float
+        Squared norms below it are taken to be ε, 1e-12 in the released code; a start smaller than its root is not
+        normalised.
+    """
+    return 4 - 4 * _mean_cosine(predictions, targets, epsilon)
+
+
+def simsiam(predictions: Embedding, targets: Embedding, epsilon: float = 1e-12) -> Float[jax.Array, ""]:
+    """Negative cosine between predictions and the partners' targets, mean over 2n views (Chen & He 2021, eq. 2).
+
+    Arguments as in `byol`; the targets are the network's own embeddings.
+    """
+    return -_mean_cosine(predictions, targets, epsilon)
+
+
+def _mean_cosine(predictions: Embedding, targets: Embedding, epsilon: float) -> Float[jax.Array, ""]:
+    p, z = _normalised(predictions, epsilon), _normalised(jax.lax.stop_gradient(targets), epsilon)
+    return jnp.vdot(p, partners(z)) / len(p)
+
+
+def _normalised(Z: Embedding, epsilon: float) -> Embedding:
+    return Z * jax.lax.rsqrt(jnp.maximum(jnp.square(Z).sum(axis=1, keepdims=True), epsilon))
+
+
+def moving_average(target: Tree, online: Tree, decay: float | Array) -> Tree:
+    """BYOL's target network after a step, ξ ← τξ + (1 − τ)θ, for parameters (and batch statistics) of any structure.
+
+    Parameters
+    ----------
+    target, online : pytree
+        ξ and θ.
+    decay : float
+        τ, as `target_decay` gives it.
+    """
+    return jax.tree.map(lambda xi, theta: xi + (1 - decay) * (theta - xi), target, online)
+
+
+def target_decay(step: int | Array, steps: int, base: float = 0.996) -> Float[jax.Array, ""]:
+    """τ = 1 − (1 − τ_base)(cos(πk/K) + 1)/2 at step k of K, from τ_base to 1 (Grill et al. 2020, section 3.2)."""
+    k = jnp.minimum(step, steps)
+    return 1 - (1 - base) * (jnp.cos(jnp.pi * k / steps) + 1) / 2
