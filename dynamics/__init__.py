@@ -34,6 +34,7 @@ _HOMES = {
         "linear",
     ),
     "dynamics.modes": ("ContrastiveModes", "contrastive_modes", "contrastive_modes_from_features"),
+    "dynamics.modes_approximate": ("nystrom_modes", "random_feature_modes"),
     "dynamics.modes_iterative": ("leading_modes",),
     "dynamics.networks": ("MLP", "ConvNet", "ResNet", "architecture"),
     "dynamics.restricted": ("PairMoments", "RestrictedModes", "pair_moments", "restricted_modes"),
