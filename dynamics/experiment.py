@@ -35,6 +35,10 @@ DEFAULT_NUM_PAIRS = 64
 # networks of width 8–64: the median error of the forecast is about 10 × this number, so 2e-3 keeps it near 2 %.
 LAZINESS = 2e-3
 
+# All modes of 2,000 views take the dense solver some seconds, and the time grows like the cube. Beyond, the iterative
+# solver finds so many, or four for every dimension: later ones grow more slowly than those that are learned.
+ALL_MODES_VIEWS, LEADING_MODES = 2000, 64
+
 # (2nd)² float64 numbers, and three copies of them while it is made
 MATRIX_KERNEL_BYTES = 2**30
 
@@ -256,7 +260,7 @@ def _modes(
 
     if source == "infinite":
         kernel, name = _infinite_kernel(config, declared)
-        return contrastive_modes(_gram(config, kernel, pairs), center=config.center), name
+        return _modes_of(_gram(config, kernel, pairs), config), name
     if config.init == "readout":
         h = np.asarray(module.apply(params, jnp.asarray(pairs.stacked), method="features"), np.float64)
         modes = contrastive_modes_from_features(h / h.shape[1] ** 0.5, center=config.center)
@@ -264,7 +268,16 @@ def _modes(
     # what the parameters do not say
     key = f"{declared!r} with {config.dim} outputs"
     ntk = empirical_ntk(module.apply, params, dtype=config.kernel_dtype, key=key, **_jacobian_memory(config))
-    return contrastive_modes(_gram(config, ntk, pairs), center=config.center), "empirical neural tangent kernel"
+    return _modes_of(_gram(config, ntk, pairs), config), "empirical neural tangent kernel"
+
+
+def _modes_of(K: np.ndarray, config: Config) -> ContrastiveModes:
+    """All modes of few pairs; of many the leading ones, which are all that a run has time to learn."""
+    if len(K) <= ALL_MODES_VIEWS:
+        return contrastive_modes(K, center=config.center)
+    from dynamics.modes_iterative import leading_modes
+
+    return leading_modes(K, max(LEADING_MODES, 4 * config.dim), center=config.center)
 
 
 def _gram(config: Config, kernel: Kernel, pairs: Pairs) -> np.ndarray:

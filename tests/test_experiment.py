@@ -63,3 +63,13 @@ def test_gradient_descent_is_unstable_above_the_limit_that_is_reported():
 def test_settings_out_of_range(wrong):
     with pytest.raises(ConfigError):
         Config(**wrong)
+
+
+def test_many_views_get_their_leading_modes(monkeypatch):
+    settings = SMALL | {"num_pairs": 180, "kernel": "infinite"}
+    every = prepare(Config(**settings, steps=10, multiplier=1.0)).modes
+    monkeypatch.setattr("dynamics.experiment.ALL_MODES_VIEWS", 0)
+    leading = prepare(Config(**settings, steps=10, multiplier=1.0)).modes
+    assert len(every) > len(leading) == 64
+    np.testing.assert_allclose(leading.eigenvalues, every.eigenvalues[:64], rtol=1e-8)
+    np.testing.assert_allclose(leading.values[:, :3], every.values[:, :3], atol=1e-5)
