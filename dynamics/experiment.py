@@ -260,7 +260,7 @@ def _modes(
 
     if source == "infinite":
         kernel, name = _infinite_kernel(config, declared)
-        return _modes_of(_gram(config, kernel, pairs), config), name
+        return _modes_of(config, kernel, pairs), name
     if config.init == "readout":
         h = np.asarray(module.apply(params, jnp.asarray(pairs.stacked), method="features"), np.float64)
         modes = contrastive_modes_from_features(h / h.shape[1] ** 0.5, center=config.center)
@@ -268,31 +268,27 @@ def _modes(
     # what the parameters do not say
     key = f"{declared!r} with {config.dim} outputs"
     ntk = empirical_ntk(module.apply, params, dtype=config.kernel_dtype, key=key, **_jacobian_memory(config))
-    return _modes_of(_gram(config, ntk, pairs), config), "empirical neural tangent kernel"
+    return _modes_of(config, ntk, pairs), "empirical neural tangent kernel"
 
 
-def _modes_of(K: np.ndarray, config: Config) -> ContrastiveModes:
+def _modes_of(config: Config, kernel: Kernel, pairs: Pairs) -> ContrastiveModes:
     """All modes of few pairs; of many the leading ones, which are all that a run has time to learn."""
-    if len(K) <= ALL_MODES_VIEWS:
-        return contrastive_modes(K, center=config.center)
+    from dynamics.kernels import TiledGram, gram
     from dynamics.modes_iterative import leading_modes
 
-    return leading_modes(K, max(LEADING_MODES, 4 * config.dim), center=config.center)
-
-
-def _gram(config: Config, kernel: Kernel, pairs: Pairs) -> np.ndarray:
-    """Evaluate a kernel on all views as the config says."""
-    from dynamics.kernels import gram
-
-    memory = None if config.kernel_memory is None else int(config.kernel_memory * 2**30)
-    return gram(
+    views = pairs.stacked
+    few = len(views) <= ALL_MODES_VIEWS
+    K = (gram if few else TiledGram)(
         kernel,
-        pairs.stacked,
+        views,
         dtype=config.kernel_dtype,
-        memory=memory,
+        memory=None if config.kernel_memory is None else int(config.kernel_memory * 2**30),
         cache=config.kernel_cache,
         progress=True,
     )
+    if few:
+        return contrastive_modes(K, center=config.center)
+    return leading_modes(K, max(LEADING_MODES, 4 * config.dim), center=config.center)
 
 
 def _jacobian_memory(config: Config) -> dict[str, int]:

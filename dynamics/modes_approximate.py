@@ -172,7 +172,7 @@ def _left_out(
     """Residuals and missing trace from E = K̃ − K̃_Nyström on a sample of views.
 
     A v − γ v has no part in the span of the landmarks, so its squared norm is uᵀ E u with u = J K̃ v/2n. The sum over
-    all pairs of views is estimated by that over the sample's. Centring changes nothing, since the u of a mode add up to 0.
+    all pairs of views is estimated by that over the sample's. Centring changes nothing, since u then adds up to zero.
     """
     size, count = len(views), len(sample)
     E = _values(kernel, views[sample], views[sample]) - features[sample] @ features[sample].T

@@ -42,7 +42,7 @@ def test_a_kernel_of_low_rank_needs_no_more_landmarks_than_its_rank(views):
 
 @pytest.mark.parametrize("landmarks", [30, 80, 200])
 def test_it_is_the_projection_of_the_true_problem(views, landmarks):
-    """Normalised in the true kernel, true values, eigenvalues from below, and a residual that the estimate comes near."""
+    """Normalised in the true kernel, true values, eigenvalues from below, and the residual that is estimated."""
     kernel = rbf(1.5)
     K = gram(kernel, views)
     exact = contrastive_modes(K)

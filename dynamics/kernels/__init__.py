@@ -15,11 +15,13 @@ from dynamics.kernels.gram import estimate_cost, estimate_memory, gram
 from dynamics.kernels.infinite import infinite_kernel
 from dynamics.kernels.kernel import Kernel
 from dynamics.kernels.product import KernelProduct
+from dynamics.kernels.tiled import TiledGram
 
 __all__ = [
     "Drift",
     "Kernel",
     "KernelProduct",
+    "TiledGram",
     "arc_cosine",
     "conjugate_kernel",
     "empirical_ntk",

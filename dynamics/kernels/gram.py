@@ -203,7 +203,7 @@ def _evaluate(
     mine = range(placement.process, len(rows), placement.processes)
     total = sum(len(rows) - index if symmetric else len(columns) for index in mine)
 
-    with full_precision(x1.dtype), _reporter(progress, kernel.name, total) as report:
+    with full_precision(x1.dtype), reporter(progress, kernel.name, total) as report:
 
         def sweep(index: int) -> None:
             """Evaluate one row block, from the diagonal on if the matrix is symmetric."""
@@ -226,7 +226,7 @@ def _evaluate(
                 if len(pending) > 1 or (column is None and pending):
                     done, tile_values = pending.pop(0)
                     tile_values = np.asarray(tile_values)
-                    _check(tile_values, kernel.name, row, done, symmetric and row == done)
+                    check_block(tile_values, kernel.name, row, done, symmetric and row == done)
                     values[row, done] = tile_values
                     report(1)
             if stored is not None:
@@ -240,22 +240,11 @@ def _evaluate(
 def _round(
     sweep: Callable[[int], None], values: np.ndarray, rows: list[slice], first: int, placement: Placement
 ) -> None:
-    """Evaluate a row block in every process and exchange them; a failure in one process ends all of them."""
-    index, failure = first + placement.process, None
-    try:
-        if index < len(rows):
-            sweep(index)
-    except Exception as error:
-        if placement.processes == 1:
-            raise
-        failure = error
+    """Evaluate a row block in every process and exchange them."""
+    index = first + placement.process
+    placement.together(lambda: sweep(index) if index < len(rows) else None)
     if placement.processes == 1:
         return
-    failed = placement.exchange(np.array([failure is not None])).ravel()
-    if failure is not None:
-        raise failure
-    if failed.any():
-        raise KernelError(f"The evaluation failed in process {int(failed.argmax())}; its own message says why.")
     blocks_of_all = placement.exchange(values[rows[min(index, len(rows) - 1)]])
     for row, block in zip(rows[first:], blocks_of_all, strict=False):
         values[row] = block
@@ -267,7 +256,8 @@ def _cut(count: int, side: int) -> tuple[int, int]:
     return len(cut), cut[0].stop - cut[0].start
 
 
-def _check(block: np.ndarray, name: str, row: slice, column: slice, diagonal: bool) -> None:
+def check_block(block: np.ndarray, name: str, row: slice, column: slice, diagonal: bool) -> None:
+    """Raise `KernelError` where a tile has another shape than its views, is not finite, or is not symmetric."""
     expected = (row.stop - row.start, column.stop - column.start)
     if block.shape != expected:
         raise KernelError(f"kernel {name!r}: returned shape {block.shape} for {expected[0]} and {expected[1]} views.")
@@ -287,7 +277,7 @@ def _check(block: np.ndarray, name: str, row: slice, column: slice, diagonal: bo
 
 
 @contextmanager
-def _reporter(progress: bool | Progress, name: str, total: int) -> Iterator[Callable[[int], None]]:
+def reporter(progress: bool | Progress, name: str, total: int) -> Iterator[Callable[[int], None]]:
     """Yield what is called with the number of tiles just done."""
     done = 0
 

@@ -5,13 +5,14 @@ devices at once. A program that called `jax.distributed.initialize` evaluates ev
 and exchanges the results, so that every process holds the whole matrix.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from dynamics.errors import KernelError
 from dynamics.kernels.kernel import ColumnViews, RowViews
 
 
@@ -54,6 +55,23 @@ class Placement:
         if len(self.devices) == 1 and self.devices[0] == jax.local_devices()[0]:
             return x  # where JAX computes by itself; a kernel written in NumPy keeps its arrays
         return jax.device_put(x, NamedSharding(Mesh(np.array(self.devices), ("rows",)), spec))
+
+    def together(self, work: Callable[[], None]) -> None:
+        """Do a part of the work in every process; a failure in one of them ends all."""
+        failure = None
+        try:
+            work()
+        except Exception as error:
+            if self.processes == 1:
+                raise
+            failure = error
+        if self.processes == 1:
+            return
+        failed = self.exchange(np.array([failure is not None])).ravel()
+        if failure is not None:
+            raise failure
+        if failed.any():
+            raise KernelError(f"The evaluation failed in process {int(failed.argmax())}; its own message says why.")
 
     def exchange(self, block: np.ndarray) -> np.ndarray:
         """Return the blocks of all processes, array (processes, *block.shape); every process has to call it."""
