@@ -32,6 +32,8 @@ from dynamics.kernels.placement import Placement
 from dynamics.precision import double_precision, full_precision
 from dynamics.typing import KernelFn
 
+Index = int | jax.Array
+
 
 class _Tile(NamedTuple):
     row: int
@@ -240,7 +242,7 @@ def _free_memory(devices: Sequence[jax.Device]) -> int | None:
 
 
 @partial(jax.jit, donate_argnums=0)
-def _add(total: jax.Array, tile: jax.Array, Q: jax.Array, row: int, column: int) -> jax.Array:
+def _add(total: jax.Array, tile: jax.Array, Q: jax.Array, row: Index, column: Index) -> jax.Array:
     """A tile above the diagonal and its mirror image; values in float32 are multiplied in float64."""
     K = tile.astype(Q.dtype)
     total = total.at[row].add(jnp.matmul(K, Q[column], precision="highest"))
@@ -248,7 +250,7 @@ def _add(total: jax.Array, tile: jax.Array, Q: jax.Array, row: int, column: int)
 
 
 @partial(jax.jit, donate_argnums=0)
-def _add_diagonal(total: jax.Array, tile: jax.Array, Q: jax.Array, row: int, column: int) -> jax.Array:
+def _add_diagonal(total: jax.Array, tile: jax.Array, Q: jax.Array, row: Index, column: Index) -> jax.Array:
     return total.at[row].add(jnp.matmul(tile.astype(Q.dtype), Q[column], precision="highest"))
 
 

@@ -8,16 +8,21 @@ import sys
 import numpy as np
 
 from dynamics.kernels import arc_cosine, gram, infinite_kernel, relu_network
+from dynamics.modes import ContrastiveModes
+from dynamics.modes_iterative import leading_modes
 from dynamics.networks import ConvNet
 
 VIEWS = """
 import sys
 import jax, jax.numpy as jnp, numpy as np
-from dynamics.kernels import Kernel, arc_cosine, conjugate_kernel, empirical_ntk, gram, infinite_kernel, relu_network
+from dynamics.kernels import *
+from dynamics.modes_iterative import leading_modes
 from dynamics.networks import MLP, ConvNet
 
 x = np.random.default_rng(0).normal(size=(37, 4, 4, 1))
 KERNELS = {"relu": relu_network(2), "arc": arc_cosine(1), "convnet": infinite_kernel(ConvNet(depth=2), "ntk")}
+pairs = np.random.default_rng(1).normal(size=(2, 130, 16)) * np.arange(1, 17) ** -0.5
+views = np.concatenate([pairs[0], pairs[0] + 0.3 * pairs[1]])  # enough that the modes are found by iteration
 """
 
 DEVICES = (
@@ -50,6 +55,13 @@ for name, kernel in KERNELS.items():
 # fewer views than devices
 np.testing.assert_allclose(gram(relu_network(2), x[:3]), gram(relu_network(2), x)[:3, :3], rtol=1e-12)
 np.save(sys.argv[1], gram(KERNELS["relu"], x))
+K = TiledGram(relu_network(2), views, tile=16)
+held = [sum(tile.values.nbytes for tile in tiles) for tiles in K.tiles]  # 153 tiles in 17 row blocks
+assert len(held) == 8 and max(held) < 1.6 * min(held), held
+assert all(tile.values.devices() == {device} for device, tiles in zip(jax.devices(), K.tiles) for tile in tiles)
+Q = np.random.default_rng(2).normal(size=(260, 16))
+np.testing.assert_allclose(K(Q), gram(relu_network(2), views) @ Q, atol=1e-10)
+leading_modes(K, 6).save(sys.argv[2])
 """
 )
 
@@ -63,14 +75,19 @@ for name, kernel in KERNELS.items():
 np.save(f"{folder}/two-{process}.npy", gram(relu_network(2), x, x[:9], tile=8))
 np.save(f"{folder}/single-{process}.npy", gram(relu_network(2), x, tile=8, dtype="float32"))
 np.save(f"{folder}/cached-{process}.npy", gram(relu_network(2), x, tile=8, cache=f"{folder}/cache"))
+K = TiledGram(relu_network(2), views, tile=16, cache=f"{folder}/tiles")
+assert 0.4 * 153 < sum(map(len, K.tiles)) < 0.6 * 153
+leading_modes(K, 6).save(f"{folder}/modes-{process}.npz")
+np.save(f"{folder}/tiled-{process}.npy", K(np.eye(260)[:, :16]))
 # a failure in one process ends both, each with an error of its own
 def fails_in_one(x1, x2):
     values = x1.reshape(len(x1), -1) @ x2.reshape(len(x2), -1).T
     return values * np.nan if process == 1 else values
-try:
-    gram(fails_in_one, x, tile=8)
-except Exception as error:
-    print(f"process {process}: {type(error).__name__}: {error}")
+for function in gram, TiledGram:
+    try:
+        function(fails_in_one, x, tile=8)
+    except Exception as error:
+        print(f"process {process}: {type(error).__name__}: {error}")
 """
 )
 
@@ -85,12 +102,22 @@ def expected():
     return {name: gram(kernel, x) for name, kernel in kernels.items()}
 
 
+def require_modes_of_one_device(found):
+    """Signs are fixed, so that modes can be compared one by one."""
+    pairs = np.random.default_rng(1).normal(size=(2, 130, 16)) * np.arange(1, 17) ** -0.5
+    views = np.concatenate([pairs[0], pairs[0] + 0.3 * pairs[1]])
+    expected = leading_modes(gram(relu_network(2), views), 6)
+    np.testing.assert_allclose(found.eigenvalues, expected.eigenvalues, rtol=1e-12)
+    np.testing.assert_allclose(found.values, expected.values, atol=1e-9)
+
+
 def test_eight_devices_give_the_matrix_of_one(tmp_path):
     flags = environment(XLA_FLAGS="--xla_force_host_platform_device_count=8")
-    command = [sys.executable, "-c", DEVICES, tmp_path / "gram.npy"]
+    command = [sys.executable, "-c", DEVICES, tmp_path / "gram.npy", tmp_path / "modes.npz"]
     result = subprocess.run(command, env=flags, capture_output=True, text=True, timeout=180)
     assert result.returncode == 0, result.stderr[-3000:]
     np.testing.assert_allclose(np.load(tmp_path / "gram.npy"), expected()["relu"], rtol=1e-12)
+    require_modes_of_one_device(ContrastiveModes.load(tmp_path / "modes.npz"))
 
 
 def test_two_processes_give_the_matrix_of_one(tmp_path):
@@ -122,7 +149,10 @@ def test_two_processes_give_the_matrix_of_one(tmp_path):
         single = np.load(tmp_path / f"single-{process}.npy")
         assert single.dtype == np.float32
         np.testing.assert_allclose(single, grams["relu"], rtol=1e-4)
+        require_modes_of_one_device(ContrastiveModes.load(tmp_path / f"modes-{process}.npz"))
+    np.testing.assert_array_equal(np.load(tmp_path / "tiled-0.npy"), np.load(tmp_path / "tiled-1.npy"))
     # each process wrote its own row blocks; a single one finds them
     assert len(list((tmp_path / "cache").rglob("*.block"))) == 5
-    assert "process 1: KernelError: kernel 'fails_in_one': 64 values are not finite" in shown[1][0]
-    assert "process 0: KernelError: The evaluation failed in process 1; its own message says why." in shown[0][0]
+    assert shown[1][0].count("process 1: KernelError: kernel 'fails_in_one': 64 values are not finite") == 2
+    message = "process 0: KernelError: The evaluation failed in process 1; its own message says why."
+    assert shown[0][0].count(message) == 2
