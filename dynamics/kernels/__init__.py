@@ -8,7 +8,7 @@
 (6, 6)
 """
 
-from dynamics.kernels.drift import Drift, kernel_drift
+from dynamics.kernels.drift import Drift, kernel_drift, kernel_probe
 from dynamics.kernels.elementary import arc_cosine, linear, rbf, relu_network
 from dynamics.kernels.empirical import conjugate_kernel, empirical_ntk, full_empirical_ntk
 from dynamics.kernels.gram import estimate_cost, estimate_memory, gram
@@ -31,6 +31,7 @@ __all__ = [
     "gram",
     "infinite_kernel",
     "kernel_drift",
+    "kernel_probe",
     "linear",
     "rbf",
     "relu_network",

@@ -5,13 +5,16 @@
 Drift(distance=0.8, alignment=0.6, scale=3.0)
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
 from dynamics.errors import KernelError
-from dynamics.typing import Array
+from dynamics.kernels.empirical import MEMORY, Apply, empirical_ntk
+from dynamics.kernels.gram import gram
+from dynamics.typing import Array, SquareGram, Views
 
 
 class Drift(NamedTuple):
@@ -35,8 +38,7 @@ class Drift(NamedTuple):
 def kernel_drift(kernel_at_start: Float[Array, "_ _"], kernel_now: Float[Array, "_ _"]) -> Drift:
     """Compare two Gram matrices of one network on the same views.
 
-    Evaluate them on a fixed subset of the views while training, `gram(empirical_ntk(apply, params), views)`: the cost
-    grows like the square of their number.
+    Evaluate them on a few fixed views while training (`kernel_probe`): the cost grows like the square of their number.
 
     Parameters
     ----------
@@ -60,3 +62,37 @@ def kernel_drift(kernel_at_start: Float[Array, "_ _"], kernel_now: Float[Array, 
     alignment = float(np.vdot(U0, U))
     # the difference itself: √(1 − alignment²) would lose drifts below 1e-8
     return Drift(float(np.linalg.norm(U - alignment * U0)), alignment, float(alignment * norm / norm0))
+
+
+def kernel_probe(
+    apply: Apply,
+    views: Views,
+    *,
+    collection: str | None = None,
+    output: int | None = None,
+    memory: int = MEMORY,
+    dtype: str = "float32",
+) -> Callable[[Any], SquareGram]:
+    """Return a function of the parameters: the tangent kernel on views that stay the same, for a recorder.
+
+    The network is traced and compiled at the first call only.
+
+    Parameters
+    ----------
+    apply, collection, output, memory, dtype
+        As in `empirical_ntk`. float32 resolves drifts above 1e-6.
+    views : array (a, *input_shape)
+        As few as will do: 32 say how far a kernel has moved.
+
+    Returns
+    -------
+    callable
+        params (with `collection`, variables) -> Gram matrix (a, a).
+    """
+    views = np.asarray(views)
+
+    def probe(params: Any) -> SquareGram:
+        kernel = empirical_ntk(apply, params, collection=collection, output=output, memory=memory, dtype=dtype)
+        return gram(kernel, views, dtype=dtype)
+
+    return probe

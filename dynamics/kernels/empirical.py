@@ -13,7 +13,7 @@ array([[1., 0.],
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
@@ -47,6 +47,7 @@ def empirical_ntk(
     params: Any,
     *,
     output: int | None = None,
+    collection: str | None = None,
     memory: int = MEMORY,
     dtype: str = "float64",
     key: str | None = None,
@@ -58,12 +59,14 @@ def empirical_ntk(
     Parameters
     ----------
     apply : callable
-        (params, x (batch, …)) -> embeddings (batch, d), row by row. BatchNorm belongs in evaluation mode, its running
-        averages into the function and not into `params`, whose every leaf counts as a parameter.
+        (params, x (batch, …)) -> embeddings (batch, d), row by row; BatchNorm belongs in evaluation mode.
     params : pytree of arrays
         Where to linearise.
     output : int, optional
         Use this output alone instead of the mean over all d.
+    collection : str, optional
+        Where `params` is a mapping with more than parameters in it, such as Flax's variables with their running
+        averages, the key of the parameters ("params"). By default every leaf counts as a parameter.
     memory : int
         Bound, in bytes, on what is held at once besides the parameters.
     dtype : {"float64", "float32"}
@@ -78,10 +81,11 @@ def empirical_ntk(
     Raises
     ------
     ConfigError
-        If `memory` does not hold what two views need or `output` is not an output (when called).
+        If `memory` does not hold what two views need or `output` is not an output (when called), or there is no such
+        collection.
     """
     name = "empirical-ntk" if output is None else f"empirical-ntk(output {output})"
-    network = _Network(apply, params, memory, dtype, name)
+    network = _Network(apply, params, memory, dtype, name, collection)
 
     def bind(x1: RowViews) -> Callable[[ColumnViews], Gram]:
         plan = network.plan(x1.shape[1:], output)
@@ -195,18 +199,20 @@ class _Plan:
 class _Network:
     """(apply, params) in one precision and within a bound on memory."""
 
-    def __init__(self, apply: Apply, params: Any, memory: int, dtype: str, name: str):
+    def __init__(self, apply: Apply, params: Any, memory: int, dtype: str, name: str, collection: str | None = None):
         if dtype not in ("float64", "float32"):
             raise ConfigError(f"{name}: dtype is {dtype!r}; choose float64 or float32.")
         self.apply, self.memory, self.dtype, self.name = apply, memory, np.dtype(dtype), name
         leaves, self.treedef = jax.tree.flatten(params)
         self.leaves = [np.asarray(leaf, self.dtype) for leaf in leaves]
+        self.shapes = tuple(jax.ShapeDtypeStruct(leaf.shape, self.dtype) for leaf in self.leaves)
+        self.constants, self.collection = _outside(collection, params, name), collection
         self._plans: dict[tuple, _Plan] = {}
 
     @property
     def identity(self) -> tuple[str | np.ndarray, ...]:
         """What the kernel depends on besides the function."""
-        return (str(self.treedef), *self.leaves)
+        return (str(self.treedef), repr(self.collection), *self.leaves)
 
     @cached_property
     def on_device(self) -> list[Array]:
@@ -225,7 +231,7 @@ class _Network:
         The trace holds the factors of the rows and lets the columns pass by; all pairs of outputs hold both.
         """
         with full_precision(self.dtype):
-            layers = find_layers(self.apply, self.leaves, self.treedef, self._view(view_shape))
+            layers = find_layers(self.apply, self.shapes, self.treedef, self._view(view_shape), self.constants)
         d, size = layers.dim, self.dtype.itemsize
         if output is not None and not -d <= output < d:
             raise ConfigError(f"{self.name}: the network has {d} outputs; give an index from 0 to {d - 1}.")
@@ -316,6 +322,16 @@ class _Network:
                 for part in parts:
                     part[index] = None
             return whole
+
+
+def _outside(collection: str | None, params: Any, name: str) -> frozenset[int]:
+    """Return which leaves do not belong to the collection of parameters."""
+    if collection is None:
+        return frozenset()
+    if not (isinstance(params, Mapping) and collection in params):
+        raise ConfigError(f"{name}: there is no collection {collection!r} of parameters in what was given.")
+    paths = jax.tree_util.tree_flatten_with_path(params)[0]
+    return frozenset(index for index, (path, _) in enumerate(paths) if path[0].key != collection)
 
 
 def _devices(x: Views) -> int:

@@ -16,7 +16,7 @@ The layers are found in the traced function, not declared, so any `apply` will d
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import jax
@@ -88,8 +88,18 @@ class Layers:
         return [2 if product.pays(outputs) else 1 for product in self.products] + [1] * len(self.others)
 
 
-def find_layers(apply: Callable, leaves: Sequence[Array], treedef: Any, x: jax.ShapeDtypeStruct) -> Layers:
-    """Trace `apply` on one view x (1, …) and see how each parameter enters; nothing is computed."""
+@lru_cache(maxsize=32)
+def find_layers(
+    apply: Callable,
+    leaves: tuple[jax.ShapeDtypeStruct, ...],
+    treedef: Any,
+    x: jax.ShapeDtypeStruct,
+    constants: frozenset[int] = frozenset(),
+) -> Layers:
+    """Trace `apply` on one view x (1, …) and see how each parameter enters; nothing is computed.
+
+    Leaves whose indices are `constants` are no parameters.
+    """
     products: list[Product] = []
     spoilt: set[int] = set()
 
@@ -105,9 +115,11 @@ def find_layers(apply: Callable, leaves: Sequence[Array], treedef: Any, x: jax.S
 
     output = jax.eval_shape(run, list(leaves), x)
     used = [product.leaf for product in products]
-    kept = tuple(product for product in products if used.count(product.leaf) == 1 and product.leaf not in spoilt)
+    left_out = spoilt | constants
+    kept = tuple(product for product in products if used.count(product.leaf) == 1 and product.leaf not in left_out)
     known = {product.leaf for product in kept}
-    others = tuple(index for index in range(len(leaves)) if index not in known and (index in spoilt or index in used))
+    varying = [index for index in range(len(leaves)) if index not in known | constants]
+    others = tuple(index for index in varying if index in spoilt or index in used)
     entries = sum(math.prod(leaves[index].shape) for index in others)
     return Layers(kept, others, entries, output.shape[1], _intermediates(jaxpr.jaxpr)[0])
 
@@ -198,7 +210,9 @@ class _Weight:
     scale: float
 
 
-def _trace(apply: Callable, leaves: Sequence[Array], treedef: Any, x: jax.ShapeDtypeStruct) -> Any:
+def _trace(
+    apply: Callable, leaves: Sequence[Array | jax.ShapeDtypeStruct], treedef: Any, x: jax.ShapeDtypeStruct
+) -> Any:
     def flat(*arguments: Array) -> Array:
         return apply(jax.tree.unflatten(treedef, arguments[:-1]), arguments[-1])
 

@@ -1,10 +1,12 @@
 import jax
 import numpy as np
 import pytest
+from flax import linen as nn
 
-from dynamics.errors import KernelError
-from dynamics.kernels import empirical_ntk, gram, kernel_drift
+from dynamics.errors import ConfigError, KernelError
+from dynamics.kernels import empirical_ntk, gram, kernel_drift, kernel_probe
 from dynamics.networks import MLP
+from dynamics.precision import double_precision
 
 
 @pytest.fixture
@@ -74,3 +76,38 @@ def test_a_lazier_network_drifts_less(rng):
     usual, lazy = drift(1.0), drift(30.0)
     assert usual.distance > 0.01
     assert lazy.distance < 0.1 * usual.distance and lazy.alignment > usual.alignment
+
+
+class WithRunningAverages(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        x = nn.BatchNorm(use_running_average=True)(nn.Dense(7)(x))
+        return nn.Dense(2)(nn.relu(x))
+
+
+def test_a_probe_of_flax_variables(rng):
+    """Running averages change the function and are no parameters; a second look compiles nothing."""
+    x, module, traced = rng.normal(size=(5, 3)), WithRunningAverages(), []
+
+    def apply(variables, x):
+        traced.append(x.shape)
+        return module.apply(variables, x)
+
+    start = module.init(jax.random.key(0), x)
+    later = jax.tree.map(lambda a: a + 0.3 * rng.uniform(size=a.shape), start)
+    probe = kernel_probe(apply, x, collection="params", dtype="float64")
+    kernels = []
+    for variables in (start, later):
+        kernels.append(probe(variables))
+        if variables is start:
+            count = len(traced)
+        with double_precision():
+            variables = jax.tree.map(lambda a: np.asarray(a, np.float64), variables)
+            function = lambda p, v=variables: module.apply({**v, "params": p}, x)  # noqa: E731
+            jacobian = jax.tree.leaves(jax.jacrev(function)(variables["params"]))
+            J = np.concatenate([np.asarray(a).reshape(5, 2, -1) for a in jacobian], axis=-1)
+        np.testing.assert_allclose(kernels[-1], np.einsum("akp,bkp->ab", J, J) / 2, rtol=1e-10)
+    assert len(traced) == count
+    assert kernel_drift(*kernels).distance > 0.01
+    with pytest.raises(ConfigError, match="no collection 'weights'"):
+        kernel_probe(apply, x, collection="weights")(start)

@@ -25,6 +25,7 @@ def explicit(apply, params, x):
 def layers_of(apply, params, x):
     leaves, treedef = jax.tree.flatten(params)
     with double_precision():
+        leaves = tuple(jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in leaves)
         return find_layers(apply, leaves, treedef, jax.ShapeDtypeStruct((1, *x.shape[1:]), jnp.float64))
 
 
