@@ -9,6 +9,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -148,16 +149,18 @@ def prepare(config: Config, *, pairs: Pairs | None = None, declared: Architectur
     declared.check_input(pairs.input_shape)
     module = declared.module(config.dim)
     views = jnp.asarray(pairs.stacked)
-    params = module.init(jax.random.key(config.seed), views[:1])
+    # compiled as a whole: op by op, a forward pass of views that nobody looks at takes seconds to compile
+    params = jax.jit(module.init)(jax.random.key(config.seed), views[:1])
 
     modes, kernel = _modes(config, config.kernel, declared, module, params, pairs)
     if not config.allow_collapse:
         modes.require_learnable(config.dim)
-    readout_width = module.apply(params, views[:1], method="features").shape[1]
+    features = partial(module.apply, method="features")
+    readout_width = jax.eval_shape(features, params, views[:1]).shape[1]
     c = _multiplier(config, modes, readout_width)
     modes = modes.scaled(c**2)
     network = small_network(module.apply, params, config.init, scale=config.init_scale, multiplier=c)
-    F0 = np.asarray(network(views), np.float64)
+    F0 = np.asarray(jax.jit(network.on(views))(network.params), np.float64)
     F0 = F0 - F0.mean(axis=0) if config.center else F0
 
     u0 = initial_correlations(modes, F0)
@@ -262,7 +265,8 @@ def _modes(
         kernel, name = _infinite_kernel(config, declared)
         return _modes_of(config, kernel, pairs), name
     if config.init == "readout":
-        h = np.asarray(module.apply(params, jnp.asarray(pairs.stacked), method="features"), np.float64)
+        features = jax.jit(partial(module.apply, method="features"))
+        h = np.asarray(features(params, jnp.asarray(pairs.stacked)), np.float64)
         modes = contrastive_modes_from_features(h / h.shape[1] ** 0.5, center=config.center)
         return modes, "empirical conjugate kernel"
     # what the parameters do not say

@@ -1,17 +1,19 @@
 """The flow in mode coordinates against a solver on the raw weights; a forecast against its training."""
 
+import shlex
+import subprocess
+
 import diffrax
 import jax
 import jax.numpy as jnp
 import numpy as np
-from bench_kernels import _median
 from jax.flatten_util import ravel_pytree
 from timing import Row, compare, seconds
 
 from dynamics.config import Config
-from dynamics.experiment import forecast, prepare, train
+from dynamics.experiment import Experiment, forecast, prepare, train
 from dynamics.flow import kernel_flow, kernel_flow_batch
-from dynamics.modes import ContrastiveModes, contrastive_modes_from_features
+from dynamics.modes import contrastive_modes_from_features
 from dynamics.networks import MLP
 from dynamics.objectives.barlow_twins import barlow_twins
 from dynamics.precision import double_precision
@@ -71,39 +73,22 @@ def against_raw_weights(quick: bool) -> list[Row]:
 
 
 def against_training(quick: bool) -> list[Row]:
-    """`dynamics simulate` against the training, at the settings of the README's first example."""
+    """The forecast that `dynamics simulate` makes against the training, at the settings of `dynamics compare`."""
     config = Config()
-    found = {}
-
-    def forecasted():
-        found["experiment"] = prepare(config)
-        return [trajectory.eigenvalues for trajectory in forecast(found["experiment"]).values()]
-
-    first = seconds(forecasted)
-    second = seconds(forecasted)
-    training = seconds(lambda: train(found["experiment"]).eigenvalues)
-    what = f"forecast of {found['experiment'].steps} training steps (default `dynamics compare`)"
-    peer = "training"
-    return [
-        Row(what + ", first call", first, peer, training, training / first, f"{first / training:.1%} of the training"),
-        Row(what + ", compiled", second, peer, training, training / second, f"{second / training:.1%} of the training"),
-    ]
+    experiment = prepare(config)  # pairs, network and modes, which training needs as well
+    first = seconds(lambda: forecast_numbers(experiment))
+    second = seconds(lambda: forecast_numbers(prepare(config)))
+    training = seconds(lambda: train(experiment).eigenvalues)
+    what = f"forecast of {experiment.steps} training steps of the default `dynamics compare`"
+    rows = [(what + ", compiling", first), (what + ", compiled, with the modes", second)]
+    return [Row(w, s, "training", training, training / s, f"{s / training:.1%} of the training") for w, s in rows]
 
 
-def exponents(quick: bool) -> dict[str, tuple[list[float], list[float]]]:
-    """Seconds of `kernel_flow` against γ₁/γ_d and d, modes with prescribed eigenvalues."""
-    rng, views, m = np.random.default_rng(0), 256, 100
-    Q = np.linalg.qr(rng.normal(size=(views, m)))[0]
+def forecast_numbers(experiment: Experiment) -> list[np.ndarray]:
+    return [trajectory.eigenvalues for trajectory in forecast(experiment).values()]
 
-    def flow(gamma, dim):
-        modes = ContrastiveModes(gamma, Q, Q, np.zeros(m))
-        F0 = 1e-4 * Q @ rng.normal(size=(m, dim))
-        times = np.linspace(0, 3 / gamma[dim - 1], 50)
-        return _median(lambda: kernel_flow(modes, F0, times))
 
-    ratios = [10.0, 30.0, 100.0, 300.0]
-    dims = [4, 8, 16, 32]
-    return {
-        "flow, d = 4, seconds against γ₁/γ_d": (ratios, [flow(ratio ** (-np.arange(m) / 3), 4) for ratio in ratios]),
-        "flow, γ₁/γ_d = 10, seconds against d": (dims, [flow(10.0 ** (-np.arange(m) / (d - 1)), d) for d in dims]),
-    }
+def against_command(simulate: str, training: str) -> Row:
+    """Two command lines from start to end, imports and compilation included."""
+    ours, theirs = (seconds(lambda c=c: subprocess.run(shlex.split(c), check=True)) for c in (simulate, training))
+    return Row(f"`{simulate}`", ours, f"`{training}`", theirs, theirs / ours, f"{ours / theirs:.1%} of the training")

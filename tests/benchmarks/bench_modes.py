@@ -3,9 +3,8 @@
 import numpy as np
 import scipy.linalg
 import scipy.sparse.linalg
-from bench_kernels import _median
 from sklearn.decomposition import KernelPCA
-from timing import Row, compare
+from timing import Row, compare, median
 
 from dynamics.kernels import gram, infinite_kernel
 from dynamics.modes import contrastive_modes, swap
@@ -60,7 +59,7 @@ def against_dense(quick: bool) -> list[Row]:
             "dense formula K̃^½JK̃^½ (SciPy)": lambda K=K: dense_formula(K),
             "contrastive_modes (pivoted Cholesky)": lambda K=K: contrastive_modes(K, num_modes=MODES),
         }
-        (row, *others) = compare(f"{MODES} modes, n = {pairs}", calls, 1 if pairs > 500 else 3)
+        (row, *others) = compare(f"{MODES} modes, n = {pairs}", calls, 3)
         least = products[0] * K.nbytes / speed
         limit = f"{least / row.ours:.0%} is reading K̃ {products[0]}×; eigenvalues differ by {error:.0e}"
         rows += [Row(row.what, row.ours, row.peer, row.theirs, row.ratio, limit), *others]
@@ -94,11 +93,4 @@ def copy_speed() -> float:
     """Bytes a second that are read while a large array is copied."""
     source = np.ones(2**26)
     target = np.empty_like(source)
-    return source.nbytes / _median(lambda: np.copyto(target, source))
-
-
-def exponents(quick: bool) -> dict[str, tuple[list[float], list[float]]]:
-    pairs = [250, 500, 1000] if quick else [500, 1000, 2000]
-    kernel = infinite_kernel(MLP(depth=3))
-    grams = [gram(kernel, crops(n)) for n in pairs]
-    return {"50 modes, seconds against n": (pairs, [_median(lambda K=K: leading_modes(K, MODES)) for K in grams])}
+    return source.nbytes / median(lambda: np.copyto(target, source))

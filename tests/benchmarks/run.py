@@ -1,7 +1,13 @@
-"""One command for all measurements: `uv run python tests/benchmarks/run.py [--quick] [--only NAME] [--large PAIRS]`.
+"""One command for all measurements: `uv run python tests/benchmarks/run.py [--quick] [--only NAME]`.
 
 Prints the table of docs/benchmarks.md: ours, peer, ratio, and how far the machine's limit is; then the exponents with
-which the cost grows. `--figure FILE` draws the curves, `--large 20000 [--data-dir FOLDER]` runs the large case alone.
+which the cost grows. It measures whatever device JAX has. Other measurements alone:
+
+--large PAIRS [--data-dir DIR]       Gram matrix and modes of many pairs, of CIFAR-10 if its files are there
+--pooled VIEWS [--side PIXELS]       residual kernel with pooling
+--accelerator [--data-dir DIR]       the table, 50,000 pairs, and 200 pooled views of 32×32
+--commands SIMULATE TRAIN            two command lines, the forecast's against the training's
+--figure PATH [--redraw]             where to put the curves of cost: PATH.json, .png and .pdf
 """
 
 import argparse
@@ -13,9 +19,9 @@ import bench_flow
 import bench_kernels
 import bench_large
 import bench_modes
+import curves
 import jax
 import timing
-from matplotlib import pyplot as plt
 
 SECTIONS = {
     "fully-connected": bench_kernels.fully_connected,
@@ -25,52 +31,64 @@ SECTIONS = {
     "flow": bench_flow.against_raw_weights,
     "training": bench_flow.against_training,
 }
-CURVES = {"kernels": bench_kernels.exponents, "modes": bench_modes.exponents, "flow": bench_flow.exponents}
-
-
-def draw(curves, path):
-    figure, axes = plt.subplots(2, -(-len(curves) // 2), figsize=(10, 5.5), layout="constrained")
-    for ax, (name, (sizes, times)) in zip(axes.ravel(), curves.items(), strict=False):
-        ax.loglog(sizes, times, "o-")
-        what, against = name.rsplit(", ", 1)
-        ax.set(title=f"{what}\nexponent {timing.exponent(sizes, times):.2f}", ylabel=against.split(" against ")[0])
-        ax.set_xlabel(against.split(" against ")[1])
-        ax.title.set_fontsize(8)
-    for ax in axes.ravel()[len(curves) :]:
-        ax.set_axis_off()
-    figure.savefig(path, dpi=150)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="smaller sizes, fewer repetitions")
     parser.add_argument("--only", choices=[*SECTIONS, "exponents"], action="append")
-    parser.add_argument("--large", type=int, metavar="PAIRS", help="the large case alone")
-    parser.add_argument("--data-dir", type=Path, help="folder with the files of CIFAR-10, for --large")
-    parser.add_argument("--figure", type=Path, help="where to draw the curves")
+    parser.add_argument("--large", type=int, metavar="PAIRS")
+    parser.add_argument("--data-dir", type=Path, metavar="DIR", help="folder with the files of CIFAR-10")
+    parser.add_argument("--pooled", type=int, metavar="VIEWS")
+    parser.add_argument("--side", type=int, default=32, metavar="PIXELS")
+    parser.add_argument("--accelerator", action="store_true")
+    parser.add_argument("--commands", nargs=2, metavar=("SIMULATE", "TRAIN"))
+    parser.add_argument("--figure", type=Path, metavar="PATH")
+    parser.add_argument("--redraw", action="store_true")
     settings = parser.parse_args()
-    device = jax.devices()[0]
-    print(
-        f"{device.device_kind} ({device.platform}), {os.cpu_count()} cores, {platform.machine()}, "
-        f"JAX {jax.__version__}\n"
-    )
-    if settings.large:
-        print(bench_large.large(settings.large, settings.data_dir))
+    if settings.redraw:
+        curves.save(*_with_path(settings.figure))
         return
+    machine = _machine()
+    print(machine + "\n")
+    alone = not settings.accelerator
+    if settings.accelerator:
+        settings.large, settings.pooled = settings.large or 50_000, settings.pooled or 200
+        _table(settings, machine)
+    if settings.large:
+        print(bench_large.fully_connected(settings.large, settings.data_dir), flush=True)
+    if settings.pooled:
+        print(bench_large.pooled(settings.pooled, settings.side), flush=True)
+    if settings.commands:
+        print(timing.table([bench_flow.against_command(*settings.commands)]))
+    if alone and not (settings.large or settings.pooled or settings.commands):
+        _table(settings, machine)
+
+
+def _table(settings: argparse.Namespace, machine: str) -> None:
     wanted = settings.only or [*SECTIONS, "exponents"]
     rows = []
     for name in SECTIONS:
         if name in wanted:
-            rows += SECTIONS[name](settings.quick)
-            print(timing.table(rows[-1:]) if len(rows) == 1 else timing.table(rows).splitlines()[-1], flush=True)
-    print("\n" + timing.table(rows))
+            new = SECTIONS[name](settings.quick)
+            rows += new
+            print("\n".join(timing.table(new).splitlines()[0 if rows == new else 2 :]), flush=True)
     if "exponents" in wanted:
-        curves = {}
-        for measure in CURVES.values():
-            curves |= measure(settings.quick)
-        print("\n" + "\n".join(f"- {name}: exponent {timing.exponent(*curve):.2f}" for name, curve in curves.items()))
+        measured = curves.measure(settings.quick)
+        print("\n" + curves.table(measured))
         if settings.figure:
-            draw(curves, settings.figure)
+            curves.save(measured, settings.figure, machine)
+
+
+def _machine() -> str:
+    device = jax.devices()[0]
+    number = f"{jax.device_count()} × {device.device_kind}" if device.platform != "cpu" else f"{os.cpu_count()} cores"
+    return f"{number}, {platform.machine()}, JAX {jax.__version__}"
+
+
+def _with_path(path: Path) -> tuple[list[curves.Curve], Path, str]:
+    measured, machine = curves.load(path)
+    return measured, path, machine
 
 
 if __name__ == "__main__":

@@ -35,6 +35,11 @@ def paired(calls: dict[str, Callable], repetitions: int) -> dict[str, np.ndarray
     return dict(zip(calls, np.array(times).T, strict=True))
 
 
+def median(call: Callable, repetitions: int = 3) -> float:
+    """Median of the seconds of one call, compiled."""
+    return float(np.median(paired({"": call}, repetitions)[""]))
+
+
 def compare(what: str, calls: dict[str, Callable], repetitions: int, limit: str = "") -> list[Row]:
     """Rows of the first call against each of the others; medians, and medians of ratios."""
     times = paired(calls, repetitions)
