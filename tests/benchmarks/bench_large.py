@@ -36,7 +36,8 @@ def fully_connected(pairs: int, data_dir: Path | None) -> str:
     return (
         f"n = {len(views) // 2:,} pairs of {source}, fully connected NTK of depth 3, float32, half of the matrix in "
         f"{K.nbytes / 2**30:.1f} GiB: Gram {evaluated - start:.0f} s ({least / (evaluated - start):.0%} of "
-        f"the speed of a matmul, {speed / 1e12:.2g} TFLOP/s), {MODES} modes {solved - evaluated:.0f} s, peak {peak_memory()}; "
+        f"the speed of a matmul, {speed / 1e12:.2g} TFLOP/s), {MODES} modes {solved - evaluated:.0f} s, "
+        f"peak {peak_memory()}; "
         f"γ₁ = {modes.eigenvalues[0]:.4g}, γ₅₀ = {modes.eigenvalues[-1]:.4g}, largest relative residual {residual:.0e}"
     )
 
