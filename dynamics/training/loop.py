@@ -62,7 +62,7 @@ class TrainState(NamedTuple):
 
 
 Metrics = Mapping[str, jax.Array]
-Update = Callable[[TrainState], tuple[TrainState, Metrics]]
+Update = Callable[..., tuple[TrainState, Metrics]]
 
 
 def initial_state(
@@ -92,6 +92,7 @@ def run(
     state: TrainState,
     *,
     steps: int,
+    data: tuple = (),
     observe: Callable[[TrainState, Metrics], None] | None = None,
     observe_at: Iterable[int] = (),
     checkpoints: Checkpoints | None = None,
@@ -113,12 +114,14 @@ def run(
     Parameters
     ----------
     update : callable
-        state -> (state, metrics), pure; compiled here. It draws its randomness from `fold_in(state.key, state.step)`,
+        (state, *data) -> (state, metrics), pure; compiled here. It draws its randomness from `fold_in(state.key, state.step)`,
         returns `state.step + 1`, and `metrics` has at least `loss`, a number: the one at the state that came in.
     state : TrainState
         Where to start, or where to go on; not to be used afterwards, since accelerators reuse its memory.
     steps : int
         Number of updates since step 0.
+    data : tuple of pytrees
+        What the update reads and does not change, such as all training images on the device.
     observe : callable, optional
         Called with the state at each step of `observe_at` and with the metrics *at that state*.
     observe_at : iterable of int
@@ -160,9 +163,9 @@ def run(
             if not look and at >= steps:
                 return state, None
             if look or stops[np.searchsorted(stops, at, side="right")] - at < together:
-                following, metrics = once(state)
+                following, metrics = once(state, *data)
             else:
-                following, metrics = several(state)
+                following, metrics = several(state, *data)
             losses = np.atleast_1d(np.asarray(metrics["loss"], np.float32))
             if not np.isfinite(losses).all():
                 return following, f"the loss stopped being finite at step {at + int(np.argmin(np.isfinite(losses)))}"
@@ -180,8 +183,8 @@ def run(
 def _several(update: Update, count: int) -> Update:
     """`count` updates in one call, with the metrics of each; the memory of the state that comes in is used again."""
 
-    def scan(state: TrainState) -> tuple[TrainState, Metrics]:
-        return jax.lax.scan(lambda state, _: update(state), state, length=count)
+    def scan(state: TrainState, *data: Any) -> tuple[TrainState, Metrics]:
+        return jax.lax.scan(lambda state, _: update(state, *data), state, length=count)
 
     return jax.jit(scan, donate_argnums=0)
 

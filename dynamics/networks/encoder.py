@@ -1,0 +1,70 @@
+"""Backbone, projector and predictor of a practical recipe in one Flax module.
+
+>>> import jax, jax.numpy as jnp
+>>> from dynamics.networks.projector import Head
+>>> encoder = Encoder(StandardResNet(width=0.125), Head((64,), 8))
+>>> variables = encoder.init(jax.random.key(0), jnp.ones((2, 8, 8, 1)))
+>>> sorted(variables), encoder.apply(variables, jnp.ones((5, 8, 8, 1))).shape
+(['batch_stats', 'params'], (5, 8))
+"""
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Float
+
+from dynamics.networks.projector import Head, HeadNetwork
+from dynamics.networks.standard_resnet import StandardResNet
+from dynamics.typing import Array, Embedding, Views
+
+
+class Encoder(nn.Module):
+    """Images -> embeddings, with hidden layers by name.
+
+    Parameters
+    ----------
+    backbone : StandardResNet
+        Its pooled output is the representation that probes see.
+    projector_head : Head
+        What the loss sees.
+    predictor_head : Head, optional
+        Of BYOL and SimSiam, applied to the embeddings by `predict`.
+    """
+
+    backbone: StandardResNet
+    projector_head: Head
+    predictor_head: Head | None = None
+
+    def setup(self) -> None:
+        """Create the submodules (called by Flax)."""
+        self.projector = HeadNetwork(self.projector_head, self.backbone.dtype)
+        if self.predictor_head is not None:
+            self.predictor = HeadNetwork(self.predictor_head, self.backbone.dtype)
+
+    def __call__(self, x: Views, train: bool = False) -> Embedding:
+        """Embeddings (batch, dim), float32, of images (batch, height, width, channels)."""
+        z = self.projector(self.backbone(x, train), train)
+        if self.is_initializing() and self.predictor_head is not None:
+            self.predictor(z, train)
+        return z
+
+    def predict(self, z: Embedding, train: bool = False) -> Embedding:
+        """Predictions (batch, dim) from embeddings."""
+        return self.predictor(z, train)
+
+    def features(self, x: Views, train: bool = False) -> Float[Array, "views features"]:
+        """Pooled features of the backbone (batch, N), float32."""
+        return jnp.asarray(self.backbone(x, train), jnp.float32)
+
+    def readout_features(self, x: Views, train: bool = False) -> Float[Array, "views features"]:
+        """Inputs of the projector's last layer (batch, N), float32: what a conjugate kernel is made of."""
+        taps = self.hidden(x, train)
+        depth = len(self.projector_head.hidden)
+        return jnp.asarray(taps[f"layer{depth}"] if depth else taps["features"], jnp.float32)
+
+    def hidden(self, x: Views, train: bool = False) -> dict[str, Array]:
+        """Activations by name, from the stem to the `embeddings`; images keep their axes."""
+        taps: dict[str, jax.Array] = {}
+        taps["features"] = self.backbone(x, train, taps)
+        taps["embeddings"] = self.projector(taps["features"], train, taps)
+        return taps

@@ -1,0 +1,171 @@
+"""ResNet-18 and ResNet-50 as practical recipes use them: standard parameterisation, normalisation, ReLU.
+
+>>> import jax, jax.numpy as jnp
+>>> network = StandardResNet(depth=18, stem="cifar", width=0.25)
+>>> variables = network.init(jax.random.key(0), jnp.ones((1, 32, 32, 3)))
+>>> network.apply(variables, jnp.ones((4, 32, 32, 3))).shape
+(4, 128)
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Float
+
+from dynamics.errors import ConfigError
+from dynamics.typing import Array, Views
+
+BLOCKS = {18: (2, 2, 2, 2), 50: (3, 4, 6, 3)}
+STEMS = ("cifar", "imagenet")
+NORMS = ("batch", "group", "none")
+GROUPS = 32  # Wu & He (2018)
+
+# weights N(0, 2/fan_out) as in the reference implementations (He et al. 2015)
+_he = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
+
+
+class StandardResNet(nn.Module):
+    """Residual network (He et al. 2016a) up to its pooled features; strides in the 3×3 convolutions of bottlenecks.
+
+    Without a head and with the ImageNet stem, ResNet-18 has 11,176,512 parameters and ResNet-50 23,508,032, as in the
+    published models.
+
+    Parameters
+    ----------
+    depth : {18, 50}
+        Basic blocks (2, 2, 2, 2), or bottlenecks (3, 4, 6, 3).
+    stem : {"cifar", "imagenet"}
+        A 3×3 convolution at full resolution, for images up to about 64 pixels (Chen et al. 2020, app. B.9); or 7×7
+        with stride 2 followed by pooling with stride 2.
+    norm : {"batch", "group", "none"}
+        Normalisation after each convolution. Batch statistics are those of the whole batch, on all devices, both views
+        together. `group` has 32 groups, or as many as divide the channels. `none` has biases instead, and each branch
+        scaled by 1/√(number of blocks), which bounds the growth of the variance (Hayou et al. 2021).
+    width : float
+        Multiplies the numbers of channels: 1 is the published network.
+    dtype : dtype
+        Of the computation; parameters and statistics are float32.
+    """
+
+    depth: int = 18
+    stem: str = "cifar"
+    norm: str = "batch"
+    width: float = 1.0
+    dtype: jnp.dtype = jnp.float32
+
+    def setup(self) -> None:
+        """Check the settings (called by Flax)."""
+        for name, known in (("depth", tuple(BLOCKS)), ("stem", STEMS), ("norm", NORMS)):
+            if getattr(self, name) not in known:
+                choices = ", ".join(map(str, known))
+                raise ConfigError(f"ResNet: {name} {getattr(self, name)!r} is unknown; choose from {choices}.")
+        if not self.channels(64) >= 1:
+            raise ConfigError(f"ResNet: a width of {self.width} leaves no channel; give at least 1/64.")
+
+    def channels(self, published: int) -> int:
+        """Channels of a layer that has `published` at width 1."""
+        return round(published * self.width)
+
+    @nn.compact
+    def __call__(
+        self, x: Views, train: bool = False, taps: dict[str, Array] | None = None
+    ) -> Float[Array, "views features"]:
+        """Features (batch, channels) of images (batch, height, width, channels).
+
+        Parameters
+        ----------
+        x : array
+            Images, in any floating-point precision.
+        train : bool
+            Whether batch normalisation uses the batch and updates its averages.
+        taps : dict, optional
+            Receives the activations after the stem and every stage.
+        """
+        if x.ndim != 4:
+            raise ConfigError(f"ResNet: needs views (height, width, channels), got shape {x.shape[1:]}.")
+        taps = {} if taps is None else taps
+        layer = _Layers(self.norm, train, self.dtype)
+        x = jnp.asarray(x, self.dtype)
+        if self.stem == "cifar":
+            x = layer.conv(self.channels(64), 3, name="stem")(x)
+        else:
+            x = layer.conv(self.channels(64), 7, 2, name="stem")(x)
+        x = nn.relu(layer.norm("stem_norm")(x))
+        if self.stem == "imagenet":
+            x = nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))
+        taps["stem"] = x
+        blocks = BLOCKS[self.depth]
+        block = _basic if self.depth == 18 else _bottleneck
+        scale = 1.0 if self.norm != "none" else sum(blocks) ** -0.5
+        for stage, count in enumerate(blocks, start=1):
+            width = self.channels(64 * 2 ** (stage - 1))
+            for index in range(1, count + 1):
+                stride = 2 if stage > 1 and index == 1 else 1
+                x = block(layer, x, width, stride, scale, f"stage{stage}_block{index}")
+            taps[f"stage{stage}"] = x
+        return x.mean(axis=(1, 2))
+
+
+class _Layers:
+    """Convolution and normalisation with the settings of one network."""
+
+    def __init__(self, norm: str, train: bool, dtype: jnp.dtype):
+        self._norm, self._train, self._dtype = norm, train, dtype
+
+    def conv(self, channels: int, size: int, stride: int = 1, *, name: str) -> nn.Module:
+        pad = size // 2  # SAME would pad strided convolutions on one side only
+        return nn.Conv(
+            channels,
+            (size, size),
+            (stride, stride),
+            ((pad, pad), (pad, pad)),
+            use_bias=self._norm == "none",
+            kernel_init=_he,
+            dtype=self._dtype,
+            name=name,
+        )
+
+    def norm(self, name: str) -> Callable[[Array], Array]:
+        return normalisation(self._norm, self._train, self._dtype, name)
+
+
+def normalisation(kind: str, train: bool, dtype: jnp.dtype, name: str, **settings: bool) -> Callable[[Array], Array]:
+    """Layer of a `norm`, to be called inside a compact module; the identity for `none`.
+
+    Variances are computed in float32 and have ε = 1e-5 added, so activations whose standard deviation is below 3e-3
+    are not normalised but only multiplied by 300.
+    """
+    if kind == "batch":
+        return nn.BatchNorm(not train, momentum=0.9, epsilon=1e-5, dtype=dtype, name=name, **settings)
+    if kind == "group":
+        return partial(_group_norm, dtype, name)
+    return lambda x: x
+
+
+def _group_norm(dtype: jnp.dtype, name: str, x: Array) -> Array:
+    channels = x.shape[-1]
+    groups = next(g for g in range(min(GROUPS, channels), 0, -1) if channels % g == 0)
+    return nn.GroupNorm(groups, epsilon=1e-5, dtype=dtype, name=name)(x)
+
+
+def _basic(layer: _Layers, x: jax.Array, width: int, stride: int, scale: float, name: str) -> jax.Array:
+    y = nn.relu(layer.norm(f"{name}_norm1")(layer.conv(width, 3, stride, name=f"{name}_conv1")(x)))
+    y = layer.norm(f"{name}_norm2")(layer.conv(width, 3, name=f"{name}_conv2")(y))
+    return nn.relu(_shortcut(layer, x, y.shape, stride, name) + scale * y)
+
+
+def _bottleneck(layer: _Layers, x: jax.Array, width: int, stride: int, scale: float, name: str) -> jax.Array:
+    y = nn.relu(layer.norm(f"{name}_norm1")(layer.conv(width, 1, name=f"{name}_conv1")(x)))
+    y = nn.relu(layer.norm(f"{name}_norm2")(layer.conv(width, 3, stride, name=f"{name}_conv2")(y)))
+    y = layer.norm(f"{name}_norm3")(layer.conv(4 * width, 1, name=f"{name}_conv3")(y))
+    return nn.relu(_shortcut(layer, x, y.shape, stride, name) + scale * y)
+
+
+def _shortcut(layer: _Layers, x: jax.Array, shape: tuple[int, ...], stride: int, name: str) -> jax.Array:
+    if x.shape == shape:
+        return x
+    projected = layer.conv(shape[-1], 1, stride, name=f"{name}_shortcut")(x)
+    return layer.norm(f"{name}_shortcut_norm")(projected)
