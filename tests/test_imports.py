@@ -13,7 +13,7 @@ PACKAGE = Path(dynamics.__file__).parent
 MODULES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
 MAX_LINES = 500
 
-LEAVES = {"arrays", "errors", "precision", "typing", "files", "progress", "environment", "config"}
+LEAVES = {"arrays", "errors", "precision", "typing", "files", "progress", "environment", "config", "recipe"}
 TYPES = {"modes", "trajectory"}
 EVERYTHING = None
 
@@ -27,6 +27,7 @@ ALLOWED = {
     "progress": set(),
     "environment": set(),
     "config": {"errors"},
+    "recipe": {"errors"},
     "files": {"errors"},
     "products": LEAVES,
     "modes": LEAVES,
@@ -46,6 +47,7 @@ ALLOWED = {
     "comparison": LEAVES | TYPES | {"metrics"},
     "plotting": LEAVES | TYPES | {"comparison"},
     "experiment": EVERYTHING,
+    "practical": EVERYTHING,
     "solving": EVERYTHING,
     "forecasting": LEAVES | TYPES | {"comparison", "experiment", "flow", "kernels", "networks", "views"},
     "runs": LEAVES | TYPES | {"comparison", "experiment"},

@@ -28,7 +28,7 @@ class Encoder(nn.Module):
     projector_head : Head
         What the loss sees.
     predictor_head : Head, optional
-        Of BYOL and SimSiam, applied to the embeddings by `predict`.
+        Of BYOL and SimSiam, applied to the embeddings.
     """
 
     backbone: StandardResNet
@@ -43,14 +43,12 @@ class Encoder(nn.Module):
 
     def __call__(self, x: Views, train: bool = False) -> Embedding:
         """Embeddings (batch, dim), float32, of images (batch, height, width, channels)."""
-        z = self.projector(self.backbone(x, train), train)
-        if self.is_initializing() and self.predictor_head is not None:
-            self.predictor(z, train)
-        return z
+        return self.embed_and_predict(x, train)[0]
 
-    def predict(self, z: Embedding, train: bool = False) -> Embedding:
-        """Predictions (batch, dim) from embeddings."""
-        return self.predictor(z, train)
+    def embed_and_predict(self, x: Views, train: bool = False) -> tuple[Embedding, Embedding | None]:
+        """Embeddings, and the predictor's outputs on them if there is one."""
+        z = self.projector(self.backbone(x, train), train)
+        return z, None if self.predictor_head is None else self.predictor(z, train)
 
     def features(self, x: Views, train: bool = False) -> Float[Array, "views features"]:
         """Pooled features of the backbone (batch, N), float32."""

@@ -16,7 +16,9 @@ on the network is a constant times the unnormalised one.
 """
 
 from dataclasses import dataclass, replace
+from typing import Any
 
+import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
@@ -50,10 +52,21 @@ class Head:
     readout_bias: bool = False
     normalise_output: bool = False
 
-    def resized(self, dim: int | None = None, hidden: tuple[int, ...] | None = None) -> "Head":
-        """The same head with other numbers of outputs or of hidden units."""
+    def resized(
+        self,
+        dim: int | None = None,
+        hidden: tuple[int, ...] | None = None,
+        norm: str | None = None,
+        readout_bias: bool = False,
+    ) -> "Head":
+        """The same head with other numbers of outputs or hidden units, another normalisation, or a further bias."""
         return replace(
-            self, dim=self.dim if dim is None else dim, hidden=self.hidden if hidden is None else tuple(hidden)
+            self,
+            dim=self.dim if dim is None else dim,
+            hidden=self.hidden if hidden is None else tuple(hidden),
+            # a projector without normalisation stays so; one that has it gets that of the backbone
+            norm=self.norm if norm is None or self.norm == "none" else norm,
+            readout_bias=self.readout_bias or readout_bias,
         )
 
 
@@ -107,7 +120,25 @@ class HeadNetwork(nn.Module):
         return jnp.asarray(z, jnp.float32)
 
 
-def is_readout(path: tuple) -> bool:
-    """Whether a parameter, by its path as `jax.tree_util` gives it, belongs to the last layer of a projector."""
-    keys = [getattr(key, "key", None) for key in path]
-    return "projector" in keys and "readout" in keys
+def scaled_start(params: Any, layers: str, scale: float) -> Any:
+    """Parameters with chosen weights made small.
+
+    Parameters
+    ----------
+    params : pytree
+        Of an `Encoder`.
+    layers : {"readout", "projector", "all"}
+        The projector's last layer, all of the projector's linear layers, or all convolutions and linear layers of the
+        network. Scales and shifts of normalisation stay as they are.
+    scale : float
+        α.
+    """
+
+    def chosen(path: tuple) -> bool:
+        keys = [getattr(key, "key", None) for key in path]
+        if any("norm" in str(key) for key in keys):
+            return False
+        within = {"readout": {"projector", "readout"}, "projector": {"projector"}, "all": set()}[layers]
+        return within <= set(keys)
+
+    return jax.tree_util.tree_map_with_path(lambda path, leaf: scale * leaf if chosen(path) else leaf, params)

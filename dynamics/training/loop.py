@@ -114,8 +114,9 @@ def run(
     Parameters
     ----------
     update : callable
-        (state, *data) -> (state, metrics), pure; compiled here. It draws its randomness from `fold_in(state.key, state.step)`,
-        returns `state.step + 1`, and `metrics` has at least `loss`, a number: the one at the state that came in.
+        (state, *data) -> (state, metrics), pure; compiled here. It draws its randomness from
+        `fold_in(state.key, state.step)`, returns `state.step + 1`, and `metrics` has at least `loss`, a number: the one
+        at the state that came in.
     state : TrainState
         Where to start, or where to go on; not to be used afterwards, since accelerators reuse its memory.
     steps : int

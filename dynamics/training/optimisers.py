@@ -1,6 +1,6 @@
 """Optimisers of the published recipes, with warm-up and cosine decay, as optax transformations.
 
->>> round(float(learning_rates(0.4, steps=100, warmup=10)(5)), 3)
+>>> round(float(learning_rates(0.4, steps=100, warmup=10)(4)), 3)
 0.2
 """
 
@@ -13,7 +13,7 @@ from dynamics.errors import ConfigError
 
 
 def learning_rates(learning_rate: float, *, steps: int, warmup: int = 0, decay: str = "cosine") -> optax.Schedule:
-    """Learning rate of every step: linear from 0 in `warmup` steps, then constant or half a cosine down to 0.
+    """Learning rate of every step: η/w, 2η/w, …, η in w = `warmup` steps, then constant or half a cosine down to 0.
 
     The cosine is that of Loshchilov & Hutter (2017) without restarts.
 
@@ -45,7 +45,8 @@ def learning_rates(learning_rate: float, *, steps: int, warmup: int = 0, decay: 
         raise ConfigError(f"There is no decay '{decay}'; choose cosine or constant.")
     if warmup == 0:
         return after
-    return optax.join_schedules([optax.linear_schedule(0.0, learning_rate, warmup), after], [warmup])
+    rising = optax.linear_schedule(learning_rate / warmup, learning_rate, max(warmup - 1, 1))
+    return optax.join_schedules([rising, after], [warmup])
 
 
 def effective_times(schedule: optax.Schedule, at: Int[np.ndarray, " records"]) -> Float[np.ndarray, " records"]:

@@ -15,25 +15,26 @@ from jaxtyping import Float, Int, Key
 
 from dynamics.networks.encoder import Encoder
 from dynamics.training.loop import Metrics, TrainState, Update, apply_gradient
+from dynamics.training.sharding import Placement
 from dynamics.typing import Array, Embedding
 from dynamics.views import TwoViews
 
-Loss = Callable[[Embedding], jax.Array]
 Images = Float[Array, "n h w c"]
-Views2 = Float[Array, "pairs 2 h w c"]
+BATCH_STATS = "batch_stats"
+TARGET = "target"
 
 
 def batch_indices(
     key: Key[jax.Array, ""], step: Int[Array, ""] | int, num_images: int, batch: int
 ) -> Int[Array, " batch"]:
     """Images of one step: every epoch is a fresh permutation, cut into batches; what does not fill one is left out."""
-    a_epoch = num_images // batch
-    epoch, position = step // a_epoch, step % a_epoch
+    in_epoch = num_images // batch
+    epoch, position = step // in_epoch, step % in_epoch
     order = jax.random.permutation(jax.random.fold_in(key, epoch), num_images)
     return jax.lax.dynamic_slice(order, (position * batch,), (batch,))
 
 
-def draw_views(views: TwoViews, key: Key[jax.Array, ""], images: Images) -> Views2:
+def draw_views(views: TwoViews, key: Key[jax.Array, ""], images: Images) -> Float[Array, "n 2 h2 w2 c"]:
     """Two views of each image; those of image i depend on the key and on i alone."""
 
     def two(index: Array, image: Array) -> Array:
@@ -44,7 +45,7 @@ def draw_views(views: TwoViews, key: Key[jax.Array, ""], images: Images) -> View
 
 
 def stacked(z: Float[Array, "views dim"]) -> Embedding:
-    """Embeddings in the order x_1 … x_n, x'_1 … x'_n from those in the order x_1, x'_1, x_2, x'_2, …
+    """Order x_1 … x_n, x'_1 … x'_n of embeddings that come as x_1, x'_1, x_2, x'_2 and so on.
 
     Images stay in the second order, in which partners lie on one device however the batch is divided.
     """
@@ -53,23 +54,25 @@ def stacked(z: Float[Array, "views dim"]) -> Embedding:
 
 def self_supervised_update(
     encoder: Encoder,
-    loss: Loss,
+    loss: Callable[..., jax.Array],
     optimiser: optax.GradientTransformation,
     views: TwoViews,
     *,
     batch: int,
     mean: Array,
     scale: Array,
-    distribute: Callable[[Array], Array] = lambda x: x,
+    target_rate: float | None = None,
+    placement: Placement | None = None,
 ) -> Update:
     """Build the update (state, images) -> (state, {"loss", "gradient_norm"}).
 
     Parameters
     ----------
     encoder : Encoder
-        Its batch statistics are `state.model_state`.
+        Its parameters are `state.params`, its batch statistics `state.model_state["batch_stats"]`.
     loss : callable
-        Of the embeddings (2n, d) in the order x_1 … x_n, x'_1 … x'_n.
+        Of the embeddings (2n, d) in the order x_1 … x_n, x'_1 … x'_n; where the encoder has a predictor, of the
+        predictions and of the targets, both in this order.
     optimiser : optax.GradientTransformation
         Moves `state.params`.
     views : TwoViews
@@ -78,26 +81,37 @@ def self_supervised_update(
         Images n of an update.
     mean, scale : array (channels,)
         Taken off, and divided out of, the views.
-    distribute : callable
-        Lays an array (batch, …) over the devices (`dynamics.training.sharding.Placement`).
+    target_rate : float, optional
+        Momentum of the target network `state.model_state["target"]` of BYOL; without it the embeddings themselves are
+        the targets, behind a stop-gradient.
+    placement : Placement, optional
+        Devices over which the batch is divided.
     """
+    placement = placement or Placement(jax.devices()[:1])
 
-    def embed(params: Any, model_state: Any, x: Array) -> tuple[Embedding, Any]:
-        z, changed = encoder.apply({"params": params, **model_state}, x, train=True, mutable=["batch_stats"])
-        return stacked(z), changed
+    def embed(params: Any, stats: Any, x: Array) -> tuple[Embedding, Embedding | None, Any]:
+        (z, p), changed = encoder.apply(
+            {"params": params, BATCH_STATS: stats}, x, train=True, method="embed_and_predict", mutable=[BATCH_STATS]
+        )
+        return stacked(z), None if p is None else stacked(p), changed.get(BATCH_STATS, {})
+
+    def objective(params: Any, model_state: Any, x: Array) -> tuple[jax.Array, Any]:
+        z, p, stats = embed(params, model_state[BATCH_STATS], x)
+        if p is None:
+            return loss(z), stats
+        targets = z if target_rate is None else embed(model_state[TARGET], model_state[BATCH_STATS], x)[0]
+        return loss(p, jax.lax.stop_gradient(targets)), stats
 
     def update(state: TrainState, images: Images) -> tuple[TrainState, Metrics]:
         order_key, view_key = jax.random.split(state.key)
-        index = distribute(batch_indices(order_key, state.step, len(images), batch))
+        index = placement.distribute(batch_indices(order_key, state.step, len(images), batch))
         x = draw_views(views, jax.random.fold_in(view_key, state.step), images[index])
-        x = distribute(((x - mean) / scale).reshape(2 * batch, *x.shape[2:]))
-
-        def objective(params: Any) -> tuple[jax.Array, Any]:
-            F, model_state = embed(params, state.model_state, x)
-            return loss(F), model_state
-
-        (value, model_state), gradient = jax.value_and_grad(objective, has_aux=True)(state.params)
-        metrics = {"loss": value, "gradient_norm": optax.global_norm(gradient)}
-        return apply_gradient(optimiser, state, gradient, model_state), metrics
+        x = placement.distribute(((x - mean) / scale).reshape(2 * batch, *x.shape[2:]))
+        (value, stats), gradient = jax.value_and_grad(objective, has_aux=True)(state.params, state.model_state, x)
+        following = apply_gradient(optimiser, state, gradient, {**state.model_state, BATCH_STATS: stats})
+        if target_rate is not None:
+            target = optax.incremental_update(following.params, state.model_state[TARGET], 1 - target_rate)
+            following = following._replace(model_state={**following.model_state, TARGET: target})
+        return placement.gather((following, {"loss": value, "gradient_norm": optax.global_norm(gradient)}))
 
     return update

@@ -27,7 +27,7 @@ def after(transformation):
 
 def rates(k, steps=10, warmup=0, peak=0.1):
     if k < warmup:
-        return peak * k / warmup
+        return peak * (k + 1) / warmup
     return peak * 0.5 * (1 + np.cos(np.pi * (k - warmup) / (steps - warmup)))
 
 
@@ -88,7 +88,7 @@ def test_warm_up_and_cosine_and_the_time_they_make():
     expected = [rates(k, warmup=4) for k in range(10)]
     np.testing.assert_allclose([schedule(k) for k in range(10)], expected, atol=1e-7)
     times = effective_times(schedule, np.array([0, 1, 4, 10]))
-    np.testing.assert_allclose(times, [0, 0, sum(expected[:4]), sum(expected)], atol=1e-6)
+    np.testing.assert_allclose(times, [0, 0.025, sum(expected[:4]), sum(expected)], atol=1e-6)
     constant = learning_rates(0.1, steps=10, decay="constant")
     np.testing.assert_allclose(effective_times(constant, np.array([0, 3, 10])), [0, 0.3, 1.0], rtol=1e-6)
 

@@ -1,0 +1,57 @@
+"""Data parallelism: the batch over all devices of all processes, everything else on each of them.
+
+There is one program for any number of devices. Means over a batch that is divided among devices are means over the
+whole batch, so batch statistics and losses are the global ones without further ado; XLA adds what has to be sent.
+
+>>> import jax.numpy as jnp
+>>> placement = Placement()
+>>> placement.replicate({"w": jnp.ones(3)})["w"].sharding.is_fully_replicated
+True
+"""
+
+from typing import Any
+
+import jax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from dynamics.errors import ConfigError
+
+BATCH = "batch"
+
+
+class Placement:
+    """Where a training has its arrays.
+
+    Parameters
+    ----------
+    devices : sequence of jax.Device, optional
+        All devices of all processes by default.
+    """
+
+    def __init__(self, devices: list[jax.Device] | None = None):
+        self.mesh = Mesh(jax.devices() if devices is None else devices, (BATCH,))
+
+    @property
+    def size(self) -> int:
+        """Number of devices."""
+        return self.mesh.size
+
+    def check_batch(self, batch: int) -> None:
+        """Raise `ConfigError` unless every device gets equally many images."""
+        if batch % self.size:
+            raise ConfigError(
+                f"A batch of {batch} images cannot be divided evenly among {self.size} devices; give a multiple of "
+                f"{self.size}."
+            )
+
+    def replicate(self, tree: Any) -> Any:
+        """The same values on every device; every process has to bring the same."""
+        return jax.device_put(tree, NamedSharding(self.mesh, PartitionSpec()))
+
+    def distribute(self, x: jax.Array) -> jax.Array:
+        """Divide an array by its first axis, inside a compiled function."""
+        return jax.lax.with_sharding_constraint(x, NamedSharding(self.mesh, PartitionSpec(BATCH)))
+
+    def gather(self, tree: Any) -> Any:
+        """Have the values on every device again, inside a compiled function."""
+        return jax.lax.with_sharding_constraint(tree, NamedSharding(self.mesh, PartitionSpec()))
