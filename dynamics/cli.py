@@ -4,12 +4,13 @@ import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
 from dynamics.config import Config
 from dynamics.errors import DivergenceError, DynamicsError
+from dynamics.recipe import Recipe, recipe_preset
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from dynamics.trajectory import Trajectory
 
 Settings = tyro.conf.OmitArgPrefixes[Config]
+RecipeSettings = tyro.conf.OmitArgPrefixes[Recipe]
+Preset = Literal["cpu", "gpu", "stl10"]
 Varied = Annotated[tuple[str, ...], tyro.conf.arg(metavar="SETTING=VALUES"), tyro.conf.Positional]
 RunFolders = Annotated[tuple[Path, ...], tyro.conf.arg(metavar="RUN"), tyro.conf.Positional]
 StudyName = Annotated[str, tyro.conf.arg(metavar="NAME"), tyro.conf.Positional]
@@ -98,11 +101,16 @@ def simulate(
     _draw(out)
 
 
-def train(config: Settings, out: Path = Path("runs/train")) -> None:
+def train(config: Settings, preset: Preset | None = None, out: Path = Path("runs/train")) -> None:
     """Train the network alone and record its spectrum.
+
+    Without --preset this is the network of `compare`, which theory describes. With one it is the practical recipe:
+    a ResNet with normalisation and projector, minibatches and fresh augmentations. It has settings of its own, which
+    `dynamics train --preset cpu --help` lists.
 
     Args:
         config: Settings of the experiment.
+        preset: Train a practical recipe: cpu, gpu (CIFAR-10) or stl10 (ResNet-50).
         out: Folder for the results.
     """
     from dynamics.experiment import train
@@ -113,6 +121,25 @@ def train(config: Settings, out: Path = Path("runs/train")) -> None:
     write_trajectories(out, {"network": measured})
     _draw(out)
     _report_partial(measured, out)
+
+
+def _train_recipe(default: Recipe) -> Callable[..., None]:
+    """`train` with the settings of a practical recipe and their defaults."""
+
+    def train(recipe: RecipeSettings = default, out: Path = Path("runs/recipe"), force: bool = False) -> None:
+        """Train a practical recipe and record its spectrum; the same command goes on with a run that was stopped.
+
+        Args:
+            recipe: Settings of the run.
+            out: Folder for the results.
+            force: Begin anew where the folder holds a run already.
+        """
+        from dynamics.tables import steps_line
+
+        _print(f"\n{steps_line(_trained_recipe(recipe, out, force))}")
+        _draw(out)
+
+    return train
 
 
 def sweep(
@@ -241,9 +268,10 @@ COMMANDS: dict[str, Callable[..., None]] = {
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; 0 if all went well, 2 with one sentence on stderr if the user can mend it."""
+    arguments = sys.argv[1:] if arguments is None else arguments
     try:
         tyro.extras.subcommand_cli_from_dict(
-            COMMANDS,
+            COMMANDS | _recipe_commands(arguments),
             prog="dynamics",
             description="Forecast how a self-supervised network will learn, train it, and see where they part.",
             args=arguments,
@@ -255,6 +283,57 @@ def main(arguments: list[str] | None = None) -> int:
         print(str(interruption) or "interrupted", file=sys.stderr)
         return _INTERRUPTED
     return 0
+
+
+def _recipe_commands(arguments: list[str]) -> dict[str, Callable[..., None]]:
+    """Commands that take other settings because of the preset that the arguments name."""
+    preset = _argument("--preset", arguments)
+    if arguments[:1] != ["train"] or preset is None:
+        return {}
+    return {"train": _train_recipe(recipe_preset(preset, _argument("--objective", arguments)))}
+
+
+def _argument(flag: str, arguments: list[str]) -> str | None:
+    """Value of a flag, `--flag value` or `--flag=value`; None if it is not there."""
+    for argument, following in zip(arguments, [*arguments[1:], None], strict=True):
+        if argument == flag:
+            return following
+        if argument.startswith(f"{flag}="):
+            return argument.removeprefix(f"{flag}=")
+    return None
+
+
+def _trained_recipe(recipe: Recipe, out: Path, force: bool) -> "Trajectory":
+    """The trajectory of a practical run: read if it is finished, gone on with if it was stopped, else trained."""
+    from dynamics import recipe_runs
+    from dynamics.practical import prepare, train
+    from dynamics.runs import write_trajectories
+    from dynamics.training import Checkpoints
+
+    begun = recipe_runs.begin(out, recipe, force=force)
+    if begun == "finished":
+        _print(f"{out} holds this run, finished; --force trains it again.")
+        return recipe_runs.measured(out)
+    prepared = prepare(recipe)
+    _print(prepared.describe())
+    images = f"{recipe.batch} images a step"
+    _print(f"{recipe.objective}: {recipe.steps:,} steps, {images}, on {prepared.placement.describe()}")
+    recipe_runs.write_settings(out, recipe, {"title": prepared.title(), "network": prepared.describe()})
+    measured = train(
+        prepared,
+        Checkpoints(out / recipe_runs.CHECKPOINTS, every=recipe.checkpoint_seconds),
+        report_cost=_report_cost,
+        report_resumed=lambda step: _print(f"Going on from the checkpoint of step {step:,}."),
+    )
+    write_trajectories(out, {"network": measured})
+    if measured.partial:
+        reason = measured.meta["partial"]
+        if reason.startswith("interrupted"):
+            raise KeyboardInterrupt(f"{reason}; the same command goes on from there.")
+        kept = Checkpoints(out / recipe_runs.CHECKPOINTS).steps()
+        last = f"the last good checkpoint is of step {kept[-1]}" if kept else "there was no checkpoint yet"
+        raise DivergenceError(f"The training diverged: {reason}; {last}. Lower --learning-rate, or set --clip.")
+    return measured
 
 
 def _prepared(command: str, config: Config, out: Path) -> "Experiment":

@@ -36,6 +36,24 @@ def _crossing(times: np.ndarray, u: np.ndarray, level: float) -> float:
     return float(np.interp(np.log(level / (1 - level)), log_odds, times[pair]))
 
 
+def distinct_steps(trajectory: Trajectory, apart: float = 0.25) -> Float[np.ndarray, " steps"]:
+    """Times at which dimensions were learned one after the other: rises of eigenvalues that the next had not begun.
+
+    Eigenvalue j counts as learned if it ends above a tenth of the largest, and its step is where it first reaches half
+    of what it ends with (the median of the last twentieth of the records). The step is distinct if eigenvalue j + 1 is
+    then still below the share `apart` of its own end. Of steps that blur into one, the last is counted.
+    """
+    u = trajectory.eigenvalues
+    end = np.median(u[-max(1, len(u) // 20) :], axis=0)
+    learned = int((end > 0.1 * end.max(initial=0.0)).sum())
+    times = []
+    for j in range(learned):
+        reached = int(np.argmax(u[:, j] >= end[j] / 2))
+        if j + 1 == learned or u[reached, j + 1] < apart * end[j + 1]:
+            times.append(trajectory.times[reached])
+    return np.array(times)
+
+
 def eigenvalue_error(measured: Trajectory, predicted: Trajectory) -> Float[np.ndarray, " times"]:
     """Mean |measured − predicted| over the d eigenvalues of C, at every time of the measured run (T,)."""
     forecast = np.stack([np.interp(measured.times, predicted.times, u) for u in predicted.eigenvalues.T], axis=1)

@@ -79,7 +79,11 @@ def draw_loss(ax: Axes, measured: Trajectory | None, forecasts: Mapping[str, Tra
     for name, forecast in forecasts.items():
         color, dashes = line_style(name)
         ax.plot(forecast.times, forecast.loss, color=color, ls=dashes, lw=1.0, label=label_of(name))
+    objective = measured.meta.get("objective") if measured is not None else None
     ax.set(xlabel="effective time  $t$ = learning rate × step", ylabel=r"loss  $\Vert C - I\Vert_F^2$", ylim=(0, None))
+    if objective not in (None, "barlow-twins"):  # of a practical recipe
+        ax.set(ylabel=f"loss  ({objective})", ylim=(None, None))
+        ax.autoscale(axis="y")
     ax.legend(loc="upper right")
     return ax
 

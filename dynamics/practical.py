@@ -11,7 +11,6 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -34,7 +33,7 @@ from dynamics.training.sharding import Placement
 from dynamics.trajectory import Trajectory
 from dynamics.views import default_preset, get_preset, load_images
 
-DEPTHS = {"resnet18": 18, "resnet50": 50}
+DEPTHS = {"resnet10": 10, "resnet18": 18, "resnet50": 50}
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +80,16 @@ class Prepared:
         return (
             f"{recipe.dataset}: {len(self.images):,} images of {self.images.shape[1:]}{self.note and '; '}{self.note}\n"
             f"{recipe.network}, width {recipe.width:g}, {count:,} parameters; projector {projector}"
+        )
+
+    def title(self) -> str:
+        """Two lines for a figure."""
+        recipe = self.recipe
+        start = f"small start of {recipe.init_layers}, α = {recipe.init_scale:g}"
+        return (
+            f"{recipe.objective} on {recipe.dataset}; {recipe.network}, width {recipe.width:g}, {recipe.norm} norm; "
+            f"batch {recipe.batch}\n{start if recipe.init == 'small' else 'standard start'}; {recipe.optimiser}, "
+            f"η = {recipe.learning_rate:g}, {recipe.decay}"
         )
 
     def embed(self, params: Any, model_state: Any) -> dict[str, jax.Array]:
@@ -160,28 +169,42 @@ _METHODS = {"barlow-twins-normalised": "barlow-twins", "infonce": "simclr"}
 
 
 def train(
-    prepared: Prepared, folder: Path, report_cost: Callable[[float], None] | None = None
-) -> tuple[Trajectory, int]:
-    """Train, going on from the last checkpoint in `folder` if there is one, and record the spectrum.
+    prepared: Prepared,
+    checkpoints: Checkpoints | None = None,
+    *,
+    report_cost: Callable[[float], None] | None = None,
+    report_resumed: Callable[[int], None] | None = None,
+) -> Trajectory:
+    """Train and record the spectrum; marked partial if the training ends early.
 
-    Returns
-    -------
-    trajectory : Trajectory
-        Marked partial if the training ended early.
-    resumed : int
-        Step from which it went on; 0 for a new run.
+    Parameters
+    ----------
+    prepared : Prepared
+        The run.
+    checkpoints : Checkpoints, optional
+        Where states are kept; training goes on from the last of them.
+    report_cost : callable, optional
+        Receives, after the first few updates, the seconds that all of them take.
+    report_resumed : callable, optional
+        Receives the step from which training goes on.
+
+    Raises
+    ------
+    DataError
+        If the checkpoints are damaged or of another network.
     """
     recipe = prepared.recipe
     steps = recording_steps(recipe.steps, recipe.records // 2)
     times = dict(zip(steps.tolist(), effective_times(prepared.schedule, steps), strict=True))
     embed = jax.jit(lambda variables: prepared.embed(*variables))
     recorder = SpectrumRecorder(embed, steps, center=True)
-    checkpoints = Checkpoints(folder / "checkpoints", every=recipe.checkpoint_seconds)
-    state, resumed = prepared.state, 0
-    if (found := checkpoints.latest(state)) is not None:
+    state = prepared.state
+    found = checkpoints.latest(state) if checkpoints is not None else None
+    if found is not None:
         state, recorded = found
         recorder.restore(recorded)
-        resumed = int(state.step)
+        if report_resumed is not None:
+            report_resumed(int(state.step))
 
     def observe(state: TrainState, metrics: Metrics) -> None:
         step = int(state.step)
@@ -202,7 +225,7 @@ def train(
         report_cost=report_cost,
     )
     meta = {"rung": "network", "objective": recipe.objective, "learning_rate": recipe.learning_rate}
-    return recorder.trajectory(meta | {"steps": recipe.steps, "partial": reason}), resumed
+    return recorder.trajectory(meta | {"steps": recipe.steps, "partial": reason})
 
 
 def _optimiser(recipe: Recipe) -> tuple[optax.Schedule, optax.GradientTransformation]:

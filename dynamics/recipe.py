@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from dynamics.errors import ConfigError
 
@@ -34,8 +34,8 @@ class Recipe:
     augmentation: str | None = None
     """How two views of an image are made, afresh at every step; by default what suits the data set."""
 
-    network: Literal["resnet18", "resnet50"] = "resnet18"
-    """Backbone."""
+    network: Literal["resnet10", "resnet18", "resnet50"] = "resnet18"
+    """Backbone; resnet10 has one block a stage and compiles fast."""
 
     stem: Literal["cifar", "imagenet"] = "cifar"
     """First layers: 3×3 at full resolution, or 7×7 and pooling, which divide it by 4."""
@@ -149,3 +149,53 @@ class Recipe:
         if values.get("data_dir") is not None:
             values["data_dir"] = Path(values["data_dir"])
         return Recipe(**values)
+
+
+# What the presets share beyond the defaults: sizes first, then what suits each objective at these sizes.
+_SIZES: dict[str, dict[str, Any]] = {
+    "cpu": {},
+    "gpu": {
+        "dataset": "cifar10",
+        "augmentation": "barlow-twins",
+        "width": 1.0,
+        "projector": (2048,),
+        "dim": 64,
+        "batch": 512,
+        "steps": 5000,
+        "warmup": 100,
+        "precision": "bfloat16",
+        "probe_images": 512,
+    },
+    "stl10": {
+        "dataset": "stl10",
+        "network": "resnet50",
+        "stem": "imagenet",
+        "width": 1.0,
+        "projector": (2048,),
+        "dim": 64,
+        "batch": 256,
+        "steps": 5000,
+        "warmup": 100,
+        "precision": "bfloat16",
+        "probe_images": 512,
+    },
+}
+_OBJECTIVES: dict[str, dict[str, dict[str, Any]]] = {"cpu": {}, "gpu": {}, "stl10": {}}
+PRESETS = tuple(_SIZES)
+
+
+def recipe_preset(name: str, objective: str | None = None) -> Recipe:
+    """Settings of a preset for an objective.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such preset or objective.
+    """
+    if name not in _SIZES:
+        raise ConfigError(f"There is no preset '{name}'; choose {', '.join(PRESETS)}.")
+    objective = Recipe.objective if objective is None else objective
+    if objective not in get_args(Objective):
+        raise ConfigError(f"There is no objective '{objective}'; choose {', '.join(get_args(Objective))}.")
+    settings = _SIZES[name] | _OBJECTIVES[name].get(objective, {})
+    return Recipe(preset=name, objective=objective, **settings)

@@ -59,6 +59,8 @@ class Run:
     def title(self) -> str:
         """One line that says what was run."""
         settings, resolved = self.config["config"], self.config["resolved"]
+        if "title" in resolved:
+            return resolved["title"]
         return (
             f"{resolved['pairs']}: n = {resolved['num_pairs']}, d = {settings['dim']}; {resolved['architecture']}\n"
             f"{settings['init']} start, α = {settings['init_scale']:g}, c = {resolved['multiplier']:.3g}, "

@@ -3,9 +3,10 @@
 import numpy as np
 from rich.table import Table
 
-from dynamics.comparison import Comparison
+from dynamics.comparison import Comparison, distinct_steps
 from dynamics.forecasting import Forecast
 from dynamics.plotting import label_of
+from dynamics.trajectory import Trajectory
 
 
 def forecast_table(ahead: Forecast) -> Table:
@@ -71,3 +72,12 @@ def comparison_table(comparison: Comparison, learning_rate: float) -> Table:
     table.add_section()
     table.add_row("", "", "median error", *("–" if np.isnan(e) else f"{100 * e:.1f} %" for e in errors), "")
     return table
+
+
+def steps_line(trajectory: Trajectory) -> str:
+    """How many dimensions a network learned, and how many of them one after the other."""
+    distinct = distinct_steps(trajectory)
+    return (
+        f"{len(distinct)} distinct steps of {trajectory.dim} dimensions (the next eigenvalue is below a quarter of its "
+        "end while one passes half of its own)."
+    )

@@ -48,6 +48,7 @@ ALLOWED = {
     "plotting": LEAVES | TYPES | {"comparison"},
     "experiment": EVERYTHING,
     "practical": EVERYTHING,
+    "recipe_runs": LEAVES | TYPES | {"training"},
     "solving": EVERYTHING,
     "forecasting": LEAVES | TYPES | {"comparison", "experiment", "flow", "kernels", "networks", "views"},
     "runs": LEAVES | TYPES | {"comparison", "experiment"},

@@ -163,10 +163,8 @@ def run(
             look = at in observed
             if not look and at >= steps:
                 return state, None
-            if look or stops[np.searchsorted(stops, at, side="right")] - at < together:
-                following, metrics = once(state, *data)
-            else:
-                following, metrics = several(state, *data)
+            many = together > 1 and not look and stops[np.searchsorted(stops, at, side="right")] - at >= together
+            following, metrics = (several if many else once)(state, *data)
             losses = np.atleast_1d(np.asarray(metrics["loss"], np.float32))
             if not np.isfinite(losses).all():
                 return following, f"the loss stopped being finite at step {at + int(np.argmin(np.isfinite(losses)))}"

@@ -36,6 +36,13 @@ class Placement:
         """Number of devices."""
         return self.mesh.size
 
+    def describe(self) -> str:
+        """Number and kind of the devices, and of the processes if there are several."""
+        kinds = sorted({device.device_kind for device in self.mesh.devices.flat})
+        processes = len({device.process_index for device in self.mesh.devices.flat})
+        among = f" of {processes} processes" if processes > 1 else ""
+        return f"{self.size} × {', '.join(kinds)}{among}"
+
     def check_batch(self, batch: int) -> None:
         """Raise `ConfigError` unless every device gets equally many images."""
         if batch % self.size:

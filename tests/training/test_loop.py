@@ -63,6 +63,13 @@ def test_several_updates_a_dispatch_give_the_same_numbers():
     assert [int(state.step) for state in states] == [23, 23]
 
 
+def test_on_a_cpu_nothing_is_put_into_a_compiled_loop(monkeypatch):
+    monkeypatch.setattr("dynamics.training.loop._several", lambda update, count: None)
+    monkeypatch.setattr("jax.default_backend", lambda: "cpu")
+    state, _ = run(update, start(), steps=40, observe=lambda state, metrics: None, observe_at=[20])
+    assert int(state.step) == 40
+
+
 @pytest.mark.parametrize("together", [1, 8])
 def test_a_loss_that_stops_being_finite_ends_the_run_at_its_step(together, tmp_path):
     def fails(state):
