@@ -39,6 +39,7 @@ ALLOWED = {
     "views": LEAVES,
     "networks": LEAVES,
     "kernels": LEAVES | {"networks"},
+    "function_classes": LEAVES | {"restricted", "objectives", "views"},
     "metrics": LEAVES | TYPES,
     "flow": LEAVES | TYPES | {"objectives"},
     "solvable": LEAVES | TYPES | {"objectives", "flow"},

@@ -14,29 +14,39 @@ from dynamics.views.augment import (
     random_shift,
     random_solarize,
 )
+from dynamics.views.clusters import cluster_relation, cross_cluster_mass
 from dynamics.views.datasets import Images, load_images
+from dynamics.views.distributions import PairDistribution, PlacedPatch, SeparatedManifolds, SignedCube
 from dynamics.views.pairs import Pairs
 from dynamics.views.presets import PRESETS, TwoViews, default_preset, get_preset
 from dynamics.views.relation import Relation
 from dynamics.views.sampling import load_pairs, make_pairs
 from dynamics.views.synthetic import gaussian_pairs, geometric_spectrum, synthetic_pairs
+from dynamics.views.vectors import group_pairs, scale_entries, scaled_pairs
 
 __all__ = [
     "PRESETS",
     "Augmentation",
     "Images",
+    "PairDistribution",
     "Pairs",
+    "PlacedPatch",
     "Relation",
+    "SeparatedManifolds",
+    "SignedCube",
     "TwoViews",
     "binarise",
+    "cluster_relation",
     "color_jitter",
     "compose",
+    "cross_cluster_mass",
     "default_preset",
     "gaussian_blur",
     "gaussian_noise",
     "gaussian_pairs",
     "geometric_spectrum",
     "get_preset",
+    "group_pairs",
     "load_images",
     "load_pairs",
     "make_pairs",
@@ -46,5 +56,7 @@ __all__ = [
     "random_resized_crop",
     "random_shift",
     "random_solarize",
+    "scale_entries",
+    "scaled_pairs",
     "synthetic_pairs",
 ]
