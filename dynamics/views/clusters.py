@@ -18,7 +18,7 @@ from dynamics.views.relation import Relation
 
 
 def cluster_relation(
-    sizes: Sequence[int], cross: float, key: Key[jax.Array, ""], *, sparsity: float = 0.0
+    sizes: Sequence[int], cross: float, key: Key[jax.Array, ""], *, sparsity: float = 0.0, boundary: float = 1.0
 ) -> tuple[Relation, Int[np.ndarray, " views"]]:
     """Random weights inside clusters, and between them just as much that a pair crosses with a given probability.
 
@@ -33,6 +33,8 @@ def cluster_relation(
         Draws the weights, uniform in [0, 1].
     sparsity : float
         Share of the edges left out; a ring through each cluster always stays, so that it does not fall apart.
+    boundary : float
+        Share of the views of each cluster, at least one, that have edges to others, all of which then stay.
 
     Returns
     -------
@@ -48,13 +50,17 @@ def cluster_relation(
     """
     if min(sizes, default=0) < 2 or (cross > 0 and len(sizes) < 2):
         raise ConfigError(f"Clusters of {list(sizes)} views: give at least 2 views each, and 2 clusters to cross.")
-    if not (0 <= cross < 1 and 0 <= sparsity < 1):
-        raise ConfigError(f"cross is {cross} and sparsity {sparsity}; both lie in [0, 1).")
+    if not (0 <= cross < 1 and 0 <= sparsity < 1 and 0 < boundary <= 1):
+        raise ConfigError(f"cross ({cross}) and sparsity ({sparsity}) lie in [0, 1), boundary ({boundary}) in (0, 1].")
     clusters = np.repeat(np.arange(len(sizes)), sizes)
     same = clusters[:, None] == clusters
     rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
     G = np.triu(rng.uniform(size=same.shape), 1)
     kept = rng.uniform(size=same.shape) >= sparsity
+    place = np.arange(len(same)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    outer = place < np.maximum(1, np.ceil(boundary * np.repeat(sizes, sizes)))
+    if boundary < 1:
+        kept = np.where(same, kept, outer[:, None] & outer)
     for start, size in zip(np.cumsum(sizes) - sizes, sizes, strict=True):
         for i in range(size):
             a, b = sorted((start + i, start + (i + 1) % size))
