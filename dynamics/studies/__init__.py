@@ -18,6 +18,7 @@ __all__ = ["STUDIES", "Claim", "claims_table", "load_study", "save_claims", "stu
 STUDIES = {
     "stepwise": "dynamics.studies.stepwise",  # Simon et al. 2023
     "spectral-embedding": "dynamics.studies.spectral_embedding",  # Balestriero & LeCun 2022
+    "inductive-bias": "dynamics.studies.inductive_bias",  # HaoChen & Ma 2022
 }
 """Name -> module, imported when it is asked for."""
 

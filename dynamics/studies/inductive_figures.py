@@ -1,0 +1,137 @@
+"""Figures of the study of inductive bias: error against k for each class, bounds, φ_m of real networks."""
+
+from collections.abc import Callable, Mapping
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from dynamics.plotting import style
+from dynamics.studies.implementable import PAPER_SIZES, PAPER_TABLE, Implementable
+from dynamics.studies.inductive_exact import CIRCLES, CUBE, RING, Law, law
+from dynamics.studies.inductive_training import Runs, universal_average
+from dynamics.views import PairDistribution, SignedCube
+
+COLOURS = {
+    "linear": "#1d4ed8",
+    "linear with bias": "#0891b2",
+    "universal": "0.45",
+    "ReLU units": "#c2410c",
+    "ReLU units, ring": "#c2410c",
+    "Lipschitz": "#15803d",
+    "convolution": "#7c3aed",
+}
+_DASHED = (0, (3, 1.5))
+
+
+def errors_figure(
+    flow: Mapping[str, Law], descent: Mapping[str, Law], cube: SignedCube, runs: Mapping[str, Mapping[int, Runs]]
+) -> Figure:
+    """Error of a linear head against the number of outputs: one panel an example, theory dashed or hollow."""
+    with style():
+        figure, axes = plt.subplots(1, 4, figsize=(10.4, 2.8), sharey=True)
+        _law_panel(axes[0], flow, descent, cube)
+        _trained_panel(axes[1], CUBE, {"ReLU units": runs["ReLU units"]}, suffices=4, misled=lambda k: 0.75, until=16)
+        _trained_panel(axes[2], CIRCLES, {"Lipschitz": runs["Lipschitz"]}, suffices=4, misled=_share(CIRCLES), until=8)
+        ring = {name: runs[name] for name in ("convolution", "ReLU units, ring")}
+        _trained_panel(axes[3], RING, ring, suffices=4, misled=_share(RING), until=8)
+        titles = (
+            f"Ex. 5.1: cube, d = {cube.dim}, s = {cube.signal}",
+            f"Ex. 5.4: cube, d = {CUBE.dim}, s = {CUBE.signal}",
+            f"Ex. 5.7: {CIRCLES.num_manifolds} circles of {CIRCLES.pieces} arcs",
+            f"Ex. 5.10: patch of {RING.size} on a ring of {RING.dim}",
+        )
+        for ax, title in zip(axes, titles, strict=True):
+            ax.set_title(title)
+            ax.set(xlabel="outputs $k$", ylim=(-0.03, 1.08))
+        axes[0].set_ylabel("error of a linear head")
+    return figure
+
+
+def _share(distribution: PairDistribution) -> Callable[[int], float]:
+    return lambda k: universal_average(distribution, k)
+
+
+def _law_panel(ax: Axes, flow: Mapping[str, Law], descent: Mapping[str, Law], cube: SignedCube) -> Axes:
+    """Laws dashed, exact flow hollow, plain descent filled; bars are two standard errors."""
+    for name, errors in flow.items():
+        ks = np.array(sorted(errors))
+        grid = np.arange(1, ks[-1] + 1)
+        color = COLOURS[name]
+        ax.plot(grid, [law(name, int(k), cube) for k in grid], color=color, ls=_DASHED, lw=1)
+        ax.plot(ks, [errors[k][0] for k in ks], "o", mfc="none", mec=color, ms=6)
+        trained = descent.get(name, {})
+        if trained:
+            mean, error = np.array([trained[k] for k in sorted(trained)]).T
+            ax.errorbar(sorted(trained), mean, 2 * error, fmt="o", color=color, ms=3.2, lw=0.9)
+        ax.plot([], [], color=color, label=name)
+    ax.plot([], [], "o", mfc="none", mec="0.3", ms=6, label="exact flow")
+    ax.plot([], [], "o", color="0.3", ms=3.2, label="descent")
+    ax.plot([], [], color="0.3", ls=_DASHED, lw=1, label="law")
+    ax.set(xscale="log", xticks=[1, 2, 4, 16, 64], xticklabels=["1", "2", "4", "16", "64"])
+    ax.minorticks_off()
+    ax.legend(loc="upper right", bbox_to_anchor=(1.02, 1.0), borderaxespad=0)
+    return ax
+
+
+def _trained_panel(
+    ax: Axes,
+    distribution: PairDistribution,
+    runs: Mapping[str, Mapping[int, Runs]],
+    *,
+    suffices: int,
+    misled: Callable[[int], float],
+    until: int,
+) -> Axes:
+    """Every seed a dot, their median a line, the share of solved seeds as a number; misled minimisers hollow."""
+    grid = np.arange(1, until + 1)
+    ax.plot(grid, [universal_average(distribution, int(k)) for k in grid], color=COLOURS["universal"], ls=_DASHED, lw=1)
+    ax.plot(grid, [misled(int(k)) for k in grid], "s", mfc="none", mec=COLOURS["universal"], ms=4)
+    for name, by_k in runs.items():
+        color, ks = COLOURS[name], sorted(by_k)
+        for k in ks:
+            ax.plot(np.full(len(by_k[k].error), k), by_k[k].error, ".", color=color, ms=3, alpha=0.5)
+            if name != "ReLU units, ring":
+                share = f"{by_k[k].solved:.0%}"
+                ax.annotate(
+                    share, (k, 0), (0, -2), textcoords="offset points", ha="center", va="top", fontsize=5, color=color
+                )
+        ax.plot(ks, [np.median(by_k[k].error) for k in ks], color=color, label=name.split(",")[0])
+    ax.plot([suffices], [0], "*", mfc="white", mec="k", ms=9, label="explicit optimum", zorder=5)
+    ax.plot([], [], "s", mfc="none", mec=COLOURS["universal"], ms=4, label="misled minimiser")
+    ax.plot([], [], color=COLOURS["universal"], ls=_DASHED, lw=1, label="universal, average")
+    ax.legend(loc="upper right", bbox_to_anchor=(1.02, 1.0), borderaxespad=0)
+    return ax
+
+
+def bounds_figure(found: Mapping[str, np.ndarray]) -> Figure:
+    """Measured error against the bounds of Theorems 3.6 and 4.5; what lies below the diagonal obeys them."""
+    with style():
+        figure, axes = plt.subplots(1, 2, figsize=(6.0, 2.9))
+        panels = (("error", "bound", "Theorem 3.6"), ("eigen_error", "eigen_bound", "Theorem 4.5"))
+        for ax, (error, bound, title) in zip(axes, panels, strict=True):
+            points = ax.scatter(found[bound], found[error], c=np.log10(found["cross"]), cmap="viridis", s=12)
+            ends = np.array([found[bound].min() / 2, found[bound].max() * 2])
+            ax.plot(ends, ends, color="0.5", ls=_DASHED, lw=1)
+            ax.set(title=title, xscale="log", yscale="log", xlabel="bound", ylabel="error of a linear head")
+        bar = figure.colorbar(points, ax=axes, label=r"pairs across clusters, $\alpha$")
+        ticks = np.arange(np.ceil(np.log10(found["cross"].min())), 0)
+        bar.set_ticks(ticks, labels=[f"$10^{{{int(tick)}}}$" for tick in ticks])
+    return figure
+
+
+def phi_figure(measured: Implementable) -> Figure:
+    """φ_m of trained networks, and the paper's on CIFAR-10 hollow."""
+    with style():
+        figure, ax = plt.subplots(figsize=(4.4, 3.0))
+        for (name, phi), marker, color in zip(
+            measured.phi.items(), "os^D", ("0.35", "#c2410c", "#1d4ed8", "#15803d"), strict=False
+        ):
+            ax.plot(measured.sizes, phi, marker + "-", color=color, ms=4, label=name)
+        for (name, phi), marker in zip(PAPER_TABLE.items(), "^v>D", strict=True):
+            ax.plot(PAPER_SIZES, phi, marker + ":", mfc="none", color="0.6", ms=4, lw=0.8, label=f"{name} (paper)")
+        ax.set(xscale="log", xlabel="orthonormal functions $m$", ylabel=r"discrepancy $\varphi_m$", ylim=(0, None))
+        ax.set_title(f"solid: {measured.dataset};\nhollow: the paper, CIFAR-10", fontsize=6.5)
+        ax.legend(ncols=2, fontsize=6)
+    return figure
