@@ -44,7 +44,7 @@ ALLOWED = {
     "flow": LEAVES | TYPES | {"objectives"},
     "solvable": LEAVES | TYPES | {"objectives", "flow"},
     "optima": LEAVES | TYPES | {"objectives", "flow"},
-    "training": LEAVES | TYPES | {"objectives", "views", "networks", "kernels", "metrics"},
+    "training": LEAVES | TYPES | {"objectives", "views", "networks", "kernels", "metrics", "function_classes"},
     "comparison": LEAVES | TYPES | {"metrics"},
     "plotting": LEAVES | TYPES | {"comparison"},
     "experiment": EVERYTHING,

@@ -50,7 +50,7 @@ class LinearInFeatures(FunctionClass):
 
 def flattened(x: Views) -> Float[Array, "views entries"]:
     """Views as vectors."""
-    return jnp.reshape(x, (len(x), -1))
+    return jnp.asarray(x).reshape(len(x), -1)
 
 
 def require_dim(dim: int) -> None:

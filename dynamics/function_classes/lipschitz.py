@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.spatial.distance
-from jaxtyping import Float, Key
+from jaxtyping import Float, Key, Shaped
 
 from dynamics.errors import ConfigError
 from dynamics.function_classes.base import FunctionClass, flattened, require_dim
@@ -25,7 +25,7 @@ def lipschitz_constant(x: Views, values: Float[Array, "views dim"]) -> float:
 
 
 def lipschitz_extension(
-    x: Views, values: Float[Array, "views dim"], constant: float, new: Views
+    x: Views, values: Float[Array, "views dim"], constant: float, new: Shaped[Array, "points ..."]
 ) -> Float[np.ndarray, "points dim"]:
     """Values at new points of a function that agrees with the given ones, each output κ-Lipschitz (McShane 1934).
 

@@ -11,15 +11,9 @@ from dynamics import files
 from dynamics.errors import ConfigError
 from dynamics.studies.claims import Claim
 from dynamics.studies.implementable import CIFAR, DIGITS, FULL, PAPER_SIZES, PAPER_TABLE, Implementable, measure
-from dynamics.studies.inductive_exact import (
-    PAPER,
-    average_errors,
-    bounds,
-    explicit_minimisers,
-    law_claims,
-    loss_mode_by_mode,
-    spectra,
-)
+from dynamics.studies.inductive_bounds import bounds
+from dynamics.studies.inductive_exact import PAPER, average_errors, law_claims, loss_mode_by_mode, spectra
+from dynamics.studies.inductive_explicit import explicit_minimisers
 from dynamics.studies.inductive_figures import bounds_figure, errors_figure, phi_figure
 from dynamics.studies.inductive_training import Runs, success, success_claims, trained_laws
 from dynamics.views import SignedCube
