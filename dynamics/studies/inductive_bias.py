@@ -9,16 +9,17 @@ from pathlib import Path
 
 from dynamics import files
 from dynamics.errors import ConfigError
+from dynamics.function_classes import ReLUUnits
 from dynamics.studies.claims import Claim
 from dynamics.studies.implementable import CIFAR, DIGITS, FULL, PAPER_SIZES, PAPER_TABLE, Implementable, measure
 from dynamics.studies.inductive_bounds import bounds
-from dynamics.studies.inductive_exact import PAPER, average_errors, law_claims, loss_mode_by_mode, spectra
+from dynamics.studies.inductive_exact import CUBE, PAPER, average_errors, law_claims, loss_mode_by_mode, spectra
 from dynamics.studies.inductive_explicit import explicit_minimisers
 from dynamics.studies.inductive_figures import bounds_figure, errors_figure, phi_figure
-from dynamics.studies.inductive_training import Runs, success, success_claims, trained_laws
+from dynamics.studies.inductive_training import LAW_SEEDS, Runs, success, success_claims, train_and_probe, trained_laws
 from dynamics.views import SignedCube
 
-CUBE = SignedCube(dim=6, signal=3)
+LAW_CUBE = SignedCube(dim=6, signal=3)
 """Of the error laws: with s = 3 they have something in between."""
 
 
@@ -48,20 +49,21 @@ def run(
     if num_seeds < 1:
         raise ConfigError(f"num_seeds is {num_seeds}; give at least 1.")
     out = Path(out)
-    flow, descent = average_errors(seed, CUBE), trained_laws(seed, CUBE)
+    flow, descent = average_errors(seed, LAW_CUBE), trained_laws(seed, LAW_CUBE)
     found, bound_claims = bounds(seed)
     runs = success(seed, num_seeds)
-    files.save_figure(errors_figure(flow, descent, CUBE, runs), out / "errors")
+    at_one = train_and_probe(ReLUUnits(), CUBE, dim=4, weight=1.0, num_seeds=num_seeds, seed=seed + 400)
+    files.save_figure(errors_figure(flow, descent, LAW_CUBE, runs), out / "errors")
     files.save_figure(bounds_figure(found), out / "bounds")
     files.save_json(out / "trained.json", _rows(runs))
     claims = [
         *spectra(seed),
-        *law_claims(flow, CUBE, "exact flow from random starts"),
-        *law_claims(descent, CUBE, "plain descent, 64 seeds"),
+        *law_claims(flow, LAW_CUBE, "exact flow from random starts"),
+        *law_claims(descent, LAW_CUBE, f"plain descent, {LAW_SEEDS} seeds"),
         *loss_mode_by_mode(seed),
         *explicit_minimisers(seed),
         *bound_claims,
-        *success_claims(runs, seed, num_seeds),
+        *success_claims(runs, at_one, num_seeds),
     ]
     dataset, budget = ("digits", DIGITS) if data_dir is None and not full else ("cifar10", FULL if full else CIFAR)
     measured = measure(dataset, budget, data_dir=data_dir, full=full, seed=seed, report=print)

@@ -120,8 +120,10 @@ def train_functions(
         values, gradients = jax.vmap(jax.value_and_grad(loss))(state.params, keys)
         return apply_gradient(adjust, state, gradients), {"loss": values.mean()}
 
-    example = draw(run_key)[0]
-    params = jax.vmap(lambda key: functions.init(key, example, dim))(jax.random.split(init_key, num_seeds))
+    like = jax.eval_shape(draw, run_key)[0]
+    example = jnp.zeros(like.shape, like.dtype)
+    init = jax.jit(jax.vmap(lambda key: functions.init(key, example, dim)))  # one compilation, not one an operation
+    params = init(jax.random.split(init_key, num_seeds))
     state, reason = run(
         update,
         initial_state(params, adjust, run_key),

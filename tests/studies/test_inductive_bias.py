@@ -1,0 +1,121 @@
+"""The study of inductive bias: exact numbers as stated, trained parts small, failing claims reported as failing."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from dynamics.cli import main
+from dynamics.errors import ConfigError
+from dynamics.function_classes import ReLUUnits
+from dynamics.studies import load_study
+from dynamics.studies.implementable import Budget, measure
+from dynamics.studies.inductive_bounds import bounds
+from dynamics.studies.inductive_exact import average_errors, law, law_claims, loss_mode_by_mode, spectra
+from dynamics.studies.inductive_explicit import explicit_minimisers
+from dynamics.studies.inductive_figures import bounds_figure, errors_figure, phi_figure
+from dynamics.studies.inductive_training import Runs, success_claims, train_and_probe, trained_laws
+from dynamics.views import SignedCube
+
+
+def test_spectra():
+    claims = spectra(0)
+    assert {claim.verdict for claim in claims} == {"holds"}
+    sampled = {claim.expected: claim for claim in claims if claim.tolerance == 0.002}
+    assert set(sampled) == {27 / 28, 0.75}
+
+
+def test_loss_mode_by_mode():
+    claims = loss_mode_by_mode(1)
+    assert {claim.verdict for claim in claims} == {"holds"}
+    assert any(claim.expected == 1e-5 and "minimum" in claim.claim for claim in claims)
+
+
+def test_explicit_minimisers():
+    claims = explicit_minimisers(0)
+    assert [claim.claim for claim in claims if claim.verdict != "holds"] == []
+    assert sum("misprint" in claim.claim for claim in claims) == 3
+    assert sum(claim.expected == 1e-10 for claim in claims) >= 8
+
+
+def test_bounds_are_obeyed_and_not_empty():
+    found, claims = bounds(0, repetitions=40)
+    assert {claim.verdict for claim in claims} == {"holds"}
+    assert (found["error"] / found["bound"]).max() > 0.02  # a bound a thousand times too large would say nothing
+    assert bounds_figure(found).axes
+
+
+def test_laws_from_the_flow(monkeypatch):
+    """On a smaller cube, so that universal functions are few."""
+    cube = SignedCube(4, 2)
+    laws = average_errors(0, cube)
+    laws["universal"] = {k: v for k, v in laws["universal"].items() if k <= 16}
+    assert {claim.verdict for claim in law_claims(laws, cube, "flow")} == {"holds"}
+    assert law("linear", 1, cube) == 0.5 and law("linear with bias", 1, cube) == 1 - 1 / 3
+    assert law("universal", 4, SignedCube(6, 3)) == pytest.approx(0.9375)
+    off = {"linear": {1: (0.6, 0.01), 2: (0.0, 0.0)}}
+    assert law_claims(off, cube, "made up")[0].verdict == "fails"
+
+
+def test_shares_of_seeds_are_claims_that_can_fail():
+    some = Runs(np.array([0.0, 0.0, 0.3, 0.2]), np.array([0.1, 0.2, 0.3, 0.4]))
+    none = Runs(np.array([0.3, 0.2, 0.3, 0.2]), np.array([0.1, 0.2, 0.3, 0.4]))
+    assert (some.solved, some.chosen, none.solved, none.chosen) == (0.5, 0.0, 0.0, 0.3)
+    runs = {
+        "ReLU units": {4: some, 8: some},
+        "convolution": {4: some},
+        "Lipschitz": {4: none},
+        "ReLU units, ring": {4: none},
+    }
+    claims = success_claims(runs, at_one=none, num_seeds=4)
+    failing = [claim.claim for claim in claims if claim.verdict == "fails"]
+    assert any("Lipschitz" in claim for claim in failing) and any("ring" in claim for claim in failing)
+
+
+def test_a_trained_class_solves_its_task_with_some_seed():
+    cube = SignedCube(4, 1)
+    runs = train_and_probe(ReLUUnits(), cube, dim=2, weight=0.3, num_seeds=6, seed=0, steps=600)
+    assert runs.error.shape == (6,) and 0 < runs.solved <= 1 and runs.chosen < 0.01
+
+
+def test_agreement_of_networks_rises_with_m():
+    budget = Budget((1, 2, 4), (2, 4), (1.0,), pretraining=3, tuning=2, batch=8)
+    measured = measure("digits", budget)
+    assert set(measured.phi) == {"MLP", "CNN", "ResNet", "ViT"}
+    for phi in measured.phi.values():
+        assert (np.diff(phi) >= 0).all() and 0 < phi[0] and phi[-1] < 2
+    assert phi_figure(measured).axes
+
+
+def test_what_a_user_may_get_wrong(tmp_path, capsys):
+    with pytest.raises(ConfigError, match="at least 1"):
+        load_study("inductive-bias").run(tmp_path, num_seeds=0)
+    assert main(["study", "inductive-bias", "--dim", "3"]) == 2
+    assert "leave --dim out" in capsys.readouterr().err
+
+
+def test_figure_of_errors():
+    cube = SignedCube(3, 1)
+    laws = {name: {1: (0.2, 0.1), 2: (0.0, 0.0)} for name in ("linear", "linear with bias", "universal")}
+    run = Runs(np.array([0.0, 0.4]), np.array([0.1, 0.2]))
+    names = ("ReLU units", "Lipschitz", "convolution", "ReLU units, ring")
+    figure = errors_figure(laws, laws, cube, {name: {1: run, 4: run} for name in names})
+    assert len(figure.axes) == 4
+    assert all(ax.get_xlabel() for ax in figure.axes)
+
+
+@pytest.mark.slow
+def test_laws_from_descent():
+    cube = SignedCube(6, 3)
+    assert {claim.verdict for claim in law_claims(trained_laws(0, cube), cube, "descent")} == {"holds"}
+
+
+@pytest.mark.slow
+def test_from_the_command_line(tmp_path, capsys):
+    assert main(["study", "inductive-bias", "--out", str(tmp_path)]) == 0
+    assert "misprint" in capsys.readouterr().out
+    assert len(json.loads((tmp_path / "claims.json").read_text())) > 40
+    for name in ("errors", "bounds", "phi"):
+        assert (tmp_path / f"{name}.png").stat().st_size > 5000
+    assert jax.config.jax_enable_x64 is False
