@@ -10,7 +10,7 @@ from dynamics.networks.base import Architecture
 from dynamics.networks.layers import Activation, Conv, Dense, Flatten, Layers, Pool, Residual, Tap
 from dynamics.typing import Array, Embedding, Views
 
-_ACTIVATIONS = {"relu": jax.nn.relu, "erf": lax.erf, "gelu": lambda x: jax.nn.gelu(x, approximate=False)}
+ACTIVATIONS = {"relu": jax.nn.relu, "erf": lax.erf, "gelu": lambda x: jax.nn.gelu(x, approximate=False)}
 
 
 class Network(nn.Module):
@@ -33,7 +33,7 @@ class Network(nn.Module):
     def setup(self) -> None:
         """Create the submodules (called by Flax)."""
         self.body = _Body(self.architecture.layers())
-        self.readout = _Affine(self.dim, 1.0, None)
+        self.readout = Affine(self.dim, 1.0, None)
 
     def __call__(self, x: Views) -> Embedding:
         """Return the embeddings (batch, dim) of views (batch, *input_shape)."""
@@ -69,13 +69,13 @@ class _Body(nn.Module):
             for layer in layers:
                 match layer:
                     case Dense():
-                        x = _Affine(layer.width, layer.w_std, layer.b_std, name=layer.name)(x)
+                        x = Affine(layer.width, layer.w_std, layer.b_std, name=layer.name)(x)
                     case Conv():
                         x = _Convolution(
                             layer.width, layer.size, layer.stride, layer.w_std, layer.b_std, name=layer.name
                         )(x)
                     case Activation():
-                        x = _ACTIVATIONS[layer.kind](x)
+                        x = ACTIVATIONS[layer.kind](x)
                     case Residual():
                         x = walk(layer.shortcut, x) + walk(layer.branch, x)
                     case Tap():
@@ -89,13 +89,16 @@ class _Body(nn.Module):
         return walk(self.declaration, x), taps
 
 
-class _Affine(nn.Module):
+class Affine(nn.Module):
+    """x ↦ w_std/√fan_in · x W + b_std · b with W, b ~ N(0, 1), over the last axis; `b_std=None` leaves the bias out."""
+
     width: int
     w_std: float
     b_std: float | None
 
     @nn.compact
-    def __call__(self, x: Shaped[Array, "batch fan_in"]) -> Shaped[Array, "batch width"]:
+    def __call__(self, x: Shaped[Array, "... fan_in"]) -> Shaped[Array, "... width"]:
+        """Return the outputs."""
         fan_in = x.shape[-1]
         kernel = self.param("kernel", nn.initializers.normal(1.0), (fan_in, self.width))
         return _add_bias(self, (x @ kernel) * (self.w_std / fan_in**0.5))
@@ -122,22 +125,28 @@ class _Convolution(nn.Module):
 
 
 def convolve_xla(
-    x: Shaped[Array, "batch height width channels"], kernel: Shaped[Array, "size size channels out"], stride: int
+    x: Shaped[Array, "batch height width channels"],
+    kernel: Shaped[Array, "size size channels out"],
+    stride: int,
+    padding: str = "SAME",
 ) -> Shaped[Array, "batch _ _ out"]:
-    """Convolve zero-padded images with XLA's own operation."""
+    """Convolve images, zero-padded (`SAME`) or not at all (`VALID`), with XLA's own operation."""
     return lax.conv_general_dilated(
-        x, kernel, (stride, stride), padding="SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+        x, kernel, (stride, stride), padding=padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
     )
 
 
 def convolve_patches(
-    x: Shaped[Array, "batch height width channels"], kernel: Shaped[Array, "size size channels out"], stride: int
+    x: Shaped[Array, "batch height width channels"],
+    kernel: Shaped[Array, "size size channels out"],
+    stride: int,
+    padding: str = "SAME",
 ) -> Shaped[Array, "batch _ _ out"]:
-    """Convolve zero-padded images as a matmul on shifted slices; the same values as `convolve_xla`."""
-    size, image = kernel.shape[0], x.shape[1:3]
-    height, width = (-(-side // stride) for side in image)
-    padding = lax.padtype_to_pads(image, (size, size), (stride, stride), "SAME")
-    padded = jnp.pad(x, ((0, 0), *padding, (0, 0)))
+    """Convolve images as a matmul on shifted slices; the same values as `convolve_xla`."""
+    size = kernel.shape[0]
+    pads = lax.padtype_to_pads(x.shape[1:3], (size, size), (stride, stride), padding)
+    padded = jnp.pad(x, ((0, 0), *pads, (0, 0)))
+    height, width = ((side - size) // stride + 1 for side in padded.shape[1:3])
     patches = [
         padded[:, i : i + (height - 1) * stride + 1 : stride, j : j + (width - 1) * stride + 1 : stride]
         for i in range(size)
@@ -146,7 +155,7 @@ def convolve_patches(
     return jnp.concatenate(patches, axis=-1) @ kernel.reshape(-1, kernel.shape[-1])
 
 
-def _add_bias(module: _Affine | _Convolution, x: Array) -> Array:
+def _add_bias(module: Affine | _Convolution, x: Array) -> Array:
     if module.b_std is None:
         return x
     return x + module.b_std * module.param("bias", nn.initializers.normal(1.0), (module.width,))
