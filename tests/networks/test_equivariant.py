@@ -141,7 +141,7 @@ def test_bad_input_is_one_sentence():
         module.apply(params, jnp.zeros((1, 8, 8, 1)))
     with pytest.raises(ConfigError, match="odd number"):
         network("c4", size=4)
-    with pytest.raises(ConfigError, match="4 of them|got a map with 4"):
+    with pytest.raises(ConfigError, match="got a map with 4"):
         GroupConv(PointGroup("d4"), 2).init(jax.random.key(0), jnp.zeros((1, 6, 6, 4, 1)))
     with pytest.raises(ConfigError, match="return fibers"):
         equivariance_error(lambda x: module.apply(params, x), group)

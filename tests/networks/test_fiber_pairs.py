@@ -1,5 +1,7 @@
 """Pairs in feature space give the losses, gradients and spectra of augmentation."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -31,21 +33,21 @@ def test_loss_and_gradient_are_those_of_augmentation(name, rng):
         images = jnp.asarray(rng.normal(size=(12, 4, 4, 1)))
         params = jax.tree.map(jnp.float64, jax.jit(module.init)(jax.random.key(0), images[:1]))
         drawn = np.asarray(pairs.draw(jax.random.key(1), 12))
-        pull = jax.jit(
-            lambda apply, cotangent, drawn: jax.vjp(lambda p: apply(p, drawn), params)[1](cotangent)[0],
-            static_argnums=0,
-        )
+        embeds = {
+            flag: lambda params, drawn, flag=flag: pairs.embeddings(module, params, images, drawn, homomorphic=flag)
+            for flag in (False, True)
+        }
+        forward = jax.jit(lambda embed, drawn: embed(params, drawn), static_argnums=0)
+
+        @partial(jax.jit, static_argnums=0)
+        def pull(embed, cotangent, drawn):
+            return jax.vjp(lambda params: embed(params, drawn), params)[1](cotangent)[0]
 
         def loss_and_gradient(objective, homomorphic, drawn):
             embed = embeds[homomorphic]
             value, cotangent = jax.value_and_grad(objective)(forward(embed, drawn))
             return float(value), pull(embed, cotangent, drawn)
 
-        forward = jax.jit(lambda apply, drawn: apply(params, drawn), static_argnums=0)
-        embeds = {
-            flag: lambda params, drawn, flag=flag: pairs.embeddings(module, params, images, drawn, homomorphic=flag)
-            for flag in (False, True)
-        }
         for objective in OBJECTIVES:
             (augmented, gradient_a), (homomorphic, gradient_h) = (
                 loss_and_gradient(objective, flag, drawn) for flag in (False, True)
