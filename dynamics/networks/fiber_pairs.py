@@ -82,7 +82,7 @@ class FiberPairs:
         """Draw one pair of fibers for each of `count` images, array (2, count)."""
         first_key, step_key = jax.random.split(key)
         first = jax.random.randint(first_key, (count,), 0, self.group.order)
-        step = jnp.asarray(self.steps)[jax.random.randint(step_key, (count,), 0, len(self.steps))]
+        step = jnp.asarray(np.array(self.steps, np.int32))[jax.random.randint(step_key, (count,), 0, len(self.steps))]
         return jnp.stack([first, self.group.compose(first, step)])
 
     def every(self, count: int) -> Drawn:

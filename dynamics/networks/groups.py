@@ -46,8 +46,8 @@ GROUPS: dict[str, tuple[str, tuple[bool, bool]]] = {
     "p4m": ("d4", (True, True)),
 }
 
-_TURN = np.array([[0, -1], [1, 0]])  # of (row, column): np.rot90, counter-clockwise
-_REFLECTION = np.array([[1, 0], [0, -1]])  # np.fliplr
+_TURN = np.array([[0, -1], [1, 0]], np.int32)  # of (row, column): np.rot90, counter-clockwise
+_REFLECTION = np.array([[1, 0], [0, -1]], np.int32)  # np.fliplr
 _POINTS = {"c1": (1, 1), "c4": (4, 1), "d4": (4, 2)}
 
 
@@ -85,7 +85,7 @@ class PointGroup:
     @property
     def inverse(self) -> Int[np.ndarray, " points"]:
         """Index of R_p⁻¹."""
-        return self.product.argmin(axis=1)
+        return self.product.argmin(axis=1).astype(np.int32)
 
     @property
     def lengths(self) -> Int[np.ndarray, " points"]:
@@ -95,7 +95,7 @@ class PointGroup:
 
     def filter_index(self, size: int) -> Int[np.ndarray, "points taps"]:
         """Entry R_p⁻¹u of a size×size filter for every tap u, so that `filter.reshape(-1)[index[p]]` is turned by p."""
-        taps = np.stack(np.meshgrid(*[np.arange(size)] * 2, indexing="ij"), axis=-1).reshape(-1, 2)
+        taps = np.indices((size, size), np.int32).reshape(2, -1).T
         twice = 2 * taps - (size - 1)  # about the centre, in whole numbers
         source = (twice @ self.matrices[self.inverse].transpose(0, 2, 1) + size - 1) // 2
         return source[..., 0] * size + source[..., 1]
@@ -108,7 +108,7 @@ def _tables(name: str) -> tuple[np.ndarray, np.ndarray]:
     matrices = np.array([power(_TURN, k) @ power(_REFLECTION, m) for m in range(reflections) for k in range(turns)])
     products = matrices[:, None] @ matrices
     product = (products[:, :, None] == matrices).all(axis=(-2, -1)).argmax(axis=-1)
-    return matrices, product
+    return matrices, product.astype(np.int32)
 
 
 @dataclass(frozen=True)
@@ -185,7 +185,7 @@ class PlaneGroup:
         xp = _namespace(g, images)
         p, s = self._parts(self.inverse(g))
         matrices, offsets = xp.asarray(self.point.matrices)[p], xp.asarray(self._offsets)[p]
-        pixels = np.stack(np.meshgrid(np.arange(self.height), np.arange(self.width), indexing="ij"), axis=-1)
+        pixels = np.indices((self.height, self.width), np.int32).transpose(1, 2, 0)
         source = pixels.reshape(-1, 2) @ xp.swapaxes(matrices, -1, -2) + (offsets + s)[..., None, :]
         index = source[..., 0] % self.height * self.width + source[..., 1] % self.width
         flat = images.reshape(len(images), -1, images.shape[-1])
@@ -216,8 +216,8 @@ class PlaneGroup:
     def _offsets(self) -> np.ndarray:
         """Shift that goes with R_p: turns are about the centre, or about pixel (0, 0) if all shifts belong to G."""
         if self.shifts != (1, 1):
-            return np.zeros((len(self.point), 2), int)
-        twice = np.array([self.height - 1, self.width - 1])
+            return np.zeros((len(self.point), 2), np.int32)
+        twice = np.array([self.height - 1, self.width - 1], np.int32)
         return (twice - self.point.matrices @ twice) // 2
 
     def _parts(self, g: Elements) -> tuple[Elements, Array]:

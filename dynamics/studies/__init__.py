@@ -19,6 +19,7 @@ STUDIES = {
     "stepwise": "dynamics.studies.stepwise",  # Simon et al. 2023
     "spectral-embedding": "dynamics.studies.spectral_embedding",  # Balestriero & LeCun 2022
     "inductive-bias": "dynamics.studies.inductive_bias",  # HaoChen & Ma 2022
+    "homomorphic": "dynamics.studies.homomorphic",  # Keller, Suau, Zappella 2023
 }
 """Name -> module, imported when it is asked for."""
 

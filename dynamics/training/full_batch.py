@@ -23,7 +23,7 @@ from dynamics.progress import progress_bar
 from dynamics.training.recorder import SpectrumRecorder, recording_steps
 from dynamics.training.small_network import SmallNetwork
 from dynamics.trajectory import Trajectory
-from dynamics.typing import Embedding
+from dynamics.typing import Embedding, Views
 from dynamics.views import Pairs
 
 _WARM_UP = 3  # steps after which everything is compiled
@@ -31,7 +31,7 @@ _WARM_UP = 3  # steps after which everything is compiled
 
 def gradient_descent(
     network: SmallNetwork,
-    pairs: Pairs,
+    pairs: Pairs | Views,
     *,
     learning_rate: float,
     steps: int,
@@ -48,8 +48,9 @@ def gradient_descent(
     ----------
     network : SmallNetwork
         The function to train and its initial parameters.
-    pairs : Pairs
-        n fixed pairs.
+    pairs : Pairs, or array
+        n fixed pairs; or inputs of any number from which the network makes the embeddings of both halves itself, as
+        `FiberPairs.bind` does.
     learning_rate : float
         η; step k is at effective time t = η k.
     steps : int
@@ -64,7 +65,7 @@ def gradient_descent(
         Receives, after the first few steps, the seconds that the whole run will take.
     """
     record_at = recording_steps(steps) if record_at is None else np.asarray(record_at)
-    embed = network.on(jax.numpy.asarray(pairs.stacked))
+    embed = network.on(jax.numpy.asarray(pairs.stacked if isinstance(pairs, Pairs) else pairs))
     optimiser = optax.sgd(learning_rate)
 
     def loss(params):

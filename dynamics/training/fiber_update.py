@@ -1,0 +1,77 @@
+"""Minibatch training on pairs that a group makes: of images (A-SSL) or of fibers (H-SSL), one flag apart.
+
+>>> import jax, jax.numpy as jnp, optax
+>>> from dynamics.networks.equivariant import EquivariantNetwork
+>>> from dynamics.networks.fiber_pairs import FiberPairs
+>>> from dynamics.networks.groups import PlaneGroup
+>>> from dynamics.objectives import spectral_contrastive
+>>> from dynamics.training.loop import initial_state, run
+>>> group = PlaneGroup("c4", 6, 6)
+>>> network, optimiser = EquivariantNetwork(group, width=2, dim=2), optax.adam(1e-2)
+>>> images = jax.random.normal(jax.random.key(0), (20, 6, 6, 1))
+>>> update = fiber_update(network, FiberPairs.haar(group), images, spectral_contrastive, optimiser, batch_size=8)
+>>> state = initial_state(network.init(jax.random.key(1), images[:1]), optimiser, jax.random.key(2))
+>>> state, ended_early = run(update, state, steps=3)
+>>> int(state.step), ended_early
+(3, None)
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Float, Shaped
+
+from dynamics.networks.fiber_pairs import FiberPairs
+from dynamics.training.loop import TrainState, Update, apply_gradient
+from dynamics.typing import Array, Embedding
+
+
+def fiber_update(
+    network: Any,
+    pairs: FiberPairs,
+    images: Shaped[Array, "n h w c"],
+    objective: Callable[[Embedding], Float[jax.Array, ""]],
+    optimiser: optax.GradientTransformation,
+    *,
+    batch_size: int = 64,
+    homomorphic: bool = True,
+) -> Update:
+    """Make the update of `dynamics.training.loop.run` for fresh images and fresh pairs at every step.
+
+    Both kinds of pairs draw the same images and the same group elements from the same state, so that for an exactly
+    equivariant network they differ by rounding alone.
+
+    Parameters
+    ----------
+    network : EquivariantNetwork, or a module with its methods `__call__` and `fibers`
+        f.
+    pairs : FiberPairs
+        The law of the pairs.
+    images : array (n, h, w, c)
+        What to draw from, with replacement.
+    objective : callable
+        Loss of the embeddings (2·batch_size, d), first views and then their partners.
+    optimiser : optax.GradientTransformation
+        Moves the parameters.
+    batch_size : int
+        Images a step.
+    homomorphic : bool
+        H-SSL: pairs of fibers of one pass. Otherwise A-SSL: pairs of augmented images.
+    """
+    images = jnp.asarray(images)
+
+    def update(state: TrainState) -> tuple[TrainState, dict[str, jax.Array]]:
+        image_key, pair_key = jax.random.split(jax.random.fold_in(state.key, state.step))
+        batch = images[jax.random.randint(image_key, (batch_size,), 0, len(images))]
+        drawn = pairs.draw(pair_key, batch_size)
+
+        def loss(params: Any) -> jax.Array:
+            return objective(pairs.embeddings(network, params, batch, drawn, homomorphic=homomorphic))
+
+        value, gradient = jax.value_and_grad(loss)(state.params)
+        return apply_gradient(optimiser, state, gradient), {"loss": value}
+
+    return update
