@@ -79,7 +79,8 @@ def run(
     images = load_images(dataset, data_dir, limit=None if dataset == "digits" else 6000)
     chosen = np.random.default_rng(seed).permutation(len(images))
     x = (images.images - images.images.mean()) / images.images.std()
-    claims = [*_identities(x[chosen[:16]], seed), *_exact_part(out, x[chosen[:48]], seed)]
+    twins, claims = _identities(x[chosen[:16]], seed)
+    claims += _filter(out, twins, x[chosen[:48]], seed)
     claims += _steps(out, x[chosen[:num_images]], dim, seed)
     seeds = [seed + i for i in range(num_seeds)]
     rows = measure(rotation_settings(images.shape, steps), images, seeds)
@@ -94,15 +95,14 @@ def run(
 # ---------------------------------------------------------------- exact statements
 
 
-def _identities(images: np.ndarray, seed: int) -> list[Claim]:
+def _identities(images: np.ndarray, seed: int) -> tuple[Twins, list[Claim]]:
     """Loss and gradient of A-SSL and H-SSL, the network's exactness, and the sign of the fiber index."""
-    claims = []
-    names = ("c4", "d4", "translation", "p4")
-    with progress_bar("identities", total=len(names) + 1) as done:
+    claims, names, twins = [], ("c4", "d4", "translation", "p4"), {}
+    with progress_bar("identities", total=len(names)) as done:
         for index, name in enumerate(names):
             group = PlaneGroup(name, *images.shape[1:3])
-            twins = Twins(EquivariantNetwork(group, width=8, dim=4, activation="erf"), images, seed)
-            gaps = twins.gaps()
+            twins[name] = Twins(EquivariantNetwork(group, width=8, dim=4, activation="erf"), images, seed)
+            gaps = twins[name].gaps()
             source = f"{PAPER}, homomorphism; group {name} of {group.order} elements, float64"
             claims += [
                 Claim.at_most(
@@ -126,21 +126,18 @@ def _identities(images: np.ndarray, seed: int) -> list[Claim]:
                 ),
             ]
             done(index + 1)
-        claims += _wrong_sign(images, seed)
-        done(len(names) + 1)
-    return claims
+    return twins["c4"], claims + _wrong_sign(twins["c4"], seed)
 
 
-def _wrong_sign(images: np.ndarray, seed: int) -> list[Claim]:
+def _wrong_sign(twins: Twins, seed: int) -> list[Claim]:
     """The fiber that shows what np.rot90 by g shows is (−g) mod 4; with g in its place only half turns agree."""
-    group = PlaneGroup("c4", *images.shape[1:3])
-    twins = Twins(EquivariantNetwork(group, width=8, dim=4, activation="erf"), images, seed)
     source = f"{PAPER}, f(T_h x)[g] = f(x)[h⁻¹g]; group c4, float64"
-    differences = {}
+    differences, drawn = {}, twins.drawn
     for turns, name in (([1, 3], "quarter"), ([0, 2], "half")):
-        rng = np.random.default_rng(seed)
-        twins.drawn = rng.choice(turns, size=(2, len(images)))
-        differences[name] = twins.gaps(drawn=-twins.drawn % 4).loss
+        twins.drawn = np.random.default_rng(seed).choice(turns, size=drawn.shape)
+        twins.drawn[:, 0] = turns  # not all partners alike
+        differences[name] = twins.loss_gap(drawn=-twins.drawn % 4)
+    twins.drawn = drawn
     return [
         Claim.at_least(
             "c4: with fiber g in place of (−g) mod 4 the losses differ for quarter turns",
@@ -149,31 +146,32 @@ def _wrong_sign(images: np.ndarray, seed: int) -> list[Claim]:
             measured=differences["quarter"],
         ),
         Claim.at_most(
-            "c4: and agree for half turns, where the mistake hides", source, bound=EXACT, measured=differences["half"]
+            "c4: and agree for half turns, where the mistake hides",
+            source,
+            bound=EXACT,
+            measured=differences["half"],
         ),
     ]
 
 
-def _exact_part(out: Path, images: np.ndarray, seed: int) -> list[Claim]:
+def _filter(out: Path, twins: Twins, images: np.ndarray, seed: int) -> list[Claim]:
     """The filter of the topographic distance, and what is left of the identity when the symmetry is broken."""
     cyclic = PlaneGroup("cyclic", *images.shape[1:3])
-    turns = PlaneGroup("c4", *images.shape[1:3])
-    sizes = np.geomspace(1e-6, 1.0, 7)
     with progress_bar("filter", total=2) as done:
-        filtered, aliased = spectral_filter(cyclic, images, seed), spectral_filter(turns, images, seed)
+        filtered, aliased = (spectral_filter(group, images, seed) for group in (cyclic, twins.network.group))
         done(1)
-        broken = broken_symmetry(images[:16], sizes, seed)
+        errors, gaps = broken_symmetry(twins, np.geomspace(1e-6, 1.0, 7), seed)
         done(2)
-    files.save_figure(filter_figure(filtered, broken, f"cycle of {cyclic.order}"), out / "filter")
-    slope = np.polyfit(np.log(broken["equivariance"][:4]), np.log(broken["loss"][:4]), 1)[0]
+    files.save_figure(filter_figure(filtered, errors, gaps, f"cycle of {cyclic.order}"), out / "filter")
+    slope = np.polyfit(np.log(errors[:4]), np.log(gaps[:4]), 1)[0]
     source = f"{PAPER}, topographic distance; fibers of {len(images)} images on a cycle of {cyclic.order}, float64"
     claims = []
     for kind, formula in (("distance", "cos 2πmd/n"), ("window", "Dirichlet kernel"), ("Haar", "m = 0 alone")):
         laws = [law for law in filtered.error if law.startswith(kind)]
         claims.append(
             Claim.at_most(
-                f"{kind}: measured C₊ is the sum of the power matrices times μ_m = {formula} (largest error relative to "
-                f"C₀, {len(laws)} laws)",
+                f"{kind}: measured C₊ is the sum of the power matrices times μ_m = {formula} (largest error "
+                f"relative to C₀, {len(laws)} laws)",
                 source,
                 bound=EXACT,
                 measured=max(filtered.error[law] for law in laws),
@@ -223,7 +221,7 @@ def _steps(out: Path, images: np.ndarray, dim: int, seed: int) -> list[Claim]:
     claims = [claim for found in ladders for claim in _ladder_claims(found, len(images), dim)]
     learned = {found.name: found.modes.num_positive for found in ladders}
     source = f"contrastive modes of pairs of fibers; {len(images)} digits, all pairs"
-    return claims + [
+    claims += [
         Claim.equals(
             "p4, Haar: as many modes can be learned as there are invariant directions, n − 1",
             source,
@@ -245,6 +243,7 @@ def _steps(out: Path, images: np.ndarray, dim: int, seed: int) -> list[Claim]:
             measured=ladders[1].frequencies[0, 2],
         ),
     ]
+    return claims
 
 
 def _ladder_claims(found: Ladder, num_images: int, dim: int) -> list[Claim]:
@@ -252,8 +251,8 @@ def _ladder_claims(found: Ladder, num_images: int, dim: int) -> list[Claim]:
     source = f"small readout, kernel of the fibers at the start; {num_images} digits, d = {dim}"
     return [
         Claim.equals(
-            f"{found.name}: the H-SSL network steps when the modes of its pairs of fibers say (median |predicted/measured "
-            "− 1|)",
+            f"{found.name}: the H-SSL network steps when the modes of its pairs of fibers say (median "
+            "|predicted/measured − 1|)",
             source,
             expected=0.0,
             measured=found.comparison.median_error("ode"),
@@ -300,7 +299,7 @@ def _table(rows: list[Measured], source: str) -> list[Claim]:
             measured=broken.inv_ratio.min(),
         ),
         Claim.at_most(
-            "CNN, “H-SSL”: and what it learns is not carried to rotated digits (rotated accuracy less that of p4, H-SSL)",
+            "CNN, “H-SSL”: what it learns is not carried to rotated digits (rotated accuracy less that of p4, H-SSL)",
             f"{PAPER}, structure is necessary; {source}",
             bound=0.0,
             measured=broken.rotated.mean() - h.rotated.mean(),

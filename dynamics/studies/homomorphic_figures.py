@@ -1,6 +1,6 @@
 """Figures of the study of homomorphic SSL: the filter, the table, the sweep, the ladders."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -16,8 +16,8 @@ from dynamics.studies.homomorphic_training import Measured
 _DASHED = (0, (3, 1.5))
 
 
-def filter_figure(filtered: Filter, broken: Mapping[str, np.ndarray], name: str) -> Figure:
-    """μ_m of fixed distances and of windows, predicted (dashed) and measured; gaps against equivariance error."""
+def filter_figure(filtered: Filter, errors: np.ndarray, gaps: np.ndarray, name: str) -> Figure:
+    """μ_m of fixed distances and of windows, predicted (dashed) and measured; gap of losses against inexactness."""
     with style():
         figure, (left, middle, right) = plt.subplots(1, 3, figsize=(9.2, 2.7))
         for ax, kind in ((left, "distance"), (middle, "window")):
@@ -32,11 +32,11 @@ def filter_figure(filtered: Filter, broken: Mapping[str, np.ndarray], name: str)
             ax.set_title(f"fibers {'at a fixed distance' if kind == 'distance' else 'in a window'}")
             ax.legend(title=kind, title_fontsize=7, ncols=2, loc="lower left")
         left.plot([], [], color="0.4", ls=_DASHED, lw=1, label="formula")
-        for quantity, marker in (("loss", "o"), ("gradient", "s")):
-            label = f"{quantity}, A-SSL against H-SSL"
-            right.plot(broken["equivariance"], broken[quantity], marker, color=MEASURED, ms=4, label=label)
-            right.lines[-1].set_markerfacecolor(MEASURED if quantity == "loss" else "white")
-        right.set(xscale="log", yscale="log", xlabel="equivariance error of the network", ylabel="relative difference")
+        right.plot(errors, gaps, "o", color=MEASURED, ms=4)
+        right.plot(errors, gaps[0] * errors / errors[0], color="0.5", ls=_DASHED, lw=1, label="proportional")
+        right.set(
+            xscale="log", yscale="log", xlabel="equivariance error of the network", ylabel="loss, A-SSL against H-SSL"
+        )
         right.set_title("filters that are turned only nearly")
         right.legend(loc="upper left")
         _letters(left, middle, right)

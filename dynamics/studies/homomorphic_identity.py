@@ -1,11 +1,10 @@
-"""What equivariance makes exact: equal losses and gradients of A-SSL and H-SSL, and the spectral filter of distance.
+"""What equivariance makes exact: equal losses and gradients of A-SSL and H-SSL, and the filter of the distance.
 
-Everything here is float64 and without training. The filter: for fibers on a cycle of length n with power matrices S_m by
-frequency, C₀ = Σ S_m and C₊(d) = Σ Re S_m cos(2πmd/n); a window of radius D has the Dirichlet kernel in place of the
-cosine.
+Everything here is float64 and without training. The filter: for fibers on a cycle of length n with power matrices S_m
+by frequency, C₀ = Σ S_m and C₊(d) = Σ Re S_m cos(2πmd/n); a window of radius D has the Dirichlet kernel in place of
+the cosine.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -66,25 +65,36 @@ class Twins:
             flag: partial(_embed, self.pairs, network, self.images, homomorphic=flag) for flag in (False, True)
         }
 
-    def gaps(self, params: Any = None, drawn: Drawn | None = None) -> Gaps:
-        """Compare both; with other parameters, or with other fibers on the side of H-SSL, if they are given."""
-        params = self.params if params is None else params
+    def gaps(self) -> Gaps:
+        """Compare both."""
         with double_precision():
-            a = self._losses_and_gradients(False, params, self.drawn)
-            h = self._losses_and_gradients(True, params, self.drawn if drawn is None else drawn)
-            error = equivariance_error(lambda x: _fibers(self.network, params, x), self.network.group, self.images[:2])
+            a, h = (self._losses_and_gradients(flag) for flag in (False, True))
         return Gaps(
             loss=max(abs(a[name][0] / h[name][0] - 1) for name in OBJECTIVES),
             gradient=max(_distance(a[name][1], h[name][1]) for name in OBJECTIVES),
-            equivariance=error,
+            equivariance=self.equivariance(self.params),
         )
 
-    def _losses_and_gradients(self, homomorphic: bool, params: Any, drawn: Drawn) -> dict[str, tuple[float, Any]]:
+    def loss_gap(self, params: Any = None, drawn: Drawn | None = None) -> float:
+        """Largest relative difference of the losses, with other parameters, or other fibers on the side of H-SSL."""
+        params = self.params if params is None else params
+        with double_precision():
+            a = _forward(self._embed[False], params, self.drawn)
+            h = _forward(self._embed[True], params, self.drawn if drawn is None else drawn)
+            values = [[float(_value_and_cotangent(f, F)[0]) for F in (a, h)] for f in OBJECTIVES.values()]
+        return max(abs(augmented / homomorphic - 1) for augmented, homomorphic in values)
+
+    def equivariance(self, params: Any) -> float:
+        """`equivariance_error` of the network, on two images."""
+        with double_precision():
+            return equivariance_error(lambda x: _fibers(self.network, params, x), self.network.group, self.images[:2])
+
+    def _losses_and_gradients(self, homomorphic: bool) -> dict[str, tuple[float, Any]]:
         embed, found = self._embed[homomorphic], {}
-        F = _forward(embed, params, drawn)
+        F = _forward(embed, self.params, self.drawn)
         for name, objective in OBJECTIVES.items():
             value, cotangent = _value_and_cotangent(objective, F)
-            found[name] = float(value), _pull_back(embed, params, drawn, cotangent)
+            found[name] = float(value), _pull_back(embed, self.params, self.drawn, cotangent)
         return found
 
 
@@ -119,19 +129,28 @@ def _distance(a: Any, b: Any) -> float:
 
 
 def broken_symmetry(
-    images: Float[np.ndarray, "n h w c"], sizes: Float[np.ndarray, " sizes"], seed: int
-) -> Mapping[str, Float[np.ndarray, " sizes"]]:
-    """Gaps of a network whose turned filters are turned only up to a relative random error of the given sizes."""
-    group = PlaneGroup("c4", *images.shape[1:3])
-    tied = Twins(EquivariantNetwork(group, width=8, dim=4), images, seed)
-    free = Twins(EquivariantNetwork(group, width=8, dim=4, tied=False), images, seed)
-    exact = untie(tied.params, group.point)
-    gaps = []
+    tied: Twins, sizes: Float[np.ndarray, " sizes"], seed: int
+) -> tuple[Float[np.ndarray, " sizes"], Float[np.ndarray, " sizes"]]:
+    """Equivariance error, and gap of the losses, of networks whose turned filters differ by relative random errors.
+
+    Parameters
+    ----------
+    tied : Twins
+        Of an equivariant network.
+    sizes : array
+        Of the errors, relative to the filters.
+    seed : int
+        Of the errors.
+    """
+    free = Twins(tied.network.clone(tied=False), tied.images, seed)
+    free.drawn, exact = tied.drawn, untie(tied.params, tied.network.group.point)
+    errors, gaps = [], []
     for size in sizes:
         rng = np.random.default_rng(seed)
         noisy = jax.tree.map(lambda leaf, rng=rng, e=size: np.asarray(leaf) + e * rng.normal(size=leaf.shape), exact)
-        gaps.append(free.gaps(noisy))
-    return {name: np.array([getattr(gap, name) for gap in gaps]) for name in ("loss", "gradient", "equivariance")}
+        errors.append(free.equivariance(noisy))
+        gaps.append(free.loss_gap(noisy))
+    return np.array(errors), np.array(gaps)
 
 
 # ---------------------------------------------------------------- the filter
