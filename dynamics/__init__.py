@@ -36,7 +36,7 @@ _HOMES = {
     "dynamics.modes": ("ContrastiveModes", "contrastive_modes", "contrastive_modes_from_features"),
     "dynamics.modes_approximate": ("nystrom_modes", "random_feature_modes"),
     "dynamics.modes_iterative": ("leading_modes",),
-    "dynamics.networks": ("MLP", "ConvNet", "ResNet", "architecture"),
+    "dynamics.networks": ("MLP", "ConvNet", "FiberPairs", "GroupConvNet", "PlaneGroup", "ResNet", "architecture"),
     "dynamics.restricted": ("PairMoments", "RestrictedModes", "pair_moments", "restricted_modes"),
     "dynamics.solvable": ("Task", "solvable_model"),
     "dynamics.sweeps": ("Axis", "sweep"),

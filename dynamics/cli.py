@@ -42,7 +42,7 @@ def compare(config: Settings, out: Path = Path("runs/compare")) -> None:
 
     experiment = _prepared("compare", config, out)
     forecasts = forecast(experiment)
-    if config.kernel == "empirical":
+    if config.kernel == "empirical" and experiment.architecture.has_infinite_width:
         seconds = infinite_width_cost(experiment)
         if seconds < _INFINITE_WIDTH_SECONDS:
             forecasts["infinite_width"] = infinite_width_forecast(experiment)

@@ -23,8 +23,20 @@ class Config:
     augmentation: str | None = None
     """How two views of an image are made; by default what suits the data set."""
 
-    network: Literal["resnet", "convnet", "mlp"] = "resnet"
+    network: Literal["resnet", "convnet", "mlp", "group-convnet"] = "resnet"
     """Architecture, in NTK parameterisation and without normalisation layers."""
+
+    group: Literal["c4", "d4", "translation", "cyclic", "p4", "p4m"] = "c4"
+    """Group of a group-convnet: quarter turns, with reflections, shifts, shifts along rows, turns and shifts, all."""
+
+    pairs: Literal["augmented", "group", "fibers"] = "augmented"
+    """Augmented images, images transformed by the group (A-SSL), or fibers of one pass over the images (H-SSL)."""
+
+    distance: int | None = None
+    """Fixed topographic distance of the partners that the group makes; by default they are independent (Haar)."""
+
+    window: int | None = None
+    """Largest topographic distance of the partners that the group makes, uniform in the window."""
 
     width: int | None = None
     """Channels (of a ResNet's first stage) or hidden units; the architecture's default if left out."""
@@ -82,6 +94,13 @@ class Config:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(f"{name} is {value}; give at least 1.")
+        if self.pairs != "augmented" and self.network != "group-convnet":
+            raise ConfigError(f"--pairs {self.pairs} needs a network with a group: --network group-convnet.")
+        if self.pairs != "augmented" and self.augmentation is not None:
+            raise ConfigError(f"--pairs {self.pairs} makes the views by the group; leave --augmentation out.")
+        laws = [name for name in ("distance", "window") if getattr(self, name) is not None]
+        if len(laws) == 2 or (laws and self.pairs == "augmented"):
+            raise ConfigError("Give one of --distance and --window, with --pairs group or fibers.")
         for name in ("init_scale", "lr_fraction", "learning_rate", "multiplier", "kernel_memory"):
             value = getattr(self, name)
             if isinstance(value, float | int) and not 0 < value < float("inf"):

@@ -8,9 +8,9 @@
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,14 +18,14 @@ import numpy as np
 
 from dynamics.comparison import Comparison, compare
 from dynamics.config import Config
-from dynamics.errors import StabilityError
+from dynamics.errors import ConfigError, StabilityError
 from dynamics.flow.closed_form import closed_form, initial_correlations, step_times
 from dynamics.flow.descent import kernel_descent, matrix_kernel_descent
 from dynamics.flow.matrix_ode import centred_matrix_kernel, matrix_growth_rate, matrix_kernel_flow
 from dynamics.flow.ode import kernel_flow
 from dynamics.kernels.kernel import Kernel
 from dynamics.modes import ContrastiveModes, contrastive_modes, contrastive_modes_from_features
-from dynamics.networks import Architecture, architecture
+from dynamics.networks import Architecture, FiberPairs, PlaneGroup, architecture
 from dynamics.training import SmallNetwork, gradient_descent, recording_steps, small_network
 from dynamics.trajectory import Trajectory
 from dynamics.views import Pairs, load_pairs
@@ -63,7 +63,7 @@ class Experiment:
     architecture : Architecture
         The declared network.
     network : SmallNetwork
-        The finite network at its small start, multiplier included.
+        The finite network at its small start, multiplier included, as a function of the views.
     modes : ContrastiveModes
         Modes of the kernel that drives it, multiplier included.
     kernel, reason : str
@@ -80,6 +80,9 @@ class Experiment:
         Forecast of the closed form, in effective time; infinite for dimensions that collapse.
     matrix_kernel : array (2n, 2n, d, d), optional
         The network's tangent kernel with all its outputs, where training is driven by it.
+    one_pass : (SmallNetwork, array), optional
+        For pairs of fibers: the same network as a function of n images, whose fibers it pairs, and the images. It is
+        what is trained; `pairs` are the augmented images that would show the same.
     """
 
     config: Config
@@ -96,6 +99,7 @@ class Experiment:
     steps: int
     mode_step_times: np.ndarray
     matrix_kernel: np.ndarray | None = None
+    one_pass: tuple[SmallNetwork, np.ndarray] | None = None
 
     @property
     def times(self) -> np.ndarray:
@@ -144,8 +148,12 @@ def prepare(config: Config, *, pairs: Pairs | None = None, declared: Architectur
     StabilityError
         If the learning rate is above the stability limit.
     """
+    fibers = None
+    if pairs is None and config.pairs != "augmented":
+        fibers = _fiber_views(config)
+        pairs = fibers.pairs
     pairs = _pairs(config) if pairs is None else pairs
-    declared = _architecture(config) if declared is None else declared
+    declared = _architecture(config, pairs.input_shape) if declared is None else declared
     declared.check_input(pairs.input_shape)
     module = declared.module(config.dim)
     views = jnp.asarray(pairs.stacked)
@@ -162,6 +170,10 @@ def prepare(config: Config, *, pairs: Pairs | None = None, declared: Architectur
     network = small_network(module.apply, params, config.init, scale=config.init_scale, multiplier=c)
     F0 = np.asarray(jax.jit(network.on(views))(network.params), np.float64)
     F0 = F0 - F0.mean(axis=0) if config.center else F0
+    one_pass = None
+    if config.pairs == "fibers" and fibers is not None:
+        apply = fibers.law.bind(module, fibers.drawn)
+        one_pass = small_network(apply, params, config.init, scale=config.init_scale, multiplier=c), fibers.images
 
     u0 = initial_correlations(modes, F0)
     gamma = np.pad(modes.eigenvalues[: config.dim], (0, max(0, config.dim - len(modes))))
@@ -187,6 +199,7 @@ def prepare(config: Config, *, pairs: Pairs | None = None, declared: Architectur
         steps=config.steps or max(10, int(np.ceil(needed))),
         mode_step_times=tau,
         matrix_kernel=matrix_kernel,
+        one_pass=one_pass,
     )
 
 
@@ -223,9 +236,10 @@ def infinite_width_cost(experiment: Experiment) -> float:
 
 def train(experiment: Experiment, report_cost: Callable[[float], None] | None = None) -> Trajectory:
     """Rung 3: the finite network under full-batch gradient descent; marked partial if it ends early."""
+    network, views = experiment.one_pass or (experiment.network, experiment.pairs)
     return gradient_descent(
-        experiment.network,
-        experiment.pairs,
+        network,
+        views,
         learning_rate=experiment.learning_rate,
         steps=experiment.steps,
         center=experiment.config.center,
@@ -249,9 +263,40 @@ def _pairs(config: Config) -> Pairs:
     )
 
 
-def _architecture(config: Config) -> Architecture:
+class _FiberViews(NamedTuple):
+    """Images, pairs of their fibers, and the augmented images that show the same."""
+
+    images: np.ndarray
+    law: FiberPairs
+    drawn: np.ndarray
+    pairs: Pairs
+
+
+def _fiber_views(config: Config) -> _FiberViews:
+    images = _pairs(replace(config, pairs="augmented", distance=None, window=None, augmentation="none")).x
+    if images.ndim != 4:
+        raise ConfigError(f"--pairs {config.pairs} needs images; `{config.dataset}` has views {images.shape[1:]}.")
+    group = PlaneGroup(config.group, *images.shape[1:3])
+    if config.distance is not None:
+        law, name = FiberPairs.at_distance(group, config.distance), f"distance {config.distance}"
+    elif config.window is not None:
+        law, name = FiberPairs.within(group, config.window), f"window {config.window}"
+    else:
+        law, name = FiberPairs.haar(group), "Haar"
+    key = jax.random.fold_in(jax.random.key(config.seed), 1)  # the images are drawn with the key itself
+    drawn = np.asarray(law.draw(key, len(images)))
+    kind = "pairs of fibers" if config.pairs == "fibers" else "images transformed"
+    source = f"{config.dataset} train, {kind} by {config.group} ({name}), seed {config.seed}"
+    return _FiberViews(images, law, drawn, Pairs(*np.split(law.augment(images, drawn), 2), source=source))
+
+
+def _architecture(config: Config, shape: tuple[int, ...]) -> Architecture:
     depth = "blocks" if config.network == "resnet" else "depth"
     settings = {"width": config.width, depth: config.depth, "head": config.head}
+    if config.network == "group-convnet":
+        if len(shape) != 3:
+            raise ConfigError(f"A group-convnet needs views (height, width, channels), got shape {shape}.")
+        settings["group"] = PlaneGroup(config.group, *shape[:2])
     return architecture(config.network, **{name: value for name, value in settings.items() if value is not None})
 
 

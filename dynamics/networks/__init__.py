@@ -12,8 +12,21 @@
 
 from dynamics.networks.base import Architecture
 from dynamics.networks.convnet import ConvNet
+from dynamics.networks.fiber_pairs import FiberPairs
+from dynamics.networks.group_convnet import GroupConvNet
+from dynamics.networks.groups import PlaneGroup
 from dynamics.networks.mlp import MLP
 from dynamics.networks.registry import ARCHITECTURES, architecture
 from dynamics.networks.resnet import ResNet
 
-__all__ = ["ARCHITECTURES", "MLP", "Architecture", "ConvNet", "ResNet", "architecture"]
+__all__ = [
+    "ARCHITECTURES",
+    "MLP",
+    "Architecture",
+    "ConvNet",
+    "FiberPairs",
+    "GroupConvNet",
+    "PlaneGroup",
+    "ResNet",
+    "architecture",
+]

@@ -63,6 +63,11 @@ class Architecture(ABC):
     def check_input(self, shape: tuple[int, ...]) -> None:
         """Raise `ConfigError` unless views of this shape (without the batch axis) fit the architecture."""
 
+    @property
+    def has_infinite_width(self) -> bool:
+        """Whether there is a kernel of the infinitely wide network."""
+        return True
+
     def module(self, dim: int) -> "Network":
         """Return the finite network with `dim` outputs as a Flax Linen module.
 

@@ -143,6 +143,10 @@ class PlaneGroup:
                 "crop them, or use `translation`."
             )
 
+    def __str__(self) -> str:
+        """Return the name and the size of the images."""
+        return f"{self.name} on {self.height}×{self.width} pixels"
+
     @property
     def point(self) -> PointGroup:
         """Its turns and reflections."""

@@ -6,10 +6,16 @@ from typing import Any
 from dynamics.errors import ConfigError
 from dynamics.networks.base import Architecture
 from dynamics.networks.convnet import ConvNet
+from dynamics.networks.group_convnet import GroupConvNet
 from dynamics.networks.mlp import MLP
 from dynamics.networks.resnet import ResNet
 
-ARCHITECTURES: dict[str, type[Architecture]] = {"mlp": MLP, "convnet": ConvNet, "resnet": ResNet}
+ARCHITECTURES: dict[str, type[Architecture]] = {
+    "mlp": MLP,
+    "convnet": ConvNet,
+    "resnet": ResNet,
+    "group-convnet": GroupConvNet,
+}
 
 
 def architecture(name: str, **settings: Any) -> Architecture:
