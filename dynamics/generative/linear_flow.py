@@ -1,4 +1,4 @@
-"""Gradient flow of linear SimVAE from a small start: which modes come first?
+"""Gradient flow of linear SimVAE from a small start, which tells the modes that come first from those that come later.
 
 Two ways to fit it, both ascending the exact objective of the data's Σ and Γ:
 
@@ -47,7 +47,9 @@ class LinearRun:
     trajectory: Trajectory
     encoders: Float[np.ndarray, "times latent inputs"]
 
-    def mode_variances(self, basis: Float[np.ndarray, "inputs modes"], variance: Array) -> Float[np.ndarray, "times modes"]:
+    def mode_variances(
+        self, basis: Float[np.ndarray, "inputs modes"], variance: Array
+    ) -> Float[np.ndarray, "times modes"]:
         """Variance v_k‖V e_k‖² that each mode contributes to the embedding, for a basis that diagonalises Σ."""
         return variance * np.square(self.encoders @ basis).sum(axis=1)
 
@@ -82,7 +84,9 @@ def linear_elbo(
     return -J / 2 * (error / tau2 + energy + (1 - jnp.log(s2)).sum())
 
 
-def plda_flow(model: TiedPLDA, covariance: Moments, cross_covariance: Moments, start: Decoder, times: Times) -> LinearRun:
+def plda_flow(
+    model: TiedPLDA, covariance: Moments, cross_covariance: Moments, start: Decoder, times: Times
+) -> LinearRun:
     """Ascend the log-likelihood of linear SimVAE in its decoder, Ẇ = ∇L(W).
 
     Parameters
@@ -156,7 +160,9 @@ def _in_double(objective, *arguments) -> float:
         return float(objective(*(jnp.asarray(a) if isinstance(a, np.ndarray) else a for a in arguments)))
 
 
-def _run(rung: str, encoders: np.ndarray, losses: np.ndarray, times: Times, moments: tuple, model: TiedPLDA) -> LinearRun:
+def _run(
+    rung: str, encoders: np.ndarray, losses: np.ndarray, times: Times, moments: tuple, model: TiedPLDA
+) -> LinearRun:
     covariance, cross = (np.linalg.eigvalsh(encoders @ M @ np.swapaxes(encoders, 1, 2))[:, ::-1] for M in moments)
     meta = {
         "rung": rung,

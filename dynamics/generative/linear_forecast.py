@@ -1,7 +1,7 @@
 """Forecast of linear SimVAE from a small random start: every mode on its own.
 
-As for Barlow Twins (`dynamics.flow.closed_form`): modes grow exponentially, each into what the modes before it have left
-free of the latent dimensions, so the part of the start that belongs to mode j is the diagonal of a QR factorisation in
+As for Barlow Twins (`dynamics.flow.closed_form`): modes grow exponentially, each into what the modes before it have
+left free of the latent dimensions, so the part of the start that belongs to mode j is the diagonal of a QR factorisation in
 the order of the rates; from there each mode follows its own equation to its own end.
 """
 
@@ -127,5 +127,3 @@ def _free_parts(start: Float[np.ndarray, "modes latent"], rates: Values) -> Valu
 
 def _itself(t: float, state: jax.Array, data: tuple) -> jax.Array:
     return state
-
-

@@ -1,6 +1,7 @@
 """SimVAE: encoder, decoder, prior and likelihood put together (Bizeul et al. 2024); a VAE for one view.
 
 >>> import jax, jax.numpy as jnp
+>>> from dynamics.generative import Gaussian, GaussianPrior
 >>> from dynamics.networks import MLPDecoder, MLPEncoder
 >>> model = SimVAE(MLPEncoder((32,), 2 * 4), MLPDecoder((32,), (8, 8, 1)), GaussianPrior(), Gaussian(0.02), latent=4)
 >>> params = model.init(jax.random.key(0), (8, 8, 1))
@@ -18,7 +19,7 @@ from flax import linen as nn
 from jaxtyping import Float, Key
 
 from dynamics.generative.elbo import ElboTerms, elbo
-from dynamics.generative.likelihood import Gaussian, Likelihood
+from dynamics.generative.likelihood import Likelihood
 from dynamics.generative.posterior import Posterior
 from dynamics.generative.prior import GaussianPrior, Prior
 from dynamics.typing import Array, Embedding
@@ -48,9 +49,9 @@ class SimVAE:
 
     encoder: nn.Module
     decoder: nn.Module
-    prior: Prior = GaussianPrior()
-    likelihood: Likelihood = Gaussian()
-    latent: int = 10
+    prior: Prior
+    likelihood: Likelihood
+    latent: int
     entropy_weight: float = 1.0
     regulariser_weight: float = 1.0
 

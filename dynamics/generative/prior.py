@@ -121,7 +121,9 @@ class GaussianPrior(Prior):
         """
         if self.between_variance is not None:
             return self.between_variance
-        _require_positive("1 − within_variance/J, the default of between_variance,", 1 - self.within_variance / num_views)
+        _require_positive(
+            "1 − within_variance/J, the default of between_variance,", 1 - self.within_variance / num_views
+        )
         return 1 - self.within_variance / num_views
 
     def correlation(self, num_views: int) -> float:

@@ -10,6 +10,7 @@
 (5, 16)
 """
 
+from dynamics.networks.autoencoder import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder
 from dynamics.networks.base import Architecture
 from dynamics.networks.convnet import ConvNet
 from dynamics.networks.fiber_pairs import FiberPairs
@@ -27,6 +28,11 @@ __all__ = [
     "FiberPairs",
     "GroupConvNet",
     "PlaneGroup",
+    "ConvDecoder",
+    "ConvEncoder",
+    "ConvNet",
+    "MLPDecoder",
+    "MLPEncoder",
     "ResNet",
     "architecture",
 ]

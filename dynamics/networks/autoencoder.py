@@ -9,7 +9,6 @@ import math
 from collections.abc import Callable
 
 import jax
-import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Float
 

@@ -10,13 +10,16 @@ from dynamics.views.augment import (
     random_crop,
     random_flip,
     random_grayscale,
+    random_intensity,
     random_resized_crop,
+    random_roll,
     random_shift,
     random_solarize,
 )
 from dynamics.views.clusters import cluster_relation, cross_cluster_mass
 from dynamics.views.datasets import Images, load_images
 from dynamics.views.distributions import PairDistribution, PlacedPatch, SeparatedManifolds, SignedCube
+from dynamics.views.factors import StyledViews, style_factors, styled_views
 from dynamics.views.pairs import Pairs
 from dynamics.views.presets import PRESETS, TwoViews, default_preset, get_preset
 from dynamics.views.relation import Relation
@@ -34,6 +37,7 @@ __all__ = [
     "Relation",
     "SeparatedManifolds",
     "SignedCube",
+    "StyledViews",
     "TwoViews",
     "binarise",
     "cluster_relation",
@@ -53,10 +57,14 @@ __all__ = [
     "random_crop",
     "random_flip",
     "random_grayscale",
+    "random_intensity",
     "random_resized_crop",
+    "random_roll",
     "random_shift",
     "random_solarize",
     "scale_entries",
     "scaled_pairs",
+    "style_factors",
+    "styled_views",
     "synthetic_pairs",
 ]

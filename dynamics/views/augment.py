@@ -17,7 +17,7 @@ from typing import Literal
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Float, Key
+from jaxtyping import Float, Int, Key
 
 from dynamics.errors import ConfigError, DataError
 
@@ -36,6 +36,7 @@ def compose(*steps: Augmentation) -> Augmentation:
             image = step(step_key, image)
         return image
 
+    composed.steps = steps  # for `dynamics.views.style_factors`
     return composed
 
 
@@ -50,11 +51,16 @@ def random_crop(key: KeyArray, image: Image, *, size: int) -> Float[jax.Array, "
     DataError
         If the window is larger than the image.
     """
-    height, width, channels = image.shape
+    top, left = crop_corner(key, image, size)
+    return jax.lax.dynamic_slice(image, (top, left, jnp.zeros_like(top)), (size, size, image.shape[2]))
+
+
+def crop_corner(key: KeyArray, image: Image, size: int) -> Int[jax.Array, "2"]:
+    """Row and column of the upper left corner that `random_crop` takes under a key; `DataError` as there."""
+    height, width, _ = image.shape
     if not 1 <= size <= min(height, width):
         raise DataError(f"A {size}×{size} crop does not fit into {height}×{width} images; choose another augmentation.")
-    top, left = _whole(jax.random.uniform(key, (2,)), jnp.asarray([height - size, width - size]))
-    return jax.lax.dynamic_slice(image, (top, left, jnp.zeros_like(top)), (size, size, channels))
+    return _whole(jax.random.uniform(key, (2,)), jnp.asarray([height - size, width - size]))
 
 
 def random_resized_crop(
@@ -88,10 +94,29 @@ def random_resized_crop(
     ConfigError
         If `scale` or `ratio` is not an ascending positive range, or `scale` exceeds 1.
     """
-    if not 0 < scale[0] <= scale[1] <= 1 or not 0 < ratio[0] <= ratio[1]:
-        raise ConfigError(f"scale={scale} and ratio={ratio}: give ascending positive ranges, scale at most 1.")
     height, width, channels = image.shape
     size = size or (height, width)
+    corner, crop = crop_window(key, image, scale, ratio)
+    zoom = jnp.asarray(size, image.dtype) / crop
+    resized = jax.image.scale_and_translate(
+        image, (*size, channels), (0, 1), zoom, -corner * zoom, method=method, antialias=True
+    )
+    return jnp.clip(resized, 0, 1)
+
+
+def crop_window(
+    key: KeyArray, image: Image, scale: tuple[float, float], ratio: tuple[float, float]
+) -> tuple[Float[jax.Array, "2"], Float[jax.Array, "2"]]:
+    """Window that `random_resized_crop` takes under a key: corner and size, (row, column), in pixels.
+
+    Raises
+    ------
+    ConfigError
+        If `scale` or `ratio` is not an ascending positive range, or `scale` exceeds 1.
+    """
+    if not 0 < scale[0] <= scale[1] <= 1 or not 0 < ratio[0] <= ratio[1]:
+        raise ConfigError(f"scale={scale} and ratio={ratio}: give ascending positive ranges, scale at most 1.")
+    height, width, _ = image.shape
     uniform = jax.random.uniform(key, (22,), image.dtype)  # one draw for all: calls of threefry are slow to compile
 
     area = height * width * (scale[0] + (scale[1] - scale[0]) * uniform[:10])
@@ -107,11 +132,7 @@ def random_resized_crop(
     crop = jnp.where(fits.any(), jnp.stack([heights[first], widths[first]]), fallback)
     slack = jnp.asarray([height, width], image.dtype) - crop
     corner = jnp.where(fits.any(), _whole(uniform[20:], slack).astype(image.dtype), jnp.floor(slack / 2))
-    zoom = jnp.asarray(size, image.dtype) / crop
-    resized = jax.image.scale_and_translate(
-        image, (*size, channels), (0, 1), zoom, -corner * zoom, method=method, antialias=True
-    )
-    return jnp.clip(resized, 0, 1)
+    return corner, crop
 
 
 def random_shift(
@@ -120,15 +141,25 @@ def random_shift(
     """Move the image by a whole number of pixels, uniform in {−max_shift … max_shift}², and fill what becomes free."""
     pad = ((max_shift, max_shift), (max_shift, max_shift), (0, 0))
     padded = jnp.pad(image, pad, mode="constant" if fill == "zero" else "edge")
-    top, left = _whole(jax.random.uniform(key, (2,)), jnp.asarray([2 * max_shift, 2 * max_shift]))
+    top, left = shift_corner(key, max_shift)
     return jax.lax.dynamic_slice(padded, (top, left, jnp.zeros_like(top)), image.shape)
+
+
+def random_roll(key: KeyArray, image: Image, *, max_shift: int = 1) -> Float[jax.Array, "h w c"]:
+    """Move the image as `random_shift` does; what leaves it on one side comes in on the other."""
+    return jnp.roll(image, max_shift - shift_corner(key, max_shift), axis=(0, 1))
+
+
+def shift_corner(key: KeyArray, max_shift: int) -> Int[jax.Array, "2"]:
+    """Row and column, 0 … 2·max_shift, of the corner in the padded image that `random_shift` takes under a key."""
+    return _whole(jax.random.uniform(key, (2,)), jnp.asarray([2 * max_shift, 2 * max_shift]))
 
 
 def random_flip(
     key: KeyArray, image: Image, *, p: float = 0.5, axis: Literal["horizontal", "vertical"] = "horizontal"
 ) -> Float[jax.Array, "h w c"]:
     """Mirror left and right (`horizontal`) or up and down (`vertical`) with probability `p`."""
-    return jnp.where(_coin(key, p), jnp.flip(image, axis=1 if axis == "horizontal" else 0), image)
+    return jnp.where(coin(key, p), jnp.flip(image, axis=1 if axis == "horizontal" else 0), image)
 
 
 # Colour
@@ -167,10 +198,7 @@ def color_jitter(
     strengths = (brightness, contrast, saturation, hue)
     if not any(strengths):
         return image
-    coin, rank, *draws = jax.random.uniform(key, (6,), image.dtype)
-    low = [max(0.0, 1 - strength) for strength in strengths[:3]] + [-hue]
-    high = [1 + strength for strength in strengths[:3]] + [hue]
-    factors = [a + (b - a) * draw for a, b, draw in zip(low, high, draws, strict=True)]
+    share, rank, factors = jitter_draws(key, image, strengths)
     changes = (
         lambda x: _blend(jnp.zeros_like(x), x, factors[0]),
         lambda x: _blend(_luma(x).mean(), x, factors[1]),
@@ -182,7 +210,39 @@ def color_jitter(
     order = orders[_whole(rank, jnp.asarray(len(orders) - 1))]
     # a scan, so that each change is compiled once instead of once a position
     jittered, _ = jax.lax.scan(lambda x, which: (jax.lax.switch(which, wanted, x), None), image, order)
-    return jnp.where(_lands(coin, p), jittered, image)
+    return jnp.where(_lands(share, p), jittered, image)
+
+
+def jitter_draws(
+    key: KeyArray, image: Image, strengths: tuple[float, float, float, float]
+) -> tuple[jax.Array, jax.Array, list[jax.Array]]:
+    """What `color_jitter` draws under a key.
+
+    Whether to change anything (to be compared with p) and in which order, both uniform in [0, 1), then the factors of
+    brightness, contrast and saturation and the turn of the hue.
+    """
+    share, rank, *draws = jax.random.uniform(key, (6,), image.dtype)
+    low = [max(0.0, 1 - strength) for strength in strengths[:3]] + [-strengths[3]]
+    high = [1 + strength for strength in strengths[:3]] + [strengths[3]]
+    return share, rank, [a + (b - a) * draw for a, b, draw in zip(low, high, draws, strict=True)]
+
+
+def random_intensity(key: KeyArray, image: Image, *, low: float = 0.4, high: float = 1.0) -> Float[jax.Array, "h w c"]:
+    """Multiply all intensities by a factor uniform in [low, high]."""
+    return image * intensity(key, image, low, high)
+
+
+def intensity(key: KeyArray, image: Image, low: float, high: float) -> Float[jax.Array, ""]:
+    """Factor of `random_intensity` under a key.
+
+    Raises
+    ------
+    ConfigError
+        If the range is not ascending and positive, or exceeds 1.
+    """
+    if not 0 < low <= high <= 1:
+        raise ConfigError(f"Intensities between {low} and {high}: give an ascending positive range, at most 1.")
+    return jax.random.uniform(key, (), image.dtype, low, high)
 
 
 def random_grayscale(key: KeyArray, image: Image, *, p: float = 0.2) -> Float[jax.Array, "h w c"]:
@@ -194,14 +254,14 @@ def random_grayscale(key: KeyArray, image: Image, *, p: float = 0.2) -> Float[ja
         If the image has no three colour channels.
     """
     _require_colour(image, "grayscale")
-    return jnp.where(_coin(key, p), jnp.broadcast_to(_luma(image), image.shape), image)
+    return jnp.where(coin(key, p), jnp.broadcast_to(_luma(image), image.shape), image)
 
 
 def random_solarize(
     key: KeyArray, image: Image, *, threshold: float = 0.5, p: float = 0.2
 ) -> Float[jax.Array, "h w c"]:
     """With probability `p`, invert the intensities from the threshold on (Grill et al. 2020)."""
-    return jnp.where(_coin(key, p) & (image >= threshold), 1 - image, image)
+    return jnp.where(coin(key, p) & (image >= threshold), 1 - image, image)
 
 
 def binarise(key: KeyArray, image: Image, *, threshold: float = 0.5) -> Float[jax.Array, "h w c"]:
@@ -257,7 +317,7 @@ def gaussian_blur(
     radius = kernel_size // 2
     if radius >= min(image.shape[:2]):
         raise DataError(f"A blur kernel of {kernel_size} pixels does not fit {image.shape[0]}×{image.shape[1]} images.")
-    coin, share = jax.random.uniform(key, (2,), image.dtype)
+    chance, share = jax.random.uniform(key, (2,), image.dtype)
     width = sigma[0] + (sigma[1] - sigma[0]) * share
     taps = jax.nn.softmax(-((jnp.arange(-radius, radius + 1, dtype=image.dtype) / width) ** 2) / 2)
 
@@ -266,7 +326,7 @@ def gaussian_blur(
         side = image.shape[axis]
         shifted = (jax.lax.slice_in_dim(blurred, i, i + side, axis=axis) for i in range(kernel_size))
         blurred = sum(tap * part for tap, part in zip(taps, shifted, strict=True))
-    return jnp.where(_lands(coin, p), blurred, image)
+    return jnp.where(_lands(chance, p), blurred, image)
 
 
 def gaussian_noise(key: KeyArray, image: Image, *, std: float) -> Float[jax.Array, "h w c"]:
@@ -274,7 +334,7 @@ def gaussian_noise(key: KeyArray, image: Image, *, std: float) -> Float[jax.Arra
     return image + std * jax.random.normal(key, image.shape, image.dtype)
 
 
-def _coin(key: KeyArray, p: float) -> jax.Array:
+def coin(key: KeyArray, p: float) -> jax.Array:
     """True with probability p."""
     return _lands(jax.random.uniform(key), p)
 

@@ -20,7 +20,9 @@ from dynamics.views.augment import (
     random_crop,
     random_flip,
     random_grayscale,
+    random_intensity,
     random_resized_crop,
+    random_roll,
     random_shift,
     random_solarize,
 )
@@ -132,6 +134,12 @@ def digits(shape: Shape) -> TwoViews:
     return TwoViews(view, view)
 
 
+def digits_style(shape: Shape) -> TwoViews:
+    """Circular shift by up to one pixel, intensity between 0.4 and 1: ours, a style of which nothing is lost."""
+    view = compose(random_roll, random_intensity)
+    return TwoViews(view, view)
+
+
 PRESETS: dict[str, Callable[[Shape], TwoViews]] = {
     "none": none,
     "digits": digits,
@@ -142,6 +150,7 @@ PRESETS: dict[str, Callable[[Shape], TwoViews]] = {
     "simvae-mnist": simvae_mnist,
     "simvae-fashion-mnist": simvae_fashion_mnist,
     "simvae-cifar10": simvae_cifar10,
+    "digits-style": digits_style,
 }
 """Name -> (image shape) -> the two augmentations."""
 

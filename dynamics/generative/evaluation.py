@@ -1,0 +1,191 @@
+"""What a frozen representation knows: probes of content and style, clusters, and the distance of generated images.
+
+Content is the class of the image, style what its augmentation did (`dynamics.views.StyledViews`). Linear and k-NN probes
+are those of `dynamics.metrics`; what is a quantity rather than a class is read by ridge regression and scored by R².
+"""
+
+import warnings
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import scipy.linalg
+import scipy.optimize
+from jaxtyping import Float, Int, Shaped
+
+from dynamics.errors import ConfigError, DataError
+from dynamics.metrics import knn_probe, linear_probe
+from dynamics.typing import Array, Embedding
+from dynamics.views import StyledViews
+
+Labels = Shaped[Array, " n"]
+
+PROBE_LEARNING_RATE, PROBE_BATCH, PROBE_EPOCHS = 3e-4, 64, 200
+"""Of the probes of Bizeul et al. (2024)."""
+
+_RIDGE = 1e-3
+_HIDDEN = 256
+
+
+class Clustering(NamedTuple):
+    """Agreement of clusters with classes.
+
+    Parameters
+    ----------
+    acc : float
+        Share of examples in the right cluster under the best matching of clusters with classes (Hungarian method).
+    nmi, ari : float
+        Normalised mutual information and adjusted Rand index.
+    """
+
+    acc: float
+    nmi: float
+    ari: float
+
+
+def evaluate(
+    embed: Callable[[Float[np.ndarray, "n h w c"]], Embedding],
+    train: StyledViews,
+    test: StyledViews,
+    *,
+    mlp: bool = True,
+    clusters: bool = True,
+    neighbors: int = 20,
+    seed: int = 0,
+) -> dict[str, float]:
+    """Probe a frozen representation.
+
+    Parameters
+    ----------
+    embed : callable
+        Views (n, h, w, c) -> embeddings (n, d).
+    train, test : StyledViews
+        What probes are fitted to, and tested on.
+    mlp, clusters : bool
+        Whether content is also read by a network with one hidden layer, and by Gaussian mixtures.
+    neighbors : int
+        k of the k-NN probe.
+    seed : int
+        Of these two.
+
+    Returns
+    -------
+    dict
+        `content linear`, `content knn`, `content mlp`, `content acc`, `content nmi`, `content ari` and
+        `style NAME linear`: test accuracies, R² for quantities.
+    """
+    Z, Z_test = (np.asarray(embed(part.views), np.float64) for part in (train, test))
+    scores: dict[str, float] = {}
+    if train.content is not None and test.content is not None:
+        labels, test_labels = train.content, test.content
+        scores["content linear"] = linear_probe(Z, labels, Z_test, test_labels, classifier="logistic").test
+        scores["content knn"] = knn_probe(Z, labels, Z_test, test_labels, neighbors=neighbors)
+        if mlp:
+            scores["content mlp"] = mlp_probe(Z, labels, Z_test, test_labels, seed=seed)
+        if clusters:
+            clustering = cluster(Z_test, test_labels, seed=seed)
+            scores |= {f"content {name}": value for name, value in clustering._asdict().items()}
+    for name in train.style:
+        scores[f"style {name} linear"] = style_probe(Z, train.style[name], Z_test, test.style[name])
+    return scores
+
+
+def style_probe(embeddings: Embedding, style: Labels, test_embeddings: Embedding, test_style: Labels) -> float:
+    """Test accuracy of a linear classifier for whole-number labels, R² of ridge regression for real ones.
+
+    R² is 1 for perfect prediction, 0 for the mean of the training labels, negative for worse.
+    """
+    if np.issubdtype(np.asarray(style).dtype, np.integer):
+        return linear_probe(embeddings, style, test_embeddings, test_style, classifier="logistic").test
+    from sklearn.linear_model import Ridge
+
+    Z, Z_test = _scaled(embeddings, test_embeddings)
+    return float(Ridge(alpha=_RIDGE * len(Z)).fit(Z, np.asarray(style)).score(Z_test, np.asarray(test_style)))
+
+
+def mlp_probe(
+    embeddings: Embedding,
+    labels: Int[Array, " n"],
+    test_embeddings: Embedding,
+    test_labels: Int[Array, " m"],
+    *,
+    hidden: int = _HIDDEN,
+    epochs: int = PROBE_EPOCHS,
+    seed: int = 0,
+) -> float:
+    """Test accuracy of a network with one hidden layer: Adam 3e-4, batches of 64, 200 epochs (Bizeul et al. 2024).
+
+    Its width is not known and a choice made here.
+    """
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.neural_network import MLPClassifier
+
+    Z, Z_test = _scaled(embeddings, test_embeddings)
+    network = MLPClassifier(
+        (hidden,),
+        learning_rate_init=PROBE_LEARNING_RATE,
+        batch_size=min(PROBE_BATCH, len(Z)),
+        max_iter=epochs,
+        n_iter_no_change=epochs,
+        random_state=seed,
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # the number of epochs is fixed
+        network.fit(Z, np.asarray(labels))
+    return float(network.score(Z_test, np.asarray(test_labels)))
+
+
+def cluster(embeddings: Embedding, labels: Int[Array, " n"], *, seed: int = 0) -> Clustering:
+    """Fit a mixture of as many Gaussians as there are classes, and compare its components with them."""
+    from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
+    from sklearn.mixture import GaussianMixture
+
+    Z, _ = _scaled(embeddings, embeddings)
+    classes, numbers = np.unique(np.asarray(labels), return_inverse=True)
+    mixture = GaussianMixture(len(classes), n_init=3, reg_covar=1e-5, random_state=seed)
+    found = mixture.fit_predict(Z)
+    counts = np.zeros((len(classes), len(classes)), int)
+    np.add.at(counts, (found, numbers), 1)
+    matched = counts[scipy.optimize.linear_sum_assignment(counts, maximize=True)].sum()
+    return Clustering(
+        float(matched / len(numbers)),
+        float(normalized_mutual_info_score(numbers, found)),
+        float(adjusted_rand_score(numbers, found)),
+    )
+
+
+def frechet_distance(features: Embedding, generated_features: Embedding) -> float:
+    """Fréchet distance ‖m − m'‖² + tr(S + S' − 2(SS')^½) of Gaussians fitted to two sets of features.
+
+    It is the FID of Heusel et al. (2017) only with features of the Inception network that they used; with others it is
+    comparable among runs that use the same.
+
+    Parameters
+    ----------
+    features, generated_features : array (n, d), (n', d)
+        What an extractor of your choice says of real and of generated images, more images than dimensions.
+
+    Raises
+    ------
+    DataError
+        If there are too few images for a covariance.
+    """
+    parts = [np.asarray(part, np.float64) for part in (features, generated_features)]
+    if min(map(len, parts)) <= parts[0].shape[1]:
+        raise DataError(
+            f"{min(map(len, parts))} images have no covariance of {parts[0].shape[1]} features; give more images."
+        )
+    (m, S), (m2, S2) = ((part.mean(axis=0), np.cov(part, rowvar=False, ddof=1).reshape(part.shape[1], -1)) for part in parts)
+    root = scipy.linalg.sqrtm(S)
+    # tr (SS')^½ = tr (S^½ S' S^½)^½, of a symmetric matrix
+    mixed = np.linalg.eigvalsh((root @ S2 @ root).real)
+    return float(np.square(m - m2).sum() + np.trace(S + S2) - 2 * np.sqrt(np.maximum(mixed, 0)).sum())
+
+
+def _scaled(embeddings: Embedding, test_embeddings: Embedding) -> tuple[np.ndarray, np.ndarray]:
+    """Centred, and divided by one number, the largest standard deviation of a dimension."""
+    Z, Z_test = np.asarray(embeddings, np.float64), np.asarray(test_embeddings, np.float64)
+    mean, scale = Z.mean(axis=0), Z.std(axis=0).max()
+    if not scale > 0:
+        raise ConfigError("A probe needs embeddings that differ and are finite; these have collapsed.")
+    return (Z - mean) / scale, (Z_test - mean) / scale

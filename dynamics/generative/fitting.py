@@ -1,0 +1,207 @@
+"""Training of a method on images, fresh views at every step, several seeds at once.
+
+>>> import jax, jax.numpy as jnp
+>>> from dynamics.generative import Gaussian, GaussianPrior, SimVAE, fit, make_method
+>>> from dynamics.networks import MLPDecoder, MLPEncoder
+>>> from dynamics.views import load_images, get_preset
+>>> images = load_images("digits", limit=64).images
+>>> model = SimVAE(MLPEncoder((16,), 4), MLPDecoder((16,), (8, 8, 1)), GaussianPrior(), Gaussian(0.1), latent=2)
+>>> style = get_preset("digits-style", (8, 8, 1)).first
+>>> fitted = fit(make_method("simvae", model), images, style, steps=4, num_seeds=2)
+>>> fitted.embed(images, 1).shape, sorted(fitted.terms)
+((64, 2), ['entropy', 'loss', 'prior', 'reconstruction'])
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Float, Int
+
+from dynamics.errors import ConfigError, DivergenceError
+from dynamics.generative.methods import Method, draw_views
+from dynamics.generative.model import Params
+from dynamics.training.checkpoints import Checkpoints
+from dynamics.training.loop import Metrics, TrainState, apply_gradient, initial_state, run
+from dynamics.training.optimisers import learning_rates
+from dynamics.views import Augmentation
+
+LEARNING_RATE = 8e-5
+ADAM_EPSILON = 1e-4
+BATCH = 128
+"""Of the released code of Bizeul et al. (2024): Adam, and views (not images) in a batch."""
+
+_RECORDS = 50
+_EMBED_AT_ONCE = 2048
+_STEPS_PER_DISPATCH = 16
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """A trained method.
+
+    Parameters
+    ----------
+    method : Method
+        What was trained.
+    params : pytree
+        Parameters, a leading axis for the seeds.
+    steps : array (records,)
+        Steps at which the loss was recorded.
+    terms : mapping
+        `loss` and its terms by name, (records, seeds), of one batch each.
+    """
+
+    method: Method
+    params: Params
+    steps: Int[np.ndarray, " records"]
+    terms: Mapping[str, Float[np.ndarray, "records seeds"]] = field(default_factory=dict)
+
+    @property
+    def num_seeds(self) -> int:
+        """How many times it was trained."""
+        return len(jax.tree.leaves(self.params)[0])
+
+    def of_seed(self, index: int) -> Params:
+        """Parameters of one seed."""
+        return jax.tree.map(lambda leaf: leaf[index], self.params)
+
+    def embed(self, images: Float[np.ndarray, "n h w c"], index: int = 0) -> Float[np.ndarray, "n latent"]:
+        """μ(x) of every image by the encoder of one seed."""
+        embed, params = jax.jit(self.method.model.embed), self.of_seed(index)
+        parts = [
+            np.asarray(embed(params, images[start : start + _EMBED_AT_ONCE]))
+            for start in range(0, len(images), _EMBED_AT_ONCE)
+        ]
+        return np.concatenate(parts)
+
+
+def fit(
+    method: Method,
+    images: Float[np.ndarray, "n h w c"],
+    augmentation: Augmentation,
+    *,
+    steps: int,
+    batch: int = BATCH,
+    learning_rate: float = LEARNING_RATE,
+    decay: str = "constant",
+    adam_epsilon: float = ADAM_EPSILON,
+    num_seeds: int = 1,
+    seed: int = 0,
+    together: bool = True,
+    checkpoints: Path | None = None,
+    report_cost: Callable[[float], None] | None = None,
+) -> Fitted:
+    """Train with Adam.
+
+    Parameters
+    ----------
+    method : Method
+        What to train.
+    images : array (n, h, w, c)
+        Intensities in [0, 1].
+    augmentation : callable
+        (key, image) -> view.
+    steps : int
+        Updates.
+    batch : int
+        Views in a batch; batch/J images with J views each.
+    learning_rate, decay, adam_epsilon
+        Of Adam; `decay` is "constant" or "cosine".
+    num_seeds : int
+        Independent trainings: their own start, batches, views and noise.
+    seed : int
+        Seeds all of them.
+    together : bool
+        Whether seeds are trained in one computation. Small dense networks are faster so, convolutions on a CPU are not.
+    checkpoints : path, optional
+        Folder to keep the state in; training goes on from what it holds.
+    report_cost : callable, optional
+        Receives the seconds that it will take, after the first few steps.
+
+    Raises
+    ------
+    ConfigError
+        If the batch has no room for one image's views, or there are fewer images than a batch takes.
+    DivergenceError
+        If a loss stops being finite.
+    KeyboardInterrupt
+        If the user ends it.
+    """
+    count = batch // method.num_views
+    if not 1 <= count <= len(images):
+        raise ConfigError(
+            f"A batch of {batch} views is {count} images with {method.num_views} views each; give a batch of at least "
+            f"{method.num_views} and at most {method.num_views * len(images)} views."
+        )
+    optimiser = optax.adam(learning_rates(learning_rate, steps=steps, decay=decay), eps=adam_epsilon)
+    init_key, run_key = jax.random.split(jax.random.key(seed))
+    shape = jax.eval_shape(augmentation, run_key, jnp.asarray(images[0])).shape
+    stack = jnp.asarray(images)
+
+    def loss(params: Params, key: jax.Array) -> tuple[jax.Array, Mapping[str, jax.Array]]:
+        rows_key, view_key, latent_key = jax.random.split(key, 3)
+        rows = jax.random.choice(rows_key, len(images), (count,), replace=False)
+        return method.loss(params, latent_key, draw_views(augmentation, view_key, stack[rows], method.num_views))
+
+    def trained(indices: np.ndarray, vectorised: bool) -> tuple[TrainState, np.ndarray, list[Metrics]]:
+        """The seeds of these indices, in one computation, or without a seed axis if there is but one."""
+
+        def keys(key: jax.Array) -> jax.Array:
+            own = jax.vmap(lambda index: jax.random.fold_in(key, index))(jnp.asarray(indices))
+            return own if vectorised else own[0]
+
+        def lift(function: Callable) -> Callable:
+            return jax.vmap(function) if vectorised else function
+
+        gradients = lift(jax.value_and_grad(loss, has_aux=True))
+
+        def update(state: TrainState) -> tuple[TrainState, Metrics]:
+            (losses, terms), gradient = gradients(state.params, keys(jax.random.fold_in(state.key, state.step)))
+            # `loss` decides whether training goes on, so it is the sum: not finite if one of the seeds is not
+            return apply_gradient(optimiser, state, gradient), {"loss": losses.sum(), "losses": losses, **terms}
+
+        params = jax.jit(lift(lambda key: method.init(key, shape)))(keys(init_key))
+        name = "-".join(map(str, indices))
+        return _run(update, initial_state(params, optimiser, run_key), name, vectorised)
+
+    def _run(update, state, name, vectorised):
+        kept: list[Metrics] = []
+        store = None if checkpoints is None else Checkpoints(Path(checkpoints) / f"{method.name}-seed{name}")
+        resumed = None if store is None else store.latest(state)
+        if resumed is not None:
+            state, kept = resumed[0], list(resumed[1]["terms"])
+        at = np.unique(np.linspace(0, steps, min(_RECORDS, steps) + 1).astype(int))
+        state, reason = run(
+            update,
+            state,
+            steps=steps,
+            observe=lambda _, metrics: kept.append({k: np.asarray(v) for k, v in metrics.items() if k != "loss"}),
+            observe_at=at,
+            checkpoints=store,
+            recorder_state=lambda: {"terms": kept},
+            report_cost=report_cost,
+            steps_per_dispatch=_STEPS_PER_DISPATCH if together else None,
+            description=method.name,
+        )
+        if reason is not None and reason.startswith("interrupted"):
+            raise KeyboardInterrupt(f"{method.name}: {reason}")
+        if reason is not None:
+            raise DivergenceError(f"{method.name}: {reason}; lower the learning rate.")
+        return state, at, kept
+
+    if together:
+        state, at, kept = trained(np.arange(num_seeds), True)
+        params = state.params
+        terms = {k: np.array([record[k] for record in kept]) for k in kept[0]}
+    else:
+        runs = [trained(np.array([index]), False) for index in range(num_seeds)]
+        at = runs[0][1]
+        params = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(state.params for state, _, _ in runs))
+        terms = {k: np.array([[record[k] for record in kept] for _, _, kept in runs]).T for k in runs[0][2][0]}
+    terms["loss"] = terms.pop("losses")
+    return Fitted(method, params, at, terms)
