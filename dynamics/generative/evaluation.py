@@ -1,7 +1,7 @@
 """What a frozen representation knows: probes of content and style, clusters, and the distance of generated images.
 
-Content is the class of the image, style what its augmentation did (`dynamics.views.StyledViews`). Linear and k-NN probes
-are those of `dynamics.metrics`; what is a quantity rather than a class is read by ridge regression and scored by R².
+Content is the class of the image, style what its augmentation did (`dynamics.views.StyledViews`). Linear and k-NN
+probes are those of `dynamics.metrics`; what is a quantity rather than a class is read by ridge regression and scored by R².
 """
 
 import warnings
@@ -142,7 +142,7 @@ def cluster(embeddings: Embedding, labels: Int[Array, " n"], *, seed: int = 0) -
 
     Z, _ = _scaled(embeddings, embeddings)
     classes, numbers = np.unique(np.asarray(labels), return_inverse=True)
-    mixture = GaussianMixture(len(classes), n_init=3, reg_covar=1e-5, random_state=seed)
+    mixture = GaussianMixture(len(classes), reg_covar=1e-5, random_state=seed)
     found = mixture.fit_predict(Z)
     counts = np.zeros((len(classes), len(classes)), int)
     np.add.at(counts, (found, numbers), 1)
@@ -175,7 +175,9 @@ def frechet_distance(features: Embedding, generated_features: Embedding) -> floa
         raise DataError(
             f"{min(map(len, parts))} images have no covariance of {parts[0].shape[1]} features; give more images."
         )
-    (m, S), (m2, S2) = ((part.mean(axis=0), np.cov(part, rowvar=False, ddof=1).reshape(part.shape[1], -1)) for part in parts)
+    (m, S), (m2, S2) = (
+        (part.mean(axis=0), np.cov(part, rowvar=False, ddof=1).reshape(part.shape[1], -1)) for part in parts
+    )
     root = scipy.linalg.sqrtm(S)
     # tr (SS')^½ = tr (S^½ S' S^½)^½, of a symmetric matrix
     mixed = np.linalg.eigvalsh((root @ S2 @ root).real)

@@ -1,10 +1,10 @@
-"""SimVAE and the methods that it is compared with, all on the same encoder.
+r"""SimVAE and the methods that it is compared with, all on the same encoder.
 
 | name | views | objective | source |
 |---|---|---|---|
 | `vae` | 1 | ELBO with N(0, I) | Kingma & Welling 2014 |
 | `beta-vae` | 1 | the same, entropy and prior times β | Higgins et al. 2017 |
-| `cr-vae` | 2 | ELBO of each view, plus λ KL(q(z\\|x') ‖ q(z\\|x)) | Sinha & Dieng 2021 |
+| `cr-vae` | 2 | ELBO of each view, plus λ KL(q(z\|x') ‖ q(z\|x)) | Sinha & Dieng 2021 |
 | `simvae` | J | ELBO_SSL | Bizeul et al. 2024 |
 | `simclr` | 2 | NT-Xent | Chen et al. 2020 |
 | `vicreg` | 2 | hinge, 25 : 25 : 1 | Bardes et al. 2022 |
@@ -29,7 +29,7 @@ from dynamics.generative.elbo import ElboTerms
 from dynamics.generative.entropy import RELEASED_WEIGHTS
 from dynamics.generative.model import Params, SimVAE
 from dynamics.generative.prior import GaussianPrior
-from dynamics.objectives import barlow_twins_normalised, nt_xent, vicreg, vicreg_squared
+from dynamics.objectives import barlow_twins_normalised, generalised_spectral, nt_xent, vicreg
 from dynamics.typing import Array
 
 ViewStack = Float[Array, "views batch h w c"]
@@ -131,11 +131,6 @@ def _joint_embedding(name: str, objective: Callable[[jax.Array], jax.Array], mod
     return Method(name, 2, model, loss, False)
 
 
-def _l_lambda(F: jax.Array, weight: float) -> jax.Array:
-    # λ‖Σ − I‖² + invariance is λ times quadratic VICReg without centring
-    return weight * vicreg_squared(F, weight=1 / weight, center=False)
-
-
 METHODS: dict[str, Callable[[SimVAE, int, Any], Method]] = {
     "vae": _vae,
     "beta-vae": _beta_vae,
@@ -146,7 +141,7 @@ METHODS: dict[str, Callable[[SimVAE, int, Any], Method]] = {
     "barlow-twins": lambda model, J, _: _joint_embedding(
         "barlow-twins", partial(barlow_twins_normalised, epsilon=BATCH_NORM_EPSILON), model
     ),
-    "l-lambda": lambda model, J, lam: _joint_embedding("l-lambda", partial(_l_lambda, weight=lam), model),
+    "l-lambda": lambda model, J, lam: _joint_embedding("l-lambda", partial(generalised_spectral, weight=lam), model),
 }
 """Name -> (model, J, strength) -> method."""
 

@@ -20,6 +20,7 @@ STUDIES = {
     "spectral-embedding": "dynamics.studies.spectral_embedding",  # Balestriero & LeCun 2022
     "inductive-bias": "dynamics.studies.inductive_bias",  # HaoChen & Ma 2022
     "homomorphic": "dynamics.studies.homomorphic",  # Keller, Suau, Zappella 2023
+    "simve": "dynamics.studies.simve",  # Bizeul et al. 2024
 }
 """Name -> module, imported when it is asked for."""
 
