@@ -138,7 +138,7 @@ def fit(
             f"A batch of {batch} views is {count} images with {method.num_views} views each; give a batch of at least "
             f"{method.num_views} and at most {method.num_views * len(images)} views."
         )
-    optimiser = optax.adam(learning_rates(learning_rate, steps=steps, decay=decay), eps=adam_epsilon)
+    optimiser = optax.adam(learning_rates(learning_rate, steps=max(steps, 1), decay=decay), eps=adam_epsilon)
     init_key, run_key = jax.random.split(jax.random.key(seed))
     shape = jax.eval_shape(augmentation, run_key, jnp.asarray(images[0])).shape
     stack = jnp.asarray(images)

@@ -75,14 +75,15 @@ class TiedPLDA:
         variance, correlation : array (m,)
             v > 0 and μ of the data.
         """
-        J, common, differing = self._moments(variance, correlation)
+        J = self.num_views
+        common, differing = variance * (1 + (J - 1) * correlation), variance * (1 - correlation)
         A_s = self.noise + (J * self.between_variance + self.within_variance) * energy
         A_d = self.noise + self.within_variance * energy
         return -(np.log(A_s) + common / A_s + (J - 1) * (np.log(A_d) + differing / A_d)) / 2
 
     def optimal_energy(self, variance: Values, correlation: Values) -> Values:
         """Energy a of every mode at which L is largest: a root of a cubic, or 0."""
-        return np.array([self._optimum(v, mu) for v, mu in np.broadcast(variance, correlation)])
+        return np.array([self._optimum(float(v), float(mu)) for v, mu in np.broadcast(variance, correlation)])
 
     def gain(self, variance: Values, correlation: Values) -> Values:
         """What a mode adds to the log-likelihood, L(a*) − L(0) ≥ 0, in nats a sample.
@@ -142,12 +143,9 @@ class TiedPLDA:
         extra = (self.num_views - 1) * self.correlation
         return content_variance * (1 + extra * content) / (1 + extra * style)
 
-    def _moments(self, variance: Values, correlation: Values) -> tuple[int, Values, Values]:
-        J = self.num_views
-        return J, variance * (1 + (J - 1) * correlation), variance * (1 - correlation)
-
     def _optimum(self, variance: float, correlation: float) -> float:
-        J, common, differing = self._moments(variance, correlation)
+        J = self.num_views
+        common, differing = variance * (1 + (J - 1) * correlation), variance * (1 - correlation)
         p, q, noise = J * self.between_variance + self.within_variance, self.within_variance, self.noise
         # dL/da = 0, multiplied by the squares of A_s and A_d: a cubic, written by increasing powers
         multiply, add = np.polynomial.polynomial.polymul, np.polynomial.polynomial.polyadd
@@ -157,7 +155,7 @@ class TiedPLDA:
         roots = np.polynomial.polynomial.polyroots(add(from_mean, from_differences))
         real = roots.real[np.abs(roots.imag) <= 1e-9 * np.abs(roots)]
         candidates = np.concatenate([[0.0], real[real > 0]])
-        values = self.log_likelihood(candidates, np.full(candidates.shape, variance), np.asarray(correlation))
+        values = self.log_likelihood(candidates, *(np.full(candidates.shape, x) for x in (variance, correlation)))
         return float(candidates[np.argmax(values)])
 
 

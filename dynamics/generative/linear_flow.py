@@ -102,10 +102,10 @@ def plda_flow(
     """
     gradient = jax.grad(plda_log_likelihood)
 
-    def velocity(t: float, W: jax.Array, moments: tuple) -> jax.Array:
+    def velocity(t: Array, W: jax.Array, moments: tuple) -> jax.Array:
         return gradient(W, *moments, model)
 
-    def save(t: float, W: jax.Array, moments: tuple) -> jax.Array:
+    def save(t: Array, W: jax.Array, moments: tuple) -> jax.Array:
         return W
 
     moments = (np.asarray(covariance, float), np.asarray(cross_covariance, float))
@@ -134,10 +134,10 @@ def simvae_flow(
     """
     gradient = jax.grad(lambda VW, *rest: linear_elbo(VW[0].T, VW[1], *rest))
 
-    def velocity(t: float, VW: jax.Array, moments: tuple) -> jax.Array:
+    def velocity(t: Array, VW: jax.Array, moments: tuple) -> jax.Array:
         return gradient(VW, *moments, model)
 
-    def save(t: float, VW: jax.Array, moments: tuple) -> jax.Array:
+    def save(t: Array, VW: jax.Array, moments: tuple) -> jax.Array:
         return VW
 
     moments = (np.asarray(covariance, float), np.asarray(cross_covariance, float))

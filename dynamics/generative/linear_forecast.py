@@ -13,6 +13,7 @@ from jaxtyping import Float
 from dynamics.flow.integrate import integrate
 from dynamics.generative.linear import TiedPLDA
 from dynamics.generative.linear_flow import prior_precision
+from dynamics.typing import Array
 
 Values = Float[np.ndarray, " modes"]
 Curves = Float[np.ndarray, "times modes"]
@@ -56,7 +57,7 @@ def plda_forecast(
     J, p, q = model.num_views, model.num_views * model.between_variance + model.within_variance, model.within_variance
     common, differing = variance * (1 + (J - 1) * correlation), variance * (1 - correlation)
 
-    def velocity(t: float, w: jax.Array, data: tuple) -> jax.Array:
+    def velocity(t: Array, w: jax.Array, data: tuple) -> jax.Array:
         common, differing = data
         A_s, A_d = model.noise + p * w**2, model.noise + q * w**2
         return w * (p * (common - A_s) / A_s**2 + (J - 1) * q * (differing - A_d) / A_d**2)
@@ -84,7 +85,7 @@ def simvae_forecast(
     alpha, beta = prior_precision(model)
     J, tau2 = model.num_views, model.noise
 
-    def velocity(t: float, wu: jax.Array, data: tuple) -> jax.Array:
+    def velocity(t: Array, wu: jax.Array, data: tuple) -> jax.Array:
         v, mu = data
         w, u = wu
         s = 1 / (alpha + w**2 / tau2)
@@ -125,5 +126,5 @@ def _free_parts(start: Float[np.ndarray, "modes latent"], rates: Values) -> Valu
     return amplitudes
 
 
-def _itself(t: float, state: jax.Array, data: tuple) -> jax.Array:
+def _itself(t: Array, state: jax.Array, data: tuple) -> jax.Array:
     return state

@@ -15,6 +15,7 @@ import math
 
 import jax.numpy as jnp
 import numpy as np
+import scipy.special
 from jaxtyping import Float
 
 from dynamics.generative.prior import GaussianPrior
@@ -34,7 +35,7 @@ def multiplicity(degree: int, dim: int) -> int:
 def hermite(z: Float[np.ndarray, " points"], degree: int) -> Float[np.ndarray, "points degrees"]:
     """Hermite polynomials He_n(z)/√n!, n = 0 … degree, orthonormal under N(0, 1)."""
     columns = np.polynomial.hermite_e.hermevander(np.asarray(z, float), degree)
-    return columns / np.sqrt([math.factorial(n) for n in range(degree + 1)])
+    return columns / np.sqrt(scipy.special.factorial(np.arange(degree + 1)))
 
 
 def pair_operator(

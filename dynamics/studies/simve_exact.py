@@ -258,7 +258,7 @@ class ModeCourse:
 
 
 VARIANCES = np.geomspace(4.0, 0.6, 8)
-CORRELATIONS = np.array([0.1, 0.6, 0.35, 0.95, 0.2, 0.8, 0.5, 1.0])
+CORRELATIONS = np.array([0.1, 0.2, 0.8, 0.9, 0.7, 0.3, 1.0, 0.4])
 """v and μ of eight modes: variance falls from one to the next, the correlation of partners does not follow it."""
 
 

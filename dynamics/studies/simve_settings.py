@@ -1,0 +1,161 @@
+"""Settings of the study of Bizeul et al. 2024, data set by data set: the released code's, and what fits a CPU."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from math import exp
+
+from dynamics.errors import ConfigError
+from dynamics.generative import Bernoulli, Gaussian, GaussianPrior, Likelihood, Prior, SimVAE
+from dynamics.networks import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder
+
+RELEASED_NOISE = exp(-4.6)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """All that the training and the probing of one data set depend on.
+
+    Parameters
+    ----------
+    dataset, augmentation : str
+        Names of the images and of the recipe for their views.
+    widths : tuple of int
+        Hidden units of an MLP, or channels of the stages of a residual network.
+    convolutional : bool
+        Which of the two.
+    latent : int
+        d.
+    likelihood : {"gaussian", "bernoulli"}
+        p(x | z).
+    noise : float
+        τ².
+    prior : Prior
+        p(z_1 … z_J).
+    views : tuple of int
+        The J of SimVAE that are tried.
+    steps, batch, learning_rate, adam_epsilon, decay
+        See `dynamics.generative.fit`.
+    train, test : int, optional
+        Images for training and for testing; None for all there are.
+    repeats : int
+        Views of each image in the probes.
+    noises : tuple of float
+        τ² of the sweep; empty for none.
+    sweep_steps : int
+        Updates in the sweep.
+    """
+
+    dataset: str
+    augmentation: str
+    widths: tuple[int, ...]
+    convolutional: bool = False
+    latent: int
+    likelihood: str
+    noise: float = RELEASED_NOISE
+    prior: Prior = GaussianPrior()  # noqa: RUF009 - frozen
+    views: tuple[int, ...] = (2,)
+    steps: int
+    batch: int = 128
+    learning_rate: float = 8e-5
+    adam_epsilon: float = 1e-4
+    decay: str = "constant"
+    train: int | None = None
+    test: int | None = None
+    repeats: int = 1
+    noises: tuple[float, ...] = ()
+    sweep_steps: int = 0
+
+    def model(self, shape: tuple[int, ...], noise: float | None = None) -> SimVAE:
+        """Networks, prior and likelihood for views of a shape (h, w, c), with another noise if one is given."""
+        if self.convolutional:
+            encoder = ConvEncoder(self.widths, outputs=2 * self.latent)
+            decoder = ConvDecoder(self.widths[::-1], shape=shape)
+        else:
+            encoder = MLPEncoder(self.widths, 2 * self.latent)
+            decoder = MLPDecoder(self.widths[::-1], shape)
+        kinds: dict[str, Callable[[float], Likelihood]] = {"gaussian": Gaussian, "bernoulli": Bernoulli}
+        return SimVAE(encoder, decoder, self.prior, kinds[self.likelihood](noise or self.noise), self.latent)
+
+
+def _released_steps(images: int, epochs: int = 400, batch: int = 128, views: int = 2) -> int:
+    return epochs * (images // (batch // views))
+
+
+RELEASED: dict[str, Setting] = {
+    "mnist": Setting(
+        dataset="mnist",
+        augmentation="simvae-mnist",
+        widths=(2000, 500, 500),
+        latent=10,
+        likelihood="bernoulli",
+        steps=_released_steps(60_000),
+        test=10_000,
+    ),
+    "fashion-mnist": Setting(
+        dataset="fashion-mnist",
+        augmentation="simvae-fashion-mnist",
+        widths=(2000, 500, 500),
+        latent=10,
+        likelihood="bernoulli",
+        steps=_released_steps(60_000),
+        test=10_000,
+    ),
+    "cifar10": Setting(
+        dataset="cifar10",
+        augmentation="simvae-cifar10",
+        widths=(32, 64, 128),
+        convolutional=True,
+        latent=64,
+        likelihood="gaussian",
+        steps=_released_steps(50_000),
+        test=10_000,
+    ),
+    "celeba": Setting(
+        dataset="celeba",
+        augmentation="simvae-cifar10",
+        widths=(32, 64, 128),
+        convolutional=True,
+        latent=64,
+        likelihood="gaussian",
+        steps=_released_steps(162_770),
+        test=10_000,
+    ),
+}
+"""The released code's: what `--full` runs. Made for an accelerator: days on a CPU."""
+
+# On a CPU: narrower layers, a tenfold learning rate that decays, some thousand steps, and fewer images in the probes.
+_CPU = {"learning_rate": 1e-3, "adam_epsilon": 1e-8, "decay": "cosine"}
+CPU: dict[str, Setting] = {
+    "digits": Setting(
+        dataset="digits",
+        augmentation="digits-style",
+        widths=(256, 256),
+        latent=16,
+        likelihood="gaussian",
+        noise=0.02,
+        views=(2, 6),
+        steps=4000,
+        train=1347,
+        test=450,
+        repeats=2,
+        noises=(0.02, 0.1, 0.3, 1.0),
+        sweep_steps=1500,
+        **{**_CPU, "learning_rate": 2e-3},
+    ),
+    "mnist": replace(RELEASED["mnist"], widths=(512, 256), steps=2500, train=20_000, test=4000, views=(2, 6), **_CPU),
+    "fashion-mnist": replace(
+        RELEASED["fashion-mnist"], widths=(512, 256), steps=2500, train=20_000, test=4000, views=(2, 6), **_CPU
+    ),
+    "cifar10": replace(RELEASED["cifar10"], widths=(16, 32, 64), steps=1000, train=10_000, test=4000, **_CPU),
+    "celeba": replace(RELEASED["celeba"], widths=(16, 32, 64), steps=1000, train=10_000, test=4000, **_CPU),
+}
+"""What runs by default. Digits have no released setting: the one here shows the effects in minutes."""
+
+
+def setting(dataset: str, full: bool) -> Setting:
+    """Return the setting of a data set; `ConfigError` if there is none."""
+    known = RELEASED if full else CPU
+    if dataset not in known:
+        other = ", with --full" if full else ""
+        raise ConfigError(f"The study `simve` has no setting for `{dataset}`{other}; it has {', '.join(known)}.")
+    return known[dataset]
