@@ -11,13 +11,16 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from dynamics import files
-from dynamics.errors import DataError
+from dynamics.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    import xarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +92,44 @@ class Trajectory:
     def partial(self) -> bool:
         """Whether the run ended before its last step; `meta["partial"]` says why."""
         return bool(self.meta.get("partial"))
+
+    def to_xarray(self) -> "xarray.Dataset":
+        """Return everything as a labelled `xarray.Dataset`.
+
+        Dimensions are `time` (effective time, with `step` beside it where it is known), `mode` (from 1),
+        `snapshot` (effective time of the embeddings), `view` and `output`. A hidden layer becomes
+        `hidden_NAME (time, NAME_direction)`, a metric `metric_NAME (time)`; `meta` becomes the attributes.
+
+        Raises
+        ------
+        ConfigError
+            If xarray is not installed.
+        """
+        try:
+            import xarray
+        except ImportError as error:
+            raise ConfigError(
+                "to_xarray needs xarray, which is not installed; add it, for example with pip install xarray."
+            ) from error
+        variables: dict[str, tuple[Any, np.ndarray]] = {
+            "eigenvalues": (("time", "mode"), self.eigenvalues),
+            "loss": (("time",), self.loss),
+        }
+        coordinates: dict[str, tuple[Any, np.ndarray]] = {
+            "time": (("time",), self.times),
+            "mode": (("mode",), np.arange(1, self.dim + 1)),
+        }
+        if self.steps is not None:
+            coordinates["step"] = (("time",), self.steps)
+        if self.covariance is not None:
+            variables["covariance"] = (("time", "mode"), self.covariance)
+        if self.embeddings is not None and self.embedding_times is not None:
+            variables["embeddings"] = (("snapshot", "view", "output"), self.embeddings)
+            coordinates["snapshot"] = (("snapshot",), self.embedding_times)
+        for name, values in self.hidden.items():
+            variables[f"hidden_{name}"] = (("time", f"{name}_direction"), values)
+        variables |= {f"metric_{name}": (("time",), values) for name, values in self.metrics.items()}
+        return xarray.Dataset(variables, coordinates, attrs=dict(self.meta))
 
     def save(self, path: str | Path) -> None:
         """Write an `.npz` file with a JSON header, atomically."""

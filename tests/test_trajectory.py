@@ -1,11 +1,12 @@
 """Trajectory: validation, properties, and the way to disk and back."""
 
 import inspect
+import sys
 
 import numpy as np
 import pytest
 
-from dynamics.errors import DataError
+from dynamics.errors import ConfigError, DataError
 from dynamics.trajectory import Trajectory
 
 FIELDS = ("times", "eigenvalues", "loss", "covariance", "embeddings", "embedding_times", "steps")
@@ -110,3 +111,34 @@ def test_named_records_have_the_length_of_the_others(trajectory):
 def test_times_must_ascend(times):
     with pytest.raises(ValueError, match="ascend"):
         Trajectory(np.array(times), np.zeros((3, 1)), np.zeros(3))
+
+
+def test_to_xarray_labels_what_is_there(rng):
+    times = np.array([0.0, 0.5, 2.0])
+    trajectory = Trajectory(
+        times=times,
+        eigenvalues=rng.normal(size=(3, 2)),
+        loss=rng.normal(size=3),
+        covariance=rng.normal(size=(3, 2)),
+        embeddings=rng.normal(size=(2, 8, 4)),
+        embedding_times=times[[0, 2]],
+        steps=np.array([0, 10, 40]),
+        hidden={"layer1": rng.normal(size=(3, 5))},
+        metrics={"rankme": rng.normal(size=3)},
+        meta={"rung": "network", "seed": 3},
+    )
+    pytest.importorskip("xarray")
+    data = trajectory.to_xarray()
+    assert float(data.eigenvalues.sel(time=0.5, mode=2)) == trajectory.eigenvalues[1, 1]
+    assert float(data.covariance.sel(mode=1).isel(time=2)) == trajectory.covariance[2, 0]
+    assert data.swap_dims(time="step").loss.sel(step=40) == trajectory.loss[2]
+    assert (data.embeddings.sel(snapshot=2.0) == trajectory.embeddings[1]).all()
+    assert data.hidden_layer1.dims == ("time", "layer1_direction")
+    assert (data.metric_rankme == trajectory.metrics["rankme"]).all() and data.attrs["seed"] == 3
+
+
+def test_to_xarray_without_xarray(monkeypatch):
+    monkeypatch.setitem(sys.modules, "xarray", None)
+    trajectory = Trajectory(np.zeros(1), np.zeros((1, 1)), np.zeros(1))
+    with pytest.raises(ConfigError, match="needs xarray"):
+        trajectory.to_xarray()
