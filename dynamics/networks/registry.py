@@ -16,6 +16,7 @@ ARCHITECTURES: dict[str, type[Architecture]] = {
     "resnet": ResNet,
     "group-convnet": GroupConvNet,
 }
+"""Name -> class, as `--network NAME` knows it."""
 
 
 def architecture(name: str, **settings: Any) -> Architecture:

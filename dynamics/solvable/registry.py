@@ -103,6 +103,7 @@ MODELS: dict[str, SolvableModel] = {
         "after Simon et al. (2023)",
     ),
 }
+"""Name -> model, as `dynamics simulate --dynamics NAME` knows it."""
 
 
 def solvable_model(name: str) -> SolvableModel:

@@ -24,6 +24,7 @@ from dynamics.errors import ConfigError, DataError
 KeyArray = Key[jax.Array, ""]
 Image = Float[jax.Array, "h w c"]
 Augmentation = Callable[[KeyArray, Image], Image]
+"""(key, image (h, w, c)) -> image."""
 
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, the weights of PIL and torchvision
 

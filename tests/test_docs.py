@@ -1,0 +1,124 @@
+"""The documentation builds without a warning and without a network, shows every public name, and its snippets run."""
+
+import ast
+import importlib
+import inspect
+import re
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+import dynamics
+from dynamics.cli import COMMANDS
+from dynamics.config import Config
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = sorted(path.relative_to(DOCS) for path in DOCS.rglob("*.md"))
+TEXTS = {page.as_posix(): (DOCS / page).read_text() for page in PAGES} | {"README": (ROOT / "README.md").read_text()}
+SNIPPET = re.compile(r"```python[^\n]*\n(.*?)```", flags=re.DOTALL)
+PACKAGES = ("views", "networks", "kernels", "objectives", "optima", "flow", "solvable", "training", "studies")
+
+
+@pytest.mark.parametrize("page", [page for page, text in TEXTS.items() if page != "README" and SNIPPET.search(text)])
+def test_snippets_of_a_page_run_in_their_order(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = {"__name__": "__main__"}
+    for block in SNIPPET.findall(TEXTS[page]):
+        exec(compile(block, page, "exec"), names)
+
+
+@pytest.mark.parametrize("page", TEXTS)
+def test_commands_and_their_flags_exist(page):
+    for line in re.findall(r"uv run (?:--no-sync )?dynamics ([^\n`#]*)", TEXTS[page]):
+        command, *words = line.split()
+        if not re.fullmatch(r"[a-z]+", command):  # COMMAND, --help
+            continue
+        known = {*inspect.signature(COMMANDS[command]).parameters, *(field.name for field in fields(Config)), "help"}
+        flags = [word[2:].replace("-", "_") for word in words if word.startswith("--")]
+        assert set(flags) <= known, line
+
+
+@pytest.mark.parametrize("page", TEXTS)
+def test_scripts_exist(page):
+    for script in re.findall(r"uv run python ([\w./]+\.py)", TEXTS[page]):
+        assert (ROOT / script).is_file(), script
+
+
+# ---------------------------------------------------------------- the site
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    pytest.importorskip("mkdocstrings", reason="mkdocs is not installed (uv sync --group docs)")
+    folder = tmp_path_factory.mktemp("site")
+    result = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert result.returncode == 0, result.stderr[-3000:]
+    return folder
+
+
+def test_the_site_fetches_nothing(site):
+    for page in site.rglob("*.html"):
+        fetched = re.findall(r"<(?:script|link|img|iframe)[^>]*(?:src|href)=\"?https?://[^\s\">]*", page.read_text())
+        assert not fetched, f"{page.name}: {fetched[0]}"
+
+
+def test_every_public_name_is_in_the_reference(site):
+    anchors = {
+        anchor.rsplit(".", 1)[-1]
+        for page in (site / "reference").glob("*.html")
+        for anchor in re.findall(r'id="(dynamics[\w.]*)"', page.read_text())
+    }
+    for package in ("dynamics", *(f"dynamics.{name}" for name in PACKAGES)):
+        missing = set(importlib.import_module(package).__all__) - anchors
+        assert not missing, f"{package}: {sorted(missing)}"
+
+
+# ---------------------------------------------------------------- the docstrings behind the reference
+
+
+def documented_parameters(docstring):
+    """Names in the `Parameters` section of a NumPy docstring."""
+    section = re.search(r"Parameters\n-+\n(.*?)(?=\n\w[^\n]*\n-+\n|\Z)", inspect.cleandoc(docstring), flags=re.DOTALL)
+    lines = section[1].splitlines() if section else []
+    heads = [line.split(":")[0] for line in lines if line[:1].strip()]
+    return {name.strip(" *") for head in heads for name in head.split(",")}
+
+
+@pytest.mark.parametrize("package", ["dynamics", *(f"dynamics.{name}" for name in PACKAGES)])
+def test_documented_parameters_exist(package):
+    module = importlib.import_module(package)
+    for name in module.__all__:
+        thing = getattr(module, name)
+        if not (inspect.isfunction(thing) or inspect.isclass(thing)) or not thing.__doc__:
+            continue
+        known = set(inspect.signature(thing).parameters)
+        assert documented_parameters(thing.__doc__) <= known, f"{package}.{name}"
+
+
+def test_a_parameter_that_does_not_exist_is_found():
+    text = "Do.\n\nParameters\n----------\na, b : int\n    Two: numbers.\n*rest\n\nReturns\n-------\nint\n"
+    assert documented_parameters(text) == {"a", "b", "rest"}
+
+
+def test_no_snippet_is_left_out():
+    """A fence that opens as Python but not at the start of a line would escape the test above."""
+    for page, text in TEXTS.items():
+        assert len(SNIPPET.findall(text)) == text.count("```python"), page
+        for block in SNIPPET.findall(text):
+            ast.parse(block)
+
+
+def test_public_names_that_pages_use_exist():
+    for page, text in TEXTS.items():
+        for name in re.findall(r"`dynamics\.(\w+)[`(]", text):
+            assert hasattr(dynamics, name) or importlib.util.find_spec(f"dynamics.{name}"), f"{page}: dynamics.{name}"
