@@ -53,7 +53,12 @@ _LABELS = {
 def style() -> Iterator[None]:
     """Matplotlib settings of all figures, for the duration of a block."""
     with mpl.style.context(Path(__file__).with_name("dynamics.mplstyle")):
-        yield
+        try:
+            yield
+        finally:
+            interactive = mpl.is_interactive()
+    # a notebook turns this on when the first figure is made, and would show no other if it were put back
+    mpl.interactive(interactive)
 
 
 def label_of(rung: str) -> str:

@@ -1,3 +1,4 @@
+import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -81,3 +82,14 @@ def test_figures_are_put_together_and_the_style_does_not_leak(scene, tmp_path):
         alone, theory = trajectory_figure(measured, {}), trajectory_figure(None, forecasts)
     assert [len(f.axes) for f in (figure, alone, theory)] == [3, 2, 2]
     assert plt.rcParams["font.size"] == before
+
+
+def test_style_leaves_a_notebook_interactive():
+    """Its backend turns this on inside of the block, when the first figure is made."""
+    assert not mpl.is_interactive()
+    try:
+        with style():
+            mpl.interactive(True)
+        assert mpl.is_interactive()
+    finally:
+        mpl.interactive(False)

@@ -1,0 +1,121 @@
+"""Draw every figure of this folder again: `uv run python figures/make.py [NAME …] [--quick] [--data-dir DIR]`.
+
+Without a name all are drawn, and the width sweep alone takes a quarter of an hour on two cores; `--list` says which
+there are. Each comes from a command that can be run alone, and its results stay in `--runs`. `--quick` uses tiny
+settings, to see that it works, and wants another `--out`.
+"""
+
+import argparse
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+HERE = Path(__file__).parent
+DYNAMICS = ("-m", "dynamics")
+TINY = ("--num-pairs", "16", "--dim", "2", "--network", "mlp", "--width", "32", "--depth", "1", "--lr-fraction", "0.3")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One command and the figures that it makes.
+
+    Parameters
+    ----------
+    command : tuple of str
+        Arguments of Python; `--out FOLDER` is added.
+    files : mapping
+        File that the command writes -> its name in `figures/`.
+    quick : tuple of str
+        Further arguments of the quick mode.
+    data_files : mapping
+        The same as `files`, written only where there is a `--data-dir` with the official CIFAR-10 files.
+    """
+
+    command: tuple[str, ...]
+    files: Mapping[str, str]
+    quick: tuple[str, ...] = ()
+    data_files: Mapping[str, str] = field(default_factory=dict)
+
+
+def script(name: str) -> Recipe:
+    """A script of this folder, which writes its numbers beside its figure."""
+    files = {f"{name}.{kind}": f"{name}.{kind}" for kind in ("png", "pdf", "json")}
+    return Recipe((str(HERE / f"{name}.py"),), files, ("--quick",))
+
+
+def study(name: str, prefix: str, figures: tuple[str, ...], quick: tuple[str, ...] = (), data: tuple = ()) -> Recipe:
+    """A study, whose figures get a prefix here."""
+    named, on_data = ({f"{figure}.png": f"{prefix}_{figure}.png" for figure in group} for group in (figures, data))
+    return Recipe((*DYNAMICS, "study", name), named, quick, on_data)
+
+
+RECIPES: dict[str, Recipe] = {
+    "compare": Recipe((*DYNAMICS, "compare"), {"comparison.png": "compare.png", "comparison.pdf": "compare.pdf"}, TINY),
+    "width_sweep": script("width_sweep"),
+    "preconditioning": script("preconditioning"),
+    "stepwise": study(
+        "stepwise", "stepwise", ("mlp_digits",), ("--num-pairs", "100", "--dim", "4"), data=("fig1_cifar10",)
+    ),
+    "spectral-embedding": Recipe(
+        (*DYNAMICS, "study", "spectral-embedding"),
+        {
+            "twins.png": "spectral_twins.png",
+            "flows.png": "spectral_flows.png",
+            "downstream_digits.png": "spectral_downstream.png",
+        },
+    ),
+}
+
+
+def make(name: str, out: Path, runs: Path, quick: bool, data_dir: Path | None) -> None:
+    """Run one recipe and copy its figures to `out`."""
+    recipe, folder = RECIPES[name], runs / name
+    folder.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, *recipe.command, "--out", str(folder), *(recipe.quick if quick else ())]
+    files = dict(recipe.files)
+    if recipe.data_files and data_dir is not None:
+        command += ["--data-dir", str(data_dir)]
+        files |= recipe.data_files
+    print(f"{name}: {' '.join(command[1:])}", flush=True)
+    began = time.perf_counter()
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+    if done.returncode != 0:
+        print(done.stdout[-2000:])
+        raise SystemExit(f"error: {name} ended with status {done.returncode}; the other figures are as they were.")
+    for made, kept in files.items():
+        shutil.copyfile(folder / made, out / kept)
+    print(f"{name}: {', '.join(files.values())} ({time.perf_counter() - began:.0f} s)", flush=True)
+    for missing in recipe.data_files.values() if data_dir is None else ():
+        print(f"{name}: {missing} left as it was; it needs --data-dir with the official CIFAR-10 files")
+
+
+def main() -> None:
+    """Parse the command line and make what it names."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="what to draw; everything by default")
+    parser.add_argument("--list", action="store_true", help="say which there are")
+    parser.add_argument("--quick", action="store_true", help="tiny settings")
+    parser.add_argument("--out", type=Path, default=HERE, help="where the figures go")
+    parser.add_argument("--runs", type=Path, default=Path("runs/figures"), help="where the results stay")
+    parser.add_argument("--data-dir", type=Path, help="folder with the official files of real data sets")
+    arguments = parser.parse_args()
+    unknown = [name for name in arguments.names if name not in RECIPES]
+    if unknown:
+        parser.error(f"there is no figure {unknown[0]!r}; known are {', '.join(RECIPES)}")
+    if arguments.list:
+        for name, recipe in RECIPES.items():
+            print(f"{name:20} {', '.join([*recipe.files.values(), *recipe.data_files.values()])}")
+        return
+    if arguments.quick and arguments.out == HERE:
+        parser.error("--quick needs another --out: tiny settings are not what this folder should show")
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    for name in arguments.names or RECIPES:
+        make(name, arguments.out, arguments.runs, arguments.quick, arguments.data_dir)
+
+
+if __name__ == "__main__":
+    main()
