@@ -45,7 +45,6 @@ ALLOWED = {
     "solvable": LEAVES | TYPES | {"objectives", "flow"},
     "optima": LEAVES | TYPES | {"objectives", "flow"},
     "training": LEAVES | TYPES | {"objectives", "views", "networks", "kernels", "metrics", "function_classes"},
-    "training": LEAVES | TYPES | {"objectives", "views", "networks", "kernels", "metrics"},
     "generative": LEAVES | TYPES | {"objectives", "views", "networks", "metrics", "flow", "training"},
     "comparison": LEAVES | TYPES | {"metrics"},
     "plotting": LEAVES | TYPES | {"comparison"},
