@@ -81,7 +81,9 @@ def _fused_tile_side(layers: Layers, view_shape: tuple[int, ...]) -> int:
     # memory is bounded by the chunks; a tile of some seconds at most lets a progress bar move
     if Pool() in layers:
         return max(8, min(64, 4096 // math.prod(view_shape[:-1])))
-    return 1024 if Flatten() in layers[:1] else 256
+    if Flatten() in layers[:1]:
+        return 1024 if jax.default_backend() == "cpu" else 4096  # enough work for a launch
+    return 256
 
 
 def _tile_side(layers: Layers, view_shape: tuple[int, ...]) -> int:
