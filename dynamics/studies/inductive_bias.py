@@ -52,7 +52,7 @@ def run(
     flow, descent = average_errors(seed, LAW_CUBE), trained_laws(seed, LAW_CUBE)
     found, bound_claims = bounds(seed)
     runs = success(seed, num_seeds)
-    at_one = train_and_probe(ReLUUnits(), CUBE, dim=4, weight=1.0, num_seeds=num_seeds, seed=seed + 400)
+    at_one = train_and_probe(ReLUUnits(), CUBE, dims=(4,), weight=1.0, num_seeds=num_seeds, seed=seed)[4]
     files.save_figure(errors_figure(flow, descent, LAW_CUBE, runs), out / "errors")
     files.save_figure(bounds_figure(found), out / "bounds")
     files.save_json(out / "trained.json", _rows(runs))

@@ -13,11 +13,12 @@
 True
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Key
 
 from dynamics.errors import ConfigError, DivergenceError
@@ -25,7 +26,7 @@ from dynamics.function_classes import FunctionClass
 from dynamics.function_classes.base import Params
 from dynamics.objectives.generalised_spectral import check_weight, generalised_spectral
 from dynamics.training.loop import TrainState, apply_gradient, initial_state, run
-from dynamics.training.optimisers import optimiser
+from dynamics.training.optimisers import Decay, optimiser
 from dynamics.typing import Embedding, Views
 from dynamics.views import Pairs
 
@@ -56,12 +57,13 @@ def train_functions(
     functions: FunctionClass,
     draw: Draw,
     *,
-    dim: int,
+    dim: int | Sequence[int],
     weight: float = 1.0,
     objective: Callable[[Embedding], jax.Array] | None = None,
     steps: int = 2000,
     learning_rate: float = 0.01,
     method: str = "adam",
+    decay: Decay = "constant",
     num_seeds: int = 1,
     key: Key[jax.Array, ""] | None = None,
     steps_per_dispatch: int = 50,
@@ -74,14 +76,15 @@ def train_functions(
         The class.
     draw : callable
         Traceable; the first views of `PairDistribution.views`, or `batches` of your own pairs.
-    dim : int
-        Outputs k.
+    dim : int or sequence of int
+        Outputs k. Several numbers are trained at once, in one compilation: every start has as many outputs as the
+        largest and uses its first k.
     weight : float
         λ of the default objective.
     objective : callable, optional
         Loss of the embeddings (2 batch, k) in place of L_λ.
-    steps, learning_rate, method
-        Updates, and the optimiser and its rate as `dynamics.training.optimisers` names them; no decay.
+    steps, learning_rate, method, decay
+        Updates, and the optimiser, its rate and the decay of the rate as `dynamics.training.optimisers` names them.
     num_seeds : int
         Independent starts, each with pairs of its own.
     key : jax key, optional
@@ -92,7 +95,7 @@ def train_functions(
     Returns
     -------
     pytree
-        Trained parameters, with an axis of seeds in front.
+        Trained parameters, with an axis of seeds in front; before it, with several numbers, one of these.
 
     Raises
     ------
@@ -104,35 +107,41 @@ def train_functions(
         If interrupted.
     """
     check_weight(weight)
-    if num_seeds < 1 or dim < 1 or steps < 1:
+    dims = (dim,) if isinstance(dim, int) else tuple(dim)
+    if num_seeds < 1 or steps < 1 or min(dims, default=0) < 1:
         raise ConfigError(f"dim ({dim}), steps ({steps}) and num_seeds ({num_seeds}) must be at least 1.")
     loss_of = partial(generalised_spectral, weight=weight) if objective is None else objective
     key = jax.random.key(0) if key is None else key
     init_key, run_key = jax.random.split(key)
-    adjust = optimiser(method, learning_rate, steps=steps, decay="constant")
+    adjust = optimiser(method, learning_rate, steps=steps, decay=decay)
 
-    def loss(params: Params, key: jax.Array) -> jax.Array:
-        views = draw(key)
-        return loss_of(functions.apply(params, jnp.concatenate(views)))
+    # an output that is not in use is 0: it costs λ, whatever its parameters, and moves nothing
+    used = np.repeat(np.arange(max(dims)) < np.array(dims)[:, None], num_seeds, axis=0)
+
+    def loss(params: Params, used: jax.Array, key: jax.Array) -> jax.Array:
+        F = functions.apply(params, jnp.concatenate(draw(key)))
+        return loss_of(F if len(dims) == 1 else jnp.where(used, F, 0))
 
     def update(state: TrainState) -> tuple[TrainState, dict[str, jax.Array]]:
-        keys = jax.random.split(jax.random.fold_in(state.key, state.step), num_seeds)
-        values, gradients = jax.vmap(jax.value_and_grad(loss))(state.params, keys)
+        keys = jax.random.split(jax.random.fold_in(state.key, state.step), len(used))
+        values, gradients = jax.vmap(jax.value_and_grad(loss))(state.params, used, keys)
         return apply_gradient(adjust, state, gradients), {"loss": values.mean()}
 
     like = jax.eval_shape(draw, run_key)[0]
     example = jnp.zeros(like.shape, like.dtype)
-    init = jax.jit(jax.vmap(lambda key: functions.init(key, example, dim)))  # one compilation, not one an operation
-    params = init(jax.random.split(init_key, num_seeds))
+    init = jax.jit(jax.vmap(lambda key: functions.init(key, example, max(dims))))  # one compilation, not many
+    params = init(jax.random.split(init_key, len(used)))
     state, reason = run(
         update,
         initial_state(params, adjust, run_key),
         steps=steps,
         steps_per_dispatch=steps_per_dispatch,
-        description=f"{type(functions).__name__}, {num_seeds} seeds",
+        description=f"{type(functions).__name__}, {len(used)} starts",
     )
     if reason is not None and reason.startswith("interrupted"):
         raise KeyboardInterrupt(reason)
     if reason is not None:
         raise DivergenceError(f"Training {type(functions).__name__} diverged: {reason}; lower the learning rate.")
-    return state.params
+    if isinstance(dim, int):
+        return state.params
+    return jax.tree.map(lambda leaf: leaf.reshape(len(dims), num_seeds, *leaf.shape[1:]), state.params)

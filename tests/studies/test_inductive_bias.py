@@ -75,7 +75,7 @@ def test_shares_of_seeds_are_claims_that_can_fail():
 
 def test_a_trained_class_solves_its_task_with_some_seed():
     cube = SignedCube(4, 1)
-    runs = train_and_probe(ReLUUnits(), cube, dim=2, weight=0.3, num_seeds=6, seed=0, steps=600)
+    runs = train_and_probe(ReLUUnits(), cube, dims=(2,), weight=0.3, num_seeds=6, seed=0, steps=600)[2]
     assert runs.error.shape == (6,) and 0 < runs.solved <= 1 and runs.chosen < 0.01
 
 

@@ -72,3 +72,18 @@ def test_what_a_user_may_get_wrong():
         batches(Pairs(np.eye(2), np.eye(2)), 0)
     with pytest.raises(DivergenceError, match="lower the learning rate"):
         train_functions(Linear(), draw, dim=2, learning_rate=1e3, method="sgd", steps=200)
+
+
+def test_several_numbers_of_outputs_at_once(rng):
+    """Each ends where it would on its own, and unused outputs stay as they were."""
+    x = rng.normal(size=(64, 4)).astype(np.float32)
+    pairs = Pairs(x, x + rng.normal(size=x.shape).astype(np.float32) * np.float32([0.1, 0.5, 1.0, 3.0]))
+    mu = restricted_modes(Linear().moments(pairs.stacked), tolerance=1e-6).eigenvalues
+    settings = {"steps": 3000, "learning_rate": 0.01, "num_seeds": 2}
+    W = train_functions(Linear(), lambda key: (pairs.x, pairs.x_prime), dim=(1, 3), **settings)
+    assert W.shape == (2, 2, 4, 3)
+    for index, k in enumerate((1, 3)):
+        F = pairs.stacked @ np.asarray(W[index, 0, :, :k])
+        np.testing.assert_allclose(np.linalg.eigvalsh(F.T @ F / 128)[::-1], shrinkage(mu, 1.0)[:k], atol=3e-3)
+    short = train_functions(Linear(), lambda key: (pairs.x, pairs.x_prime), dim=(1, 3), steps=1, num_seeds=2)
+    np.testing.assert_array_equal(W[0, :, :, 1:], short[0, :, :, 1:])
