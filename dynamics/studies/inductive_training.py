@@ -19,14 +19,13 @@ from dynamics.restricted import pair_moments
 from dynamics.studies.claims import Claim
 from dynamics.studies.inductive_exact import CIRCLES, CUBE, PAPER, RING
 from dynamics.training.functions import train_functions
-from dynamics.training.optimisers import Decay
 from dynamics.typing import Array
 from dynamics.views import PairDistribution, SeparatedManifolds, SignedCube
 
 SOLVED = 0.01
 """Error of a linear head below which a run counts as having solved the task."""
 
-BATCH = 128
+BATCH = 256
 LAW_SEEDS = 32
 _TEST_VIEWS = 4096
 
@@ -68,7 +67,7 @@ def train_and_probe(
     steps: int = 2000,
     learning_rate: float = 0.01,
     method: str = "adam",
-    decay: Decay = "constant",
+    decay: str = "constant",
     label_signs: int | None = None,
 ) -> dict[int, Runs]:
     """For each number of outputs, train many seeds on fresh pairs and probe them for the class of each view, one-hot.

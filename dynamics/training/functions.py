@@ -26,7 +26,7 @@ from dynamics.function_classes import FunctionClass
 from dynamics.function_classes.base import Params
 from dynamics.objectives.generalised_spectral import check_weight, generalised_spectral
 from dynamics.training.loop import TrainState, apply_gradient, initial_state, run
-from dynamics.training.optimisers import Decay, optimiser
+from dynamics.training.optimisers import optimiser
 from dynamics.typing import Embedding, Views
 from dynamics.views import Pairs
 
@@ -63,7 +63,7 @@ def train_functions(
     steps: int = 2000,
     learning_rate: float = 0.01,
     method: str = "adam",
-    decay: Decay = "constant",
+    decay: str = "constant",
     num_seeds: int = 1,
     key: Key[jax.Array, ""] | None = None,
     steps_per_dispatch: int = 50,
@@ -86,7 +86,7 @@ def train_functions(
     steps, learning_rate, method, decay
         Updates, and the optimiser, its rate and the decay of the rate as `dynamics.training.optimisers` names them.
     num_seeds : int
-        Independent starts, each with pairs of its own.
+        Independent starts, all on the same pairs: drawing them costs more than to train a small class on them.
     key : jax key, optional
         Seeds everything; key 0 by default.
     steps_per_dispatch : int
@@ -118,13 +118,13 @@ def train_functions(
     # an output that is not in use is 0: it costs λ, whatever its parameters, and moves nothing
     used = np.repeat(np.arange(max(dims)) < np.array(dims)[:, None], num_seeds, axis=0)
 
-    def loss(params: Params, used: jax.Array, key: jax.Array) -> jax.Array:
-        F = functions.apply(params, jnp.concatenate(draw(key)))
+    def loss(params: Params, used: jax.Array, views: Views) -> jax.Array:
+        F = functions.apply(params, views)
         return loss_of(F if len(dims) == 1 else jnp.where(used, F, 0))
 
     def update(state: TrainState) -> tuple[TrainState, dict[str, jax.Array]]:
-        keys = jax.random.split(jax.random.fold_in(state.key, state.step), len(used))
-        values, gradients = jax.vmap(jax.value_and_grad(loss))(state.params, used, keys)
+        views = jnp.concatenate(draw(jax.random.fold_in(state.key, state.step)))
+        values, gradients = jax.vmap(jax.value_and_grad(loss), in_axes=(0, 0, None))(state.params, used, views)
         return apply_gradient(adjust, state, gradients), {"loss": values.mean()}
 
     like = jax.eval_shape(draw, run_key)[0]
