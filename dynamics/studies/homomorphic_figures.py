@@ -6,7 +6,7 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FormatStrFormatter, LogLocator, NullLocator
+from matplotlib.ticker import FixedLocator, FormatStrFormatter
 
 from dynamics.plotting import MEASURED, mode_colors, style
 from dynamics.studies.homomorphic_identity import Filter
@@ -19,7 +19,7 @@ _DASHED = (0, (3, 1.5))
 def filter_figure(filtered: Filter, errors: np.ndarray, gaps: np.ndarray, name: str) -> Figure:
     """μ_m of fixed distances and of windows, predicted (dashed) and measured; gap of losses against inexactness."""
     with style():
-        figure, (left, middle, right) = plt.subplots(1, 3, figsize=(9.2, 2.7))
+        figure, (left, middle, right) = plt.subplots(1, 3, figsize=(10.2, 2.7))
         for ax, kind in ((left, "distance"), (middle, "window")):
             laws = [law for law in filtered.predicted if law.startswith(kind) or (kind == "window" and law == "Haar")]
             for law, color in zip(laws, mode_colors(len(laws)), strict=True):
@@ -30,7 +30,7 @@ def filter_figure(filtered: Filter, errors: np.ndarray, gaps: np.ndarray, name: 
             ax.set(xlabel=f"frequency $m$ of the fibers, {name}", ylabel="correlation of partners $\\mu_m$")
             ax.set(ylim=(-1.12, 1.12), xticks=m)
             ax.set_title(f"fibers {'at a fixed distance' if kind == 'distance' else 'in a window'}")
-            ax.legend(title=kind, title_fontsize=7, ncols=2, loc="lower left")
+            ax.legend(title=kind, title_fontsize=7, loc="upper left", bbox_to_anchor=(1.0, 1.0), handletextpad=0.2)
         left.plot([], [], color="0.4", ls=_DASHED, lw=1, label="formula")
         right.plot(errors, gaps, "o", color=MEASURED, ms=4)
         right.plot(errors, gaps[0] * errors / errors[0], color="0.5", ls=_DASHED, lw=1, label="proportional")
@@ -108,38 +108,39 @@ def at_range(rows: Sequence[Measured], group: str) -> list[int]:
 
 
 def ladder_figure(ladders: Sequence[Ladder]) -> Figure:
-    """Predicted against measured step times of each network, coloured by the frequency that prevails in the mode."""
+    """Forecast (hollow) and measured step times of each network; the colour is the frequency that prevails in a mode.
+
+    Frequency 0 is invariant to the group.
+    """
     with style():
-        figure, axes = plt.subplots(1, len(ladders), figsize=(2.45 * len(ladders), 2.9))
+        figure, axes = plt.subplots(1, len(ladders), figsize=(2.5 * len(ladders), 2.8))
         palette = mpl.colormaps["viridis"]
         top = max(ladder.frequencies.shape[1] for ladder in ladders) - 1
         for ax, ladder in zip(axes, ladders, strict=True):
             measured, predicted = (ladder.comparison.step_times[name] for name in ("network", "ode"))
-            prevailing = ladder.frequencies.argmax(axis=1)
-            ends = np.array([0.8 * np.nanmin([measured, predicted]), 1.25 * np.nanmax([measured, predicted])])
-            ax.plot(ends, ends, color="0.6", lw=0.8, zorder=0)
-            ax.scatter(measured, predicted, s=30, c=[palette(m / max(top, 1) * 0.92) for m in prevailing], zorder=3)
+            mode = np.arange(1, measured.size + 1)
+            colors = [palette(m / max(top, 1) * 0.92) for m in ladder.frequencies.argmax(axis=1)]
+            ax.scatter(mode, predicted, s=70, facecolors="none", edgecolors=colors, lw=1)
+            ax.scatter(mode, measured, s=20, c=colors)
             error = 100 * ladder.comparison.median_error("ode")
-            ax.text(0.05, 0.95, f"median error {error:.1f} %", transform=ax.transAxes, va="top", fontsize=7)
-            ax.set(xscale="log", yscale="log", xlim=ends, ylim=ends, aspect="equal", xlabel="measured step time")
+            ax.text(0.96, 0.05, f"median error {error:.1f} %", transform=ax.transAxes, ha="right", fontsize=7)
+            ax.set(yscale="log", xlabel="mode", xticks=mode, xlim=(0.5, mode[-1] + 0.5))
+            ax.margins(y=0.15)
             ax.set_title(ladder.name)
-            for axis in (ax.xaxis, ax.yaxis):
-                axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-                axis.set_major_formatter(FormatStrFormatter("%g"))
-                axis.set_minor_locator(NullLocator())
-        axes[0].set_ylabel("predicted step time")
+            ax.yaxis.set_major_formatter(FormatStrFormatter("%g"))
+            ax.yaxis.set_minor_formatter(FormatStrFormatter("%g"))
+            ax.tick_params(axis="y", which="minor", labelsize=6)
+        axes[0].set_ylabel("step time")
         seen = sorted({int(m) for ladder in ladders for m in ladder.frequencies.argmax(axis=1)})
+        shapes = [
+            plt.Line2D([], [], ls="", marker="o", ms=4.5, color="0.3", label="network"),
+            plt.Line2D([], [], ls="", marker="o", ms=8, mfc="none", mec="0.3", label="forecast"),
+        ]
         marks = [
-            plt.Line2D([], [], ls="", marker="o", ms=5, color=palette(m / max(top, 1) * 0.92), label=str(m))
+            plt.Line2D([], [], ls="", marker="s", ms=5, color=palette(m / max(top, 1) * 0.92), label=f"frequency {m}")
             for m in seen
         ]
-        figure.legend(
-            handles=marks,
-            loc="outside lower center",
-            ncols=len(marks),
-            title="frequency over the fibers that prevails in the mode (0: invariant)",
-            title_fontsize=7,
-        )
+        figure.legend(handles=shapes + marks, loc="outside lower center", ncols=len(shapes) + len(marks))
         _letters(*axes)
     return figure
 

@@ -1,6 +1,6 @@
 """Augmentation against homomorphic SSL by training: accuracy, invariance and time of both, with and without structure.
 
-Every row is trained with L₁ of HaoChen & Ma and Adam on fresh pairs, for several seeds of split, weights and pairs.
+Every row is trained with L₁ of HaoChen & Ma and Adam on fresh pairs, for several seeds of weights, batches and pairs.
 """
 
 import time
@@ -18,7 +18,7 @@ from dynamics.networks.fiber_pairs import FiberPairs
 from dynamics.networks.groups import PlaneGroup
 from dynamics.objectives import generalised_spectral
 from dynamics.training.fiber_update import fiber_update
-from dynamics.training.loop import initial_state, run
+from dynamics.training.loop import TrainState, Update, initial_state, run
 from dynamics.views import Images
 
 DIM = 10
@@ -100,80 +100,65 @@ def measure(settings: list[Setting], images: Images, seeds: list[int]) -> list[M
     images : Images
         With labels; two thirds are for training and for the probe, the rest for testing.
     seeds : list of int
-        Of split, weights and pairs.
+        Of weights, batches and pairs; the first also of the split.
 
     Raises
     ------
     DivergenceError
         If the loss does not stay finite.
     """
-    measured, at = [], 0
-    for setting in settings:
-        rows = []
-        for seed in seeds:
-            at += 1
-            rows.append(_measure_once(setting, images, seed, f"{at} of {len(settings) * len(seeds)}: {setting.name}"))
-        measured.append(Measured(setting.name, *np.array(rows).T))
-    return measured
-
-
-def _measure_once(setting: Setting, images: Images, seed: int, description: str) -> tuple[float, ...]:
-    order = np.random.default_rng(seed).permutation(len(images))
-    x = (images.images - images.images.mean()) / images.images.std()
-    train, test = np.split(order, [2 * len(order) // 3])
-    group = setting.pairs.group
-    network = EquivariantNetwork(group, width=WIDTH, dim=DIM, tied=setting.tied)
-    params = jax.jit(network.init)(jax.random.key(seed), x[:1])
-    seconds = 0.0
-    if setting.steps:
+    order = np.random.default_rng(seeds[0]).permutation(len(images))
+    x = ((images.images - images.images.mean()) / images.images.std())[order]
+    halves = np.split(np.arange(len(order)), [2 * len(order) // 3])
+    (fit, labels), (test, expected) = ((x[rows], images.labels[order][rows]) for rows in halves)
+    measured = []
+    for index, setting in enumerate(settings):
+        pairs, group = setting.pairs, setting.pairs.group
+        network = EquivariantNetwork(group, width=WIDTH, dim=DIM, tied=setting.tied)
         optimiser = optax.adam(LEARNING_RATE)
         update = fiber_update(
             network,
-            setting.pairs,
-            x[train],
+            pairs,
+            fit,
             generalised_spectral,
             optimiser,
             batch_size=BATCH_SIZE,
             homomorphic=setting.homomorphic,
         )
-        clock = _Clock(setting.steps)
-        state, ended_early = run(
-            update,
-            initial_state(params, optimiser, jax.random.key(seed)),
-            steps=setting.steps,
-            observe=clock,
-            observe_at=clock.steps,
-            description=description,
-        )
-        if ended_early:
-            raise (KeyboardInterrupt if ended_early.startswith("interrupted") else DivergenceError)(
-                f"{setting.name}, seed {seed}: {ended_early}."
-            )
-        params, seconds = state.params, clock.seconds
-    embed = jax.jit(lambda params, x: network.apply(params, x))
-    fit, upright = np.asarray(embed(params, x[train])), np.asarray(embed(params, x[test]))
-    moved = [np.asarray(embed(params, group.act(h, x[test]))) for h in range(1, group.order)]
-    labels, expected = images.labels[train], images.labels[test]
+        init, embed = jax.jit(network.init), jax.jit(network.apply)
+        rows = []
+        for seed in seeds:
+            key = jax.random.key(seed)
+            state = initial_state(init(key, fit[:1]), optimiser, key)
+            number = index * len(seeds) + len(rows) + 1
+            description = f"{number} of {len(settings) * len(seeds)}: {setting.name}"
+            state, seconds = _train(update, state, setting.steps, description)
+            moved = [group.act(h, test) for h in range(1, group.order)]
+            views = [np.asarray(embed(state.params, view)) for view in (fit, test, *moved)]
+            rows.append((*_look(views, labels, expected), seconds))
+        measured.append(Measured(setting.name, *np.array(rows).T))
+    return measured
+
+
+def _train(update: Update, state: TrainState, steps: int, description: str) -> tuple[TrainState, float]:
+    """Train, and say how many seconds it took but for compilation."""
+    warm_up = min(3, steps)
+    state, _ = run(update, state, steps=warm_up, description=description)
+    began = time.perf_counter()
+    state, ended_early = run(update, state, steps=steps, description=description)
+    if ended_early:
+        kind = KeyboardInterrupt if ended_early.startswith("interrupted") else DivergenceError
+        raise kind(f"Training {description}: {ended_early}.")
+    return state, (time.perf_counter() - began) * steps / max(steps - warm_up, 1)
+
+
+def _look(views: list[np.ndarray], labels: np.ndarray, expected: np.ndarray) -> tuple[float, float, float]:
+    """Accuracy upright and transformed, and inv-ratio, of embeddings of training, test and transformed test images."""
+    fit, upright, *moved = views
 
     def accuracy(Z: np.ndarray) -> float:
         return linear_probe(fit, labels, Z, expected, ridge=PROBE_RIDGE).test
 
-    variance = upright.var(axis=0).sum()
     change = np.mean([np.square(Z - upright).sum(axis=1).mean() for Z in moved])
-    return accuracy(upright), float(np.mean([accuracy(Z) for Z in moved])), float(change / (2 * variance)), seconds
-
-
-class _Clock:
-    """Seconds of a run without its first steps, which compile, counted up to its whole length."""
-
-    def __init__(self, steps: int):
-        self._from = min(3, steps - 1)
-        self._all, self.steps = steps, (self._from, steps)
-        self.seconds = float("nan")
-        self._began = 0.0
-
-    def __call__(self, state: object, metrics: object) -> None:
-        now = time.perf_counter()
-        if self._began:
-            self.seconds = (now - self._began) * self._all / (self._all - self._from)
-        self._began = now
+    inv_ratio = change / (2 * upright.var(axis=0).sum())
+    return accuracy(upright), float(np.mean([accuracy(Z) for Z in moved])), float(inv_ratio)

@@ -11,6 +11,7 @@
 (3.0, 50, None)
 """
 
+import functools
 import logging
 import signal
 import threading
@@ -179,6 +180,7 @@ def run(
                 _save(checkpoints, state, recorder_state)
 
 
+@functools.lru_cache(maxsize=8)  # runs with the same update, of other seeds say, compile it once
 def _several(update: Update, count: int) -> Update:
     """`count` updates in one call, with the metrics of each; the memory of the state that comes in is used again."""
 
