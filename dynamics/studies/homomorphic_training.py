@@ -142,10 +142,11 @@ def measure(settings: list[Setting], images: Images, seeds: list[int]) -> list[M
 
 def _train(update: Update, state: TrainState, steps: int, description: str) -> tuple[TrainState, float]:
     """Train, and say how many seconds it took but for compilation."""
-    warm_up = min(3, steps)
-    state, _ = run(update, state, steps=warm_up, description=description)
-    began = time.perf_counter()
-    state, ended_early = run(update, state, steps=steps, description=description)
+    warm_up, began = min(3, steps), time.perf_counter()
+    state, ended_early = run(update, state, steps=warm_up, description=description)
+    if not ended_early:
+        began = time.perf_counter()
+        state, ended_early = run(update, state, steps=steps, description=description)
     if ended_early:
         kind = KeyboardInterrupt if ended_early.startswith("interrupted") else DivergenceError
         raise kind(f"Training {description}: {ended_early}.")
