@@ -218,6 +218,8 @@ def study(
     num_pairs: int | None = None,
     dim: int | None = None,
     init_scale: float | None = None,
+    num_seeds: int | None = None,
+    steps: int | None = None,
 ) -> None:
     """Test the claims of one paper and draw its figures.
 
@@ -231,11 +233,20 @@ def study(
         num_pairs: Positive pairs n, in place of the study's own number.
         dim: Embedding dimensions d, in place of the study's own number.
         init_scale: Scale of the initial function, where the study leaves it open.
+        num_seeds: Repetitions, in place of the study's own number.
+        steps: Updates of every training, in place of the study's own number.
     """
     from dynamics.files import output_folder
     from dynamics.studies import claims_table, load_study, save_claims, study_settings
 
-    chosen = {"dataset": dataset, "num_pairs": num_pairs, "dim": dim, "init_scale": init_scale}
+    chosen = {
+        "dataset": dataset,
+        "num_pairs": num_pairs,
+        "dim": dim,
+        "init_scale": init_scale,
+        "num_seeds": num_seeds,
+        "steps": steps,
+    }
     settings = study_settings(name, {key: value for key, value in chosen.items() if value is not None})
     folder = output_folder(out or Path(f"runs/study-{name}"))
     claims = load_study(name).run(folder, data_dir=data_dir, full=full, seed=seed, **settings)

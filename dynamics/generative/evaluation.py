@@ -1,7 +1,7 @@
 """What a frozen representation knows: probes of content and style, clusters, and the distance of generated images.
 
 Content is the class of the image, style what its augmentation did (`dynamics.views.StyledViews`). Linear and k-NN
-probes are those of `dynamics.metrics`; what is a quantity rather than a class is read by ridge regression and scored by R².
+probes are those of `dynamics.metrics`; a quantity rather than a class is read by ridge regression and scored by R².
 """
 
 import warnings
@@ -18,7 +18,7 @@ from dynamics.metrics import knn_probe, linear_probe
 from dynamics.typing import Array, Embedding
 from dynamics.views import StyledViews
 
-Labels = Shaped[Array, " n"]
+Train, Test = Float[Array, "n dim"], Float[Array, "m dim"]
 
 PROBE_LEARNING_RATE, PROBE_BATCH, PROBE_EPOCHS = 3e-4, 64, 200
 """Of the probes of Bizeul et al. (2024)."""
@@ -90,7 +90,9 @@ def evaluate(
     return scores
 
 
-def style_probe(embeddings: Embedding, style: Labels, test_embeddings: Embedding, test_style: Labels) -> float:
+def style_probe(
+    embeddings: Train, style: Shaped[Array, " n"], test_embeddings: Test, test_style: Shaped[Array, " m"]
+) -> float:
     """Test accuracy of a linear classifier for whole-number labels, R² of ridge regression for real ones.
 
     R² is 1 for perfect prediction, 0 for the mean of the training labels, negative for worse.
@@ -104,9 +106,9 @@ def style_probe(embeddings: Embedding, style: Labels, test_embeddings: Embedding
 
 
 def mlp_probe(
-    embeddings: Embedding,
+    embeddings: Train,
     labels: Int[Array, " n"],
-    test_embeddings: Embedding,
+    test_embeddings: Test,
     test_labels: Int[Array, " m"],
     *,
     hidden: int = _HIDDEN,
@@ -135,7 +137,7 @@ def mlp_probe(
     return float(network.score(Z_test, np.asarray(test_labels)))
 
 
-def cluster(embeddings: Embedding, labels: Int[Array, " n"], *, seed: int = 0) -> Clustering:
+def cluster(embeddings: Train, labels: Int[Array, " n"], *, seed: int = 0) -> Clustering:
     """Fit a mixture of as many Gaussians as there are classes, and compare its components with them."""
     from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
     from sklearn.mixture import GaussianMixture
@@ -154,7 +156,7 @@ def cluster(embeddings: Embedding, labels: Int[Array, " n"], *, seed: int = 0) -
     )
 
 
-def frechet_distance(features: Embedding, generated_features: Embedding) -> float:
+def frechet_distance(features: Train, generated_features: Test) -> float:
     """Fréchet distance ‖m − m'‖² + tr(S + S' − 2(SS')^½) of Gaussians fitted to two sets of features.
 
     It is the FID of Heusel et al. (2017) only with features of the Inception network that they used; with others it is
@@ -184,7 +186,7 @@ def frechet_distance(features: Embedding, generated_features: Embedding) -> floa
     return float(np.square(m - m2).sum() + np.trace(S + S2) - 2 * np.sqrt(np.maximum(mixed, 0)).sum())
 
 
-def _scaled(embeddings: Embedding, test_embeddings: Embedding) -> tuple[np.ndarray, np.ndarray]:
+def _scaled(embeddings: Train, test_embeddings: Test) -> tuple[np.ndarray, np.ndarray]:
     """Centred, and divided by one number, the largest standard deviation of a dimension."""
     Z, Z_test = np.asarray(embeddings, np.float64), np.asarray(test_embeddings, np.float64)
     mean, scale = Z.mean(axis=0), Z.std(axis=0).max()

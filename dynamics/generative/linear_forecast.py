@@ -1,8 +1,8 @@
 """Forecast of linear SimVAE from a small random start: every mode on its own.
 
 As for Barlow Twins (`dynamics.flow.closed_form`): modes grow exponentially, each into what the modes before it have
-left free of the latent dimensions, so the part of the start that belongs to mode j is the diagonal of a QR factorisation
-in the order of the rates; from there each mode follows its own equation to its own end.
+left free of the latent dimensions, so mode j starts from the j-th diagonal entry of a QR factorisation in the
+order of the rates; from there each mode follows its own equation to its own end.
 """
 
 import jax

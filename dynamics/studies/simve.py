@@ -5,6 +5,8 @@ encoder: what their representations know of content (the class) and of style (wh
 the paper is known here; the numbers expected on digits are this project's own calibration.
 """
 
+import hashlib
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -71,7 +73,8 @@ def run(
     Parameters
     ----------
     out : Path
-        Folder for figures (PNG and PDF), trajectories, scores (JSON) and checkpoints of trainings that were stopped.
+        Folder for figures (PNG and PDF), trajectories and scores (JSON). A run that was stopped left its trainings in
+        the subfolder `unfinished`, and goes on from there.
     data_dir : Path, optional
         Folder with the official files of a real data set.
     full : bool
@@ -96,9 +99,11 @@ def run(
         chosen = replace(chosen, steps=steps, sweep_steps=min(steps, chosen.sweep_steps))
     task = load_task(chosen, data_dir, seed)  # missing files are reported before anything long begins
     claims = _exact(out, seed)
+    unfinished = out / "unfinished" / _digest(chosen, num_seeds, seed)
     results = compare(
-        task, num_seeds, seed, checkpoints=out / "checkpoints", report_cost=lambda seconds: _say_cost(chosen, seconds)
+        task, num_seeds, seed, checkpoints=unfinished, report_cost=lambda seconds: _say_cost(chosen, seconds)
     )
+    shutil.rmtree(unfinished.parent)
     files.save_json(out / f"scores_{dataset}.json", results.table())
     files.save_figure(_methods_figure(results, task), out / f"methods_{dataset}")
     files.save_figure(images_figure(_image_rows(results, task, seed)), out / f"images_{dataset}")
@@ -107,9 +112,8 @@ def run(
         claims += _calibration(results)
     if chosen.noises:
         sweep = sweep_noise(task, num_seeds, seed)
-        measures = [
-            m for m in ("content linear", "content knn", *_styles(task)) if m in next(iter(results.scores.values()))
-        ]
+        content = [] if task.train.content is None else ["content linear", "content knn"]
+        measures = [*content, *_styles(task)]
         files.save_figure(noise_figure(sweep, measures, _chance(task)), out / f"noise_{dataset}")
         claims += _noise(sweep, max(chosen.views))
     if extractor is not None:
@@ -293,6 +297,11 @@ def _frechet(results: Results, task: Task, extractor: Extractor, seed: int) -> d
             z = std * jax.random.normal(jax.random.key(seed), (len(real), model.latent))
             distances[name] = frechet_distance(real, extractor(np.asarray(model.decode(params, z))))
     return distances
+
+
+def _digest(chosen: Setting, num_seeds: int, seed: int) -> str:
+    """Name for what the trainings depend on: a run with other settings does not go on from their checkpoints."""
+    return hashlib.blake2b(repr((chosen, num_seeds, seed)).encode(), digest_size=8).hexdigest()
 
 
 def _say_cost(chosen: Setting, seconds: float) -> None:

@@ -360,7 +360,7 @@ def dynamics_claims(courses: Mapping[str, ModeCourse]) -> list[Claim]:
 def content_given_up(noise: float = 0.1, style: float = 1.4, scale: float = 1e-3) -> tuple[LinearRun, np.ndarray]:
     """One dimension, content of variance 1 and style of another, between the two thresholds, by exact likelihood."""
     model, v, mu = TiedPLDA(noise=noise), np.array([1.0, style]), np.array([1.0, 0.0])
-    times = np.linspace(0, 4.0, 800)
+    times = np.concatenate([[0.0], np.geomspace(2e-3, 4.0, 600)])
     run = plda_flow(model, np.diag(v), np.diag(v * mu), np.full((2, 1), scale), times)
     return run, run.mode_variances(np.eye(2), v)
 

@@ -18,7 +18,7 @@ _COLOURS = {"vae": "#1d4ed8", "simvae": "#c2410c", "joint": "#15803d", "random":
 
 
 def courses_figure(courses: Mapping[str, ModeCourse]) -> Figure:
-    """Above: variance of every mode in the embedding; below: the modes, numbered by arrival, over the forecast rates."""
+    """Above: variance of every mode in the embedding; below: the modes, numbered by arrival, over growth rates."""
     with style():
         figure, axes = plt.subplots(2, len(courses), figsize=(8.4, 5.0), height_ratios=(1.15, 1))
         colours = mpl.colormaps["viridis"](0.95 * CORRELATIONS)
@@ -29,8 +29,11 @@ def courses_figure(courses: Mapping[str, ModeCourse]) -> Figure:
             for k, colour in enumerate(colours):
                 above.plot(times, course.measured[:, k] / tops[k], color=colour)
                 above.plot(times, course.forecast[:, k] / tops[k], color=colour, ls=_DASHED, lw=0.9)
-            above.set(title=name, xscale="log", xlim=(0.4 * course.arrivals.min(), 2 * last), ylim=(0, 1.15))
+            above.set(title=name, xscale="log", xlim=(0.4 * course.arrivals.min(), 2 * last), ylim=(0, 1.3))
             above.set(xlabel="effective time $t$")
+            above.xaxis.set_major_locator(mpl.ticker.LogLocator(subs=(1, 2, 5)))
+            above.xaxis.set_major_formatter(mpl.ticker.FormatStrFormatter("%g"))
+            above.xaxis.set_minor_locator(mpl.ticker.NullLocator())
             rates = np.log(np.maximum(course.rate(grid_v.ravel(), grid_mu.ravel()), 1e-9)).reshape(grid_v.shape)
             levels = np.log(np.geomspace(np.exp(rates.max()) / 30, np.exp(rates.max()), 9))
             below.contour(grid_v, grid_mu, rates, levels=levels, colors="0.75", linewidths=0.8, linestyles=[_DASHED])
@@ -53,7 +56,7 @@ def courses_figure(courses: Mapping[str, ModeCourse]) -> Figure:
         axes[1, 0].set_ylabel(r"correlation $\mu$ of partners")
         axes[0, 0].plot([], [], color="0.4", label="gradient flow")
         axes[0, 0].plot([], [], color="0.4", ls=_DASHED, lw=0.9, label="forecast")
-        axes[0, 0].legend(loc="lower right")
+        axes[0, 0].legend(loc="upper left", bbox_to_anchor=(0.0, 1.0), framealpha=0.9)
         axes[1, 0].plot([], [], color="0.6", ls=_DASHED, lw=0.8, label="equal growth (theory)")
         axes[1, 0].legend(loc="lower left", frameon=True, framealpha=0.9)
         scale = mpl.cm.ScalarMappable(mpl.colors.Normalize(0, 1 / 0.95), "viridis")
@@ -76,15 +79,21 @@ def thresholds_figure(measured: Mapping[float, float], times: np.ndarray, varian
         left.plot(noises, optimum, color="0.2", ls=_DASHED, label="optimum, theory")
         left.axhline(growth, color="0.5", ls=(0, (1, 1)), label=r"growth, $1 + \rho$")
         left.plot(list(measured), list(measured.values()), "o", color=MEASURED, ms=4, label="likelihood, maximised")
-        for y, text in ((1.0, "content"), (1.62, "content first,\nthen style"), (2.08, "style")):
-            left.text(0.0062, y, text, color="0.25", va="center")
+        for x, y, text in (
+            (0.2, 1.04, "content"),
+            (0.0062, 1.55, "content first,\nthen style"),
+            (0.0062, 2.08, "style"),
+        ):
+            left.text(x, y, text, color="0.25", va="center")
         left.set(xscale="log", xlim=(noises[0], noises[-1]), ylim=(0.9, 2.3), xlabel=r"decoder noise $\tau^2$")
         left.set_ylabel("variance of style against\ncontent of variance 1")
         left.legend(loc="upper right", ncols=1)
         for k, (name, colour) in enumerate((("content, variance 1", "#1d4ed8"), (titles, "#c2410c"))):
             right.plot(times, variances[:, k], color=colour, label=name)
-        right.set(xlabel="effective time $t$", ylabel="variance in the embedding", ylim=(0, None), xlim=(0, times[-1]))
-        right.legend(title="one dimension, exact posterior", alignment="left")
+        right.set(xlabel="effective time $t$", ylabel="variance in the embedding", ylim=(0, None))
+        right.set(xscale="log", xlim=(times[1], times[-1]))
+        right.set_title("one dimension, exact posterior", fontsize=8)
+        right.legend()
     return figure
 
 

@@ -129,10 +129,8 @@ def methods(setting: Setting, shape: tuple[int, ...]) -> dict[str, Method]:
     """All methods by the names that tables and figures have."""
     model = setting.model(shape)
     simvaes = {simvae_name(J): make_method("simvae", model, num_views=J) for J in setting.views}
-    named = zip(
-        (*VAES, *JOINT), ("vae", "beta-vae", "cr-vae", "simclr", "vicreg", "barlow-twins", "l-lambda"), strict=True
-    )
-    others = {title: make_method(name, model) for title, name in named}
+    names = ("vae", "beta-vae", "cr-vae", "simclr", "vicreg", "barlow-twins", "l-lambda")
+    others = {title: make_method(name, model) for title, name in zip((*VAES, *JOINT), names, strict=True)}
     return {**{title: others[title] for title in VAES}, **simvaes, **{title: others[title] for title in JOINT}}
 
 

@@ -12,6 +12,7 @@ recipe made with `compose` has style labels.
 (['flip', 'shift'], 1)
 """
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -131,8 +132,8 @@ def _chunk(augmentation: Augmentation, key: jax.Array, index: Any, images: Any) 
 
 
 def _resized_crop(key: KeyArray, image: Image, settings: Mapping[str, Any]) -> Factors:
-    defaults = augment.random_resized_crop.__kwdefaults__
-    corner, crop = augment.crop_window(key, image, *({**defaults, **settings}[name] for name in ("scale", "ratio")))
+    chosen = _with_defaults(augment.random_resized_crop, settings)
+    corner, crop = augment.crop_window(key, image, chosen["scale"], chosen["ratio"])
     row, column = (corner + crop / 2) / jnp.asarray(image.shape[:2])
     return {"row": row, "column": column, "scale": crop.prod() / (image.shape[0] * image.shape[1])}
 
@@ -144,20 +145,21 @@ def _crop(key: KeyArray, image: Image, settings: Mapping[str, Any]) -> Factors:
 
 
 def _shift(key: KeyArray, image: Image, settings: Mapping[str, Any]) -> Factors:
-    max_shift = settings.get("max_shift", 1)
+    max_shift = _with_defaults(augment.random_shift, settings)["max_shift"]
     row, column = augment.shift_corner(key, max_shift)
     return {"shift": (2 * max_shift + 1) * row + column}
 
 
-def _coin(name: str, p: float) -> Callable[[KeyArray, Image, Mapping[str, Any]], Factors]:
-    return lambda key, image, settings: {name: augment.coin(key, settings.get("p", p)).astype(int)}
+def _coin(name: str, function: Augmentation) -> Callable[[KeyArray, Image, Mapping[str, Any]], Factors]:
+    return lambda key, image, settings: {name: augment.coin(key, _with_defaults(function, settings)["p"]).astype(int)}
 
 
 def _jitter(key: KeyArray, image: Image, settings: Mapping[str, Any]) -> Factors:
     names = ("brightness", "contrast", "saturation", "hue")
-    strengths = tuple(settings.get(name, 0.0) for name in names)
+    chosen = _with_defaults(augment.color_jitter, settings)
+    strengths = tuple(chosen[name] for name in names)
     share, _, factors = augment.jitter_draws(key, image, strengths)
-    changed = share < settings.get("p", 1.0)
+    changed = share < chosen["p"]
     nothing = (1.0, 1.0, 1.0, 0.0)
     return {
         name: jnp.where(changed, factor, unchanged)
@@ -167,8 +169,13 @@ def _jitter(key: KeyArray, image: Image, settings: Mapping[str, Any]) -> Factors
 
 
 def _intensity(key: KeyArray, image: Image, settings: Mapping[str, Any]) -> Factors:
-    chosen = {**augment.random_intensity.__kwdefaults__, **settings}
+    chosen = _with_defaults(augment.random_intensity, settings)
     return {"intensity": augment.intensity(key, image, chosen["low"], chosen["high"])}
+
+
+def _with_defaults(function: Augmentation, settings: Mapping[str, Any]) -> dict[str, Any]:
+    parameters = inspect.signature(function).parameters.values()
+    return {**{p.name: p.default for p in parameters if p.default is not p.empty}, **settings}
 
 
 _FACTORS: dict[Any, Callable[[KeyArray, Image, Mapping[str, Any]], Factors]] = {
@@ -176,8 +183,8 @@ _FACTORS: dict[Any, Callable[[KeyArray, Image, Mapping[str, Any]], Factors]] = {
     augment.random_crop: _crop,
     augment.random_shift: _shift,
     augment.random_roll: _shift,
-    augment.random_flip: _coin("flip", 0.5),
-    augment.random_grayscale: _coin("grayscale", 0.2),
+    augment.random_flip: _coin("flip", augment.random_flip),
+    augment.random_grayscale: _coin("grayscale", augment.random_grayscale),
     augment.color_jitter: _jitter,
     augment.random_intensity: _intensity,
 }

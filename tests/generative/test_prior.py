@@ -73,7 +73,7 @@ def test_gradients_are_finite_where_all_views_agree():
 def test_variances_are_checked():
     with pytest.raises(ConfigError, match=r"within_variance is 0\.0; a variance is positive"):
         FlatPrior(within_variance=0.0)
-    with pytest.raises(ConfigError, match="between_variance is -1.0"):
+    with pytest.raises(ConfigError, match="between_variance is -1"):
         GaussianPrior(between_variance=-1.0)
     with pytest.raises(ConfigError, match="the default of between_variance"):
         GaussianPrior(within_variance=1.5).log_density(jnp.zeros((1, 2, 3)))

@@ -1,0 +1,118 @@
+"""The study of SimVAE: its exact claims hold, wrong results fail, and it runs from the command line."""
+
+import json
+
+import numpy as np
+import pytest
+
+from dynamics.cli import main
+from dynamics.errors import ConfigError, DataError
+from dynamics.generative import Bernoulli
+from dynamics.studies import load_study
+from dynamics.studies import simve as study
+from dynamics.studies.simve_exact import expansion_claims, mehler_claims, prior_claims, threshold_claims
+from dynamics.studies.simve_methods import JOINT, RANDOM, VAES, Results, load_task
+from dynamics.studies.simve_settings import CPU, RELEASED, setting
+
+METHODS = (RANDOM, *VAES, "SimVAE J = 2", "SimVAE J = 6", *JOINT)
+
+
+@pytest.mark.parametrize(
+    "claims", [threshold_claims, lambda: prior_claims(1), lambda: mehler_claims(1), lambda: expansion_claims(1)]
+)
+def test_exact_claims_hold(claims):
+    assert {claim.verdict for claim in claims()} == {"holds"}
+
+
+def results(**changes):
+    """Scores like those of the calibration on digits, with other means for some (method, measure)."""
+    means = {name: {"content linear": 0.5, "content knn": 0.91, "style shift linear": 0.74} for name in METHODS}
+    for name in JOINT:
+        means[name] = {"content linear": 0.93, "content knn": 0.95, "style shift linear": 0.13}
+    means["SimVAE J = 2"] |= {"content linear": 0.81}
+    means["SimVAE J = 6"] |= {"content linear": 0.885, "content knn": 0.93, "style shift linear": 0.77}
+    for key, value in changes.items():
+        name, measure = key.split("|")
+        means[name][measure] = value
+    noise = np.array([-0.01, 0.0, 0.01])
+    return Results(
+        {n: {k: m + noise * (i % 3 + 1) for k, m in v.items()} for i, (n, v) in enumerate(means.items())}, {}
+    )
+
+
+def failing(found):
+    return [
+        claim.claim
+        for claim in [*study._orderings(found, CPU["digits"]), *study._calibration(found)]
+        if claim.verdict == "fails"
+    ]
+
+
+def test_claims_follow_the_scores():
+    assert failing(results()) == []
+    (claim,) = failing(results(**{"SimVAE J = 6|style shift linear": 0.65}))
+    assert claim.startswith("SimVAE J = 6 keeps the shift")
+    wrong = failing(results(**{"Barlow Twins|style shift linear": 0.5}))
+    assert any(claim.startswith("SimVAE J = 6 knows the shift") for claim in wrong)
+    wrong = failing(results(**{"CR-VAE|content linear": 0.9}))
+    assert any("better than the best VAE (CR-VAE)" in claim for claim in wrong)
+    wrong = failing(results(**{"Barlow Twins|content linear": 0.8}))
+    assert any(claim.startswith("Barlow Twins reads digits") for claim in wrong)
+
+
+def test_released_settings_are_those_of_the_code():
+    mnist, cifar = setting("mnist", True), setting("cifar10", True)
+    assert (mnist.widths, mnist.latent, mnist.batch, mnist.learning_rate) == ((2000, 500, 500), 10, 128, 8e-5)
+    assert (mnist.adam_epsilon, mnist.prior.within_variance, mnist.views) == (1e-4, 0.15, (2,))
+    assert np.log(mnist.noise) == pytest.approx(-4.6) and mnist.steps == 400 * (60_000 // 64)
+    assert isinstance(mnist.model((28, 28, 1)).likelihood, Bernoulli)
+    assert cifar.latent == 64 and cifar.widths == (32, 64, 128)
+    assert set(CPU) == {"digits", *RELEASED}
+    with pytest.raises(ConfigError, match="no setting for `digits`, with --full"):
+        setting("digits", True)
+    with pytest.raises(ConfigError, match="no setting for `stl10`; it has digits, mnist"):
+        setting("stl10", False)
+
+
+def test_mistakes_are_reported_before_anything_long(tmp_path):
+    with pytest.raises(DataError):
+        load_study("simve").run(tmp_path, dataset="mnist", data_dir=tmp_path)
+    with pytest.raises(DataError, match="CelebA cannot be downloaded"):
+        load_study("simve").run(tmp_path, dataset="celeba")
+    with pytest.raises(ConfigError, match="at least 2, for error bars"):
+        load_study("simve").run(tmp_path, num_seeds=1)
+
+
+def test_probes_are_on_images_that_were_not_trained_on():
+    task = load_task(CPU["digits"], None, 0)
+    assert len(task.images) == 1347 and len(task.train) == 2 * 1347 and len(task.test) == 2 * 450
+    unshifted = {np.sort(image.ravel() / image.max()).round(5).tobytes() for image in task.images}
+    seen = [np.sort(view.ravel() / view.max()).round(5).tobytes() in unshifted for view in task.test.views[:100]]
+    assert np.mean(seen) < 0.05
+
+
+@pytest.mark.slow
+def test_from_the_command_line(tmp_path, capsys):
+    """Everything with few updates: whatever comes out, it is printed, saved and drawn."""
+    assert main(["study", "simve", "--out", str(tmp_path), "--steps", "40", "--num-seeds", "2"]) == 0
+    assert "Barlow Twins reads digits" in capsys.readouterr().out.replace("\n", " ").replace("  ", " ")
+    assert len(json.loads((tmp_path / "claims.json").read_text())) > 30
+    for name in ("linear_dynamics", "linear_thresholds", "methods_digits", "noise_digits", "images_digits"):
+        assert (tmp_path / f"{name}.png").stat().st_size > 5000
+    scores = json.loads((tmp_path / "scores_digits.json").read_text())
+    assert set(scores) == set(METHODS) and scores["VAE"]["content linear"]["std"] >= 0
+    assert not (tmp_path / "unfinished").exists()
+
+
+@pytest.mark.slow
+def test_calibration_on_digits(tmp_path):
+    """The effects with their margins, three seeds: some minutes."""
+    claims = load_study("simve").run(tmp_path)
+    assert [claim.claim for claim in claims if "calibration" in claim.source and claim.verdict != "holds"] == []
+
+
+@pytest.mark.slow
+def test_mnist_files_are_read_and_compared(tmp_path, data_dir):
+    claims = load_study("simve").run(tmp_path, dataset="mnist", data_dir=data_dir, num_seeds=2, steps=20)
+    assert any("mnist" in claim.source for claim in claims)
+    assert (tmp_path / "methods_mnist.png").stat().st_size > 5000
