@@ -119,7 +119,7 @@ def fit(
     together : bool
         Whether seeds are trained in one computation. Small dense networks are faster so, convolutions on a CPU are not.
     checkpoints : path, optional
-        Folder to keep the state in; training goes on from what it holds.
+        Folder of this training alone, to keep its state in; training goes on from what it holds.
     report_cost : callable, optional
         Receives the seconds that it will take, after the first few steps.
 
@@ -141,67 +141,98 @@ def fit(
     optimiser = optax.adam(learning_rates(learning_rate, steps=max(steps, 1), decay=decay), eps=adam_epsilon)
     init_key, run_key = jax.random.split(jax.random.key(seed))
     shape = jax.eval_shape(augmentation, run_key, jnp.asarray(images[0])).shape
-    stack = jnp.asarray(images)
+    loss = _batch_loss(method, jnp.asarray(images), augmentation, count)
+    groups = [range(num_seeds)] if together else [[index] for index in range(num_seeds)]
+    at = np.unique(np.linspace(0, steps, min(_RECORDS, steps) + 1).astype(int))
+    params, records = [], []
+    for group in groups:
+        seeds = _Seeds(np.asarray(group), vectorised=together)
+        start = jax.jit(seeds.lift(lambda key: method.init(key, shape)))(seeds.keys(init_key))
+        state, kept = _train(
+            seeds.update(loss, optimiser),
+            initial_state(start, optimiser, run_key),
+            steps=steps,
+            at=at,
+            name=method.name,
+            store=None if checkpoints is None else Path(checkpoints) / f"seed-{'-'.join(map(str, group))}",
+            report_cost=report_cost,
+            steps_per_dispatch=_STEPS_PER_DISPATCH if together else None,
+        )
+        params.append(state.params if together else jax.tree.map(lambda leaf: leaf[None], state.params))
+        records.append({name: np.array([record[name] for record in kept]).reshape(len(at), -1) for name in kept[0]})
+    terms = {name: np.concatenate([record[name] for record in records], axis=1) for name in records[0]}
+    terms["loss"] = terms.pop("losses")
+    return Fitted(method, jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *params), at, terms)
+
+
+def _batch_loss(method: Method, images: jax.Array, augmentation: Augmentation, count: int) -> Callable:
+    """(params, key) -> loss and its terms on `count` images drawn with the key, in fresh views."""
 
     def loss(params: Params, key: jax.Array) -> tuple[jax.Array, Mapping[str, jax.Array]]:
         rows_key, view_key, latent_key = jax.random.split(key, 3)
         rows = jax.random.choice(rows_key, len(images), (count,), replace=False)
-        return method.loss(params, latent_key, draw_views(augmentation, view_key, stack[rows], method.num_views))
+        return method.loss(params, latent_key, draw_views(augmentation, view_key, images[rows], method.num_views))
 
-    def trained(indices: np.ndarray, vectorised: bool) -> tuple[TrainState, np.ndarray, list[Metrics]]:
-        """The seeds of these indices, in one computation, or without a seed axis if there is but one."""
+    return loss
 
-        def keys(key: jax.Array) -> jax.Array:
-            own = jax.vmap(lambda index: jax.random.fold_in(key, index))(jnp.asarray(indices))
-            return own if vectorised else own[0]
 
-        def lift(function: Callable) -> Callable:
-            return jax.vmap(function) if vectorised else function
+@dataclass(frozen=True)
+class _Seeds:
+    """Some seeds, trained in one computation with a leading axis for them, or a single one without that axis."""
 
-        gradients = lift(jax.value_and_grad(loss, has_aux=True))
+    indices: Int[np.ndarray, " seeds"]
+    vectorised: bool
+
+    def lift(self, function: Callable) -> Callable:
+        return jax.vmap(function) if self.vectorised else function
+
+    def keys(self, key: jax.Array) -> jax.Array:
+        """One key a seed, the same whichever seeds it is trained with."""
+        own = jax.vmap(lambda index: jax.random.fold_in(key, index))(jnp.asarray(self.indices))
+        return own if self.vectorised else own[0]
+
+    def update(self, loss: Callable, optimiser: optax.GradientTransformation) -> Callable:
+        gradients = self.lift(jax.value_and_grad(loss, has_aux=True))
 
         def update(state: TrainState) -> tuple[TrainState, Metrics]:
-            (losses, terms), gradient = gradients(state.params, keys(jax.random.fold_in(state.key, state.step)))
-            # `loss` decides whether training goes on, so it is the sum: not finite if one of the seeds is not
+            (losses, terms), gradient = gradients(state.params, self.keys(jax.random.fold_in(state.key, state.step)))
+            # the sum decides whether training goes on: it is not finite if one of the seeds is not
             return apply_gradient(optimiser, state, gradient), {"loss": losses.sum(), "losses": losses, **terms}
 
-        params = jax.jit(lift(lambda key: method.init(key, shape)))(keys(init_key))
-        name = "-".join(map(str, indices))
-        return _run(update, initial_state(params, optimiser, run_key), name, vectorised)
+        return update
 
-    def _run(update, state, name, vectorised):
-        kept: list[Metrics] = []
-        store = None if checkpoints is None else Checkpoints(Path(checkpoints) / f"{method.name}-seed{name}")
-        resumed = None if store is None else store.latest(state)
-        if resumed is not None:
-            state, kept = resumed[0], list(resumed[1]["terms"])
-        at = np.unique(np.linspace(0, steps, min(_RECORDS, steps) + 1).astype(int))
-        state, reason = run(
-            update,
-            state,
-            steps=steps,
-            observe=lambda _, metrics: kept.append({k: np.asarray(v) for k, v in metrics.items() if k != "loss"}),
-            observe_at=at,
-            checkpoints=store,
-            recorder_state=lambda: {"terms": kept},
-            report_cost=report_cost,
-            steps_per_dispatch=_STEPS_PER_DISPATCH if together else None,
-            description=method.name,
-        )
-        if reason is not None and reason.startswith("interrupted"):
-            raise KeyboardInterrupt(f"{method.name}: {reason}")
-        if reason is not None:
-            raise DivergenceError(f"{method.name}: {reason}; lower the learning rate.")
-        return state, at, kept
 
-    if together:
-        state, at, kept = trained(np.arange(num_seeds), True)
-        params = state.params
-        terms = {k: np.array([record[k] for record in kept]) for k in kept[0]}
-    else:
-        runs = [trained(np.array([index]), False) for index in range(num_seeds)]
-        at = runs[0][1]
-        params = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(state.params for state, _, _ in runs))
-        terms = {k: np.array([[record[k] for record in kept] for _, _, kept in runs]).T for k in runs[0][2][0]}
-    terms["loss"] = terms.pop("losses")
-    return Fitted(method, params, at, terms)
+def _train(
+    update: Callable,
+    state: TrainState,
+    *,
+    steps: int,
+    at: Int[np.ndarray, " records"],
+    name: str,
+    store: Path | None,
+    report_cost: Callable[[float], None] | None,
+    steps_per_dispatch: int | None,
+) -> tuple[TrainState, list[Metrics]]:
+    """Run the updates, going on from the last checkpoint; the state at the end and the terms at every step of `at`."""
+    kept: list[Metrics] = []
+    checkpoints = None if store is None else Checkpoints(store)
+    resumed = None if checkpoints is None else checkpoints.latest(state)
+    if resumed is not None:
+        state, kept = resumed[0], list(resumed[1]["terms"])
+    state, reason = run(
+        update,
+        state,
+        steps=steps,
+        observe=lambda _, metrics: kept.append({k: np.asarray(v) for k, v in metrics.items() if k != "loss"}),
+        observe_at=at,
+        checkpoints=checkpoints,
+        recorder_state=lambda: {"terms": kept},
+        report_cost=report_cost,
+        steps_per_dispatch=steps_per_dispatch,
+        description=name,
+    )
+    if reason is not None and reason.startswith("interrupted"):
+        raise KeyboardInterrupt(f"{name}: {reason}")
+    if reason is not None:
+        raise DivergenceError(f"{name}: {reason}; lower the learning rate.")
+    return state, kept

@@ -155,7 +155,8 @@ def compare(
         untrained = fit_method(task, chosen[VAES[0]], num_seeds, seed, steps=0)
         waiting: dict[str, Future] = {RANDOM: pool.submit(probe, untrained, task)}
         for name, method in chosen.items():
-            fitted[name] = fit_method(task, method, num_seeds, seed, checkpoints=checkpoints, report_cost=report_cost)
+            folder = None if checkpoints is None else checkpoints / name.replace(" ", "")
+            fitted[name] = fit_method(task, method, num_seeds, seed, checkpoints=folder, report_cost=report_cost)
             waiting[name] = pool.submit(probe, fitted[name], task)
             report_cost = None
         for name, future in waiting.items():
