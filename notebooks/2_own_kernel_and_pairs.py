@@ -12,7 +12,7 @@
 # # Your own kernel and pairs: time series
 #
 # Nothing in the theory knows about images. Here a view is a window of a noisy oscillation, its partner another
-# window of the same recording. Frequency and damping are shared by partners; phase and noise are not. We make a
+# window of the same recording. The frequency is shared by partners; phase and noise are not. We make a
 # kernel for such data, ask it what will be learned, and train a network on the same pairs.
 
 # %%
@@ -76,10 +76,14 @@ with style():
     figure, ax = plt.subplots(figsize=(4.2, 2.2))
     for name, color in (("linear", "0.5"), ("power spectrum", "#1d4ed8")):
         gamma = modes[name].eigenvalues
-        ax.plot(np.arange(1, 13), gamma[:12] / np.abs(gamma).max(), "o-", ms=3, color=color, label=name)
+        ax.plot(np.linspace(0, 1, gamma.size), gamma / gamma[0], color=color, label=name)
     ax.axhline(0, color="0.8", lw=0.7, zorder=0)
-    ax.set(xlabel="mode", ylabel=r"$\gamma_j\ /\ \max|\gamma|$")
+    ax.set(xlabel="share of the modes", ylabel=r"contrastive eigenvalue $\gamma_j\ /\ \gamma_1$")
     ax.legend()
+
+# %% [markdown]
+# Under the linear kernel for every mode on which partners agree there is one on which they disagree as much: what
+# agrees does so by chance. Under the power spectrum nearly all the weight is on modes on which they agree.
 
 # %% [markdown]
 # ## What the modes mean

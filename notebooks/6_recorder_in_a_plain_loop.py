@@ -115,15 +115,16 @@ with style():
     right.legend(loc="lower right")
 
 # %% [markdown]
-# The embedding fills its dimensions one after another, and the backbone follows with a longer tail. What that is
-# good for, by the nearest neighbours of held-out digits:
+# In the first steps the embedding falls onto about two directions (participation ratio), then takes up further
+# ones, each in its turn; at the end the sixth is still rising. The backbone keeps a long tail all the time. What
+# that is good for, by the nearest neighbours of held-out digits:
 
 # %%
 apply = jax.jit(encoder.apply)
 for name, weights in (("at the start", encoder.init(jax.random.key(0), images[:1])), ("after training", params)):
     z, z_test = (np.asarray(apply(weights, images[rows])[1]) for rows in (train_rows, test_rows))
     accuracy = knn_probe(z, digits.labels[train_rows], z_test, digits.labels[test_rows])
-    print(f"{name}: {accuracy}")
+    print(f"{name}: {100 * accuracy:.1f} % of held-out digits")
 
 # %% [markdown]
 # ## Keep it
@@ -131,4 +132,4 @@ for name, weights in (("at the start", encoder.init(jax.random.key(0), images[:1
 # A `Trajectory` is saved as one `.npz`; with xarray it is a labelled data set.
 
 # %%
-trajectory.to_xarray()[["eigenvalues", "covariance", "metric_rankme"]]
+print(trajectory.to_xarray()[["eigenvalues", "covariance", "metric_rankme"]])

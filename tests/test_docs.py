@@ -3,9 +3,12 @@
 import ast
 import importlib
 import inspect
+import json
 import re
+import statistics
 import subprocess
 import sys
+import tomllib
 from dataclasses import fields
 from pathlib import Path
 
@@ -122,3 +125,35 @@ def test_public_names_that_pages_use_exist():
     for page, text in TEXTS.items():
         for name in re.findall(r"`dynamics\.(\w+)[`(]", text):
             assert hasattr(dynamics, name) or importlib.util.find_spec(f"dynamics.{name}"), f"{page}: dynamics.{name}"
+
+
+def test_the_citation_names_this_version():
+    yaml = pytest.importorskip("yaml", reason="comes with mkdocs")
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert citation["version"] == project["version"] and citation["license"] == project["license"]
+    assert {"cff-version", "message", "title", "authors"} <= citation.keys()
+
+
+def test_the_table_of_errors_is_what_was_measured():
+    """Medians over the seeds, from the numbers beside the figure."""
+    rows = json.loads((ROOT / "figures" / "width_sweep.json").read_text())["rows"]
+    errors = {}
+    for row in rows:
+        for rung, error in row["errors"].items():
+            errors.setdefault((row["network"], row["start"], str(row["width"])), {}).setdefault(rung, []).append(error)
+    text = TEXTS["explanation/what-is-predicted.md"]
+    table = re.findall(r"^\| (MLP|ResNet), (\w+) \| (\d+) \| (.*) \|$", text, flags=re.MULTILINE)
+    assert len(table) == len(errors)
+    for network, start, width, cells in table:
+        measured = errors[network.lower(), start, width]
+        for rung, cell in zip(("ode", "matrix_ode", "linearised", "infinite_width"), cells.split(" | "), strict=True):
+            if cell == "–":
+                assert rung not in measured
+            else:
+                assert f"{float(cell.removesuffix(' %')):.2g}" == f"{100 * statistics.median(measured[rung]):.2g}"
+
+
+def test_links_of_the_readme_lead_somewhere():
+    for target in re.findall(r"\]\((?!http)([^)#]+)\)", TEXTS["README"]):
+        assert (ROOT / target).exists(), target
