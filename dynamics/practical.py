@@ -21,7 +21,7 @@ import optax
 from dynamics.errors import ConfigError
 from dynamics.networks.encoder import Encoder
 from dynamics.networks.projector import PREDICTORS, PROJECTORS, scaled_start
-from dynamics.networks.standard_resnet import StandardResNet
+from dynamics.networks.standard_resnet import StandardResNet, as_float32
 from dynamics.recipe import Recipe
 from dynamics.training.checkpoints import Checkpoints
 from dynamics.training.loop import Metrics, TrainState, Update, initial_state, run
@@ -102,7 +102,7 @@ class Prepared:
         z = stacked(taps["embeddings"])
         if self.recipe.objective in COSINES:
             z = z / jnp.linalg.norm(z, axis=1, keepdims=True)
-        return {"embeddings": z, "features": stacked(jnp.asarray(taps["features"], jnp.float32))}
+        return {"embeddings": z, "features": stacked(as_float32(taps["features"]))}
 
 
 def prepare(recipe: Recipe, devices: list[jax.Device] | None = None) -> Prepared:

@@ -69,26 +69,26 @@ class Recipe:
     batch: int = 128
     """Images of a step, on all devices together; each gives two views."""
 
-    steps: int = 2000
+    steps: int = 2400
     """Updates."""
 
     optimiser: Literal["sgd", "lars", "adamw", "adam"] = "sgd"
     """Optimiser."""
 
-    learning_rate: float = 2e-3
+    learning_rate: float = 0.01
     """η, the highest."""
 
     warmup: int = 20
-    """Steps in which the learning rate rises from 0."""
+    """Steps in which the learning rate rises."""
 
-    decay: Literal["cosine", "constant"] = "cosine"
+    decay: Literal["cosine", "constant"] = "constant"
     """How the learning rate goes on."""
 
     weight_decay: float = 0.0
     """Of weights, not of biases and normalisation."""
 
-    momentum: float = 0.9
-    """Of sgd and lars."""
+    momentum: float = 0.0
+    """Of sgd and lars. With 0.9 a learned eigenvalue overshoots and rings."""
 
     clip: float | None = None
     """Largest norm of the gradient."""
@@ -101,6 +101,10 @@ class Recipe:
 
     temperature: float = 0.5
     """τ of simclr and infonce."""
+
+    covariance_weight: float = 1.0
+    """β of VICReg, with α = γ = 25. It acts on each pair of dimensions, so the published 1 (d = 8192) is weak at small
+    d, where all dimensions share what is learned for a long time."""
 
     epsilon: float = 1e-4
     """ε of VICReg's standard deviations, below which they hardly grow."""
@@ -125,7 +129,15 @@ class Recipe:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(f"{name} is {value}; give at least 1.")
-        positive = ("width", "init_scale", "learning_rate", "clip", "temperature", "checkpoint_seconds")
+        positive = (
+            "width",
+            "init_scale",
+            "learning_rate",
+            "clip",
+            "temperature",
+            "checkpoint_seconds",
+            "covariance_weight",
+        )
         for name in positive:
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):
@@ -180,7 +192,22 @@ _SIZES: dict[str, dict[str, Any]] = {
         "probe_images": 512,
     },
 }
-_OBJECTIVES: dict[str, dict[str, dict[str, Any]]] = {"cpu": {}, "gpu": {}, "stl10": {}}
+_SIMCLR = {"init_scale": 1e-3, "init_bias": 1.0}
+_OBJECTIVES: dict[str, dict[str, dict[str, Any]]] = {
+    "cpu": {
+        "barlow-twins-normalised": {"off_diagonal": 0.0051},
+        "vicreg": {"covariance_weight": 25.0, "learning_rate": 5e-3, "init_scale": 1e-3, "steps": 3000},
+        "simclr": {**_SIMCLR, "learning_rate": 0.05, "steps": 1800},
+        "infonce": {"temperature": 1.0, "learning_rate": 0.03},
+    },
+    "gpu": {
+        "barlow-twins-normalised": {"off_diagonal": 0.0051},
+        "vicreg": {"covariance_weight": 4.0, "init_scale": 1e-3},
+        "simclr": {**_SIMCLR, "learning_rate": 0.05},
+        "infonce": {"temperature": 1.0},
+    },
+}
+_OBJECTIVES["stl10"] = _OBJECTIVES["gpu"]
 PRESETS = tuple(_SIZES)
 
 

@@ -9,12 +9,11 @@
 """
 
 import jax
-import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Float
 
 from dynamics.networks.projector import Head, HeadNetwork
-from dynamics.networks.standard_resnet import StandardResNet
+from dynamics.networks.standard_resnet import as_float32
 from dynamics.typing import Array, Embedding, Views
 
 
@@ -23,15 +22,16 @@ class Encoder(nn.Module):
 
     Parameters
     ----------
-    backbone : StandardResNet
-        Its pooled output is the representation that probes see.
+    backbone : flax.linen.Module
+        Such as `StandardResNet`: called with (x, train) and optionally a dict that receives hidden layers. Its output
+        (batch, N) is the representation that probes see; its `dtype` is that of the projector.
     projector_head : Head
         What the loss sees.
     predictor_head : Head, optional
         Of BYOL and SimSiam, applied to the embeddings.
     """
 
-    backbone: StandardResNet
+    backbone: nn.Module
     projector_head: Head
     predictor_head: Head | None = None
 
@@ -42,7 +42,7 @@ class Encoder(nn.Module):
             self.predictor = HeadNetwork(self.predictor_head, self.backbone.dtype)
 
     def __call__(self, x: Views, train: bool = False) -> Embedding:
-        """Embeddings (batch, dim), float32, of images (batch, height, width, channels)."""
+        """Embeddings (batch, dim) of images (batch, height, width, channels)."""
         return self.embed_and_predict(x, train)[0]
 
     def embed_and_predict(self, x: Views, train: bool = False) -> tuple[Embedding, Embedding | None]:
@@ -51,14 +51,14 @@ class Encoder(nn.Module):
         return z, None if self.predictor_head is None else self.predictor(z, train)
 
     def features(self, x: Views, train: bool = False) -> Float[Array, "views features"]:
-        """Pooled features of the backbone (batch, N), float32."""
-        return jnp.asarray(self.backbone(x, train), jnp.float32)
+        """Pooled features of the backbone (batch, N)."""
+        return as_float32(self.backbone(x, train))
 
     def readout_features(self, x: Views, train: bool = False) -> Float[Array, "views features"]:
-        """Inputs of the projector's last layer (batch, N), float32: what a conjugate kernel is made of."""
+        """Inputs of the projector's last layer (batch, N): what a conjugate kernel is made of."""
         taps = self.hidden(x, train)
         depth = len(self.projector_head.hidden)
-        return jnp.asarray(taps[f"layer{depth}"] if depth else taps["features"], jnp.float32)
+        return as_float32(taps[f"layer{depth}"] if depth else taps["features"])
 
     def hidden(self, x: Views, train: bool = False) -> dict[str, Array]:
         """Activations by name, from the stem to the `embeddings`; images keep their axes."""

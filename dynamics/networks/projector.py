@@ -23,7 +23,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from dynamics.errors import ConfigError
-from dynamics.networks.standard_resnet import normalisation
+from dynamics.networks.standard_resnet import as_float32, normalisation
 from dynamics.typing import Array, Embedding
 
 
@@ -38,7 +38,7 @@ class Head:
     dim : int
         Outputs.
     norm : str
-        Normalisation after hidden layers: `batch`, `group` or `none`.
+        Normalisation after hidden layers: `batch`, `group` (all units of a layer are one group) or `none`.
     bias, readout_bias : bool
         Whether the hidden layers and the last have biases.
     normalise_output : bool
@@ -95,15 +95,15 @@ class HeadNetwork(nn.Module):
     head : Head
         Its declaration.
     dtype : dtype
-        Of the computation; parameters are float32, and so are the outputs.
+        Of the computation; parameters are float32, and outputs at least float32.
     """
 
     head: Head
-    dtype: jnp.dtype = jnp.float32
+    dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, h: Array, train: bool = False, taps: dict[str, Array] | None = None) -> Embedding:
-        """Outputs (batch, dim), float32, of features (batch, N); `taps` receives the hidden layers."""
+        """Outputs (batch, dim), at least float32, of features (batch, N); `taps` receives the hidden layers."""
         head = self.head
         if head.dim < 1 or any(width < 0 for width in head.hidden):
             raise ConfigError(f"The projector has layers {(*head.hidden, head.dim)}; give positive numbers of units.")
@@ -115,9 +115,8 @@ class HeadNetwork(nn.Module):
             taps[f"layer{index}"] = h
         z = nn.Dense(head.dim, use_bias=head.readout_bias, dtype=self.dtype, name="readout")(h)
         if head.normalise_output:
-            settings = {"use_scale": False, "use_bias": False} if head.norm == "batch" else {}
-            z = normalisation(head.norm, train, self.dtype, "output_norm", **settings)(z)
-        return jnp.asarray(z, jnp.float32)
+            z = normalisation(head.norm, train, self.dtype, "output_norm", affine=False)(z)
+        return as_float32(z)
 
 
 def scaled_start(params: Any, layers: str, scale: float) -> Any:

@@ -8,7 +8,7 @@
 """
 
 from collections.abc import Callable
-from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -43,8 +43,9 @@ class StandardResNet(nn.Module):
         with stride 2 followed by pooling with stride 2.
     norm : {"batch", "group", "none"}
         Normalisation after each convolution. Batch statistics are those of the whole batch, on all devices, both views
-        together. `group` has 32 groups, or as many as divide the channels. `none` has biases instead, and each branch
-        scaled by 1/√(number of blocks), which bounds the growth of the variance (Hayou et al. 2021).
+        together. `group` has 32 groups at width 1, and as many channels a group at other widths. `none` has biases
+        instead, and each branch scaled by 1/√(number of blocks), which bounds the growth of the variance (Hayou et al.
+        2021).
     width : float
         Multiplies the numbers of channels: 1 is the published network.
     dtype : dtype
@@ -55,7 +56,7 @@ class StandardResNet(nn.Module):
     stem: str = "cifar"
     norm: str = "batch"
     width: float = 1.0
-    dtype: jnp.dtype = jnp.float32
+    dtype: Any = jnp.float32
 
     def setup(self) -> None:
         """Check the settings (called by Flax)."""
@@ -88,7 +89,7 @@ class StandardResNet(nn.Module):
         if x.ndim != 4:
             raise ConfigError(f"ResNet: needs views (height, width, channels), got shape {x.shape[1:]}.")
         taps = {} if taps is None else taps
-        layer = _Layers(self.norm, train, self.dtype)
+        layer = _Layers(self.norm, train, self.dtype, max(1, round(GROUPS * self.width)))
         x = jnp.asarray(x, self.dtype)
         if self.stem == "cifar":
             x = layer.conv(self.channels(64), 3, name="stem")(x)
@@ -113,8 +114,8 @@ class StandardResNet(nn.Module):
 class _Layers:
     """Convolution and normalisation with the settings of one network."""
 
-    def __init__(self, norm: str, train: bool, dtype: jnp.dtype):
-        self._norm, self._train, self._dtype = norm, train, dtype
+    def __init__(self, norm: str, train: bool, dtype: Any, groups: int):
+        self._norm, self._train, self._dtype, self._groups = norm, train, dtype, groups
 
     def conv(self, channels: int, size: int, stride: int = 1, *, name: str) -> nn.Module:
         pad = size // 2  # SAME would pad strided convolutions on one side only
@@ -130,26 +131,48 @@ class _Layers:
         )
 
     def norm(self, name: str) -> Callable[[Array], Array]:
-        return normalisation(self._norm, self._train, self._dtype, name)
+        return normalisation(self._norm, self._train, self._dtype, name, groups=self._groups)
 
 
-def normalisation(kind: str, train: bool, dtype: jnp.dtype, name: str, **settings: bool) -> Callable[[Array], Array]:
+def as_float32(x: Array) -> jax.Array:
+    """The same numbers in float32, or in float64 if they are that."""
+    return jnp.asarray(x, jnp.promote_types(x.dtype, jnp.float32))
+
+
+def normalisation(
+    kind: str, train: bool, dtype: Any, name: str, *, groups: int = 1, affine: bool = True
+) -> Callable[[Array], Array]:
     """Layer of a `norm`, to be called inside a compact module; the identity for `none`.
 
     Variances are computed in float32 and have ε = 1e-5 added, so activations whose standard deviation is below 3e-3
     are not normalised but only multiplied by 300.
+
+    Parameters
+    ----------
+    kind : {"batch", "group", "none"}
+        Over the batch, over groups of channels of each example, or not at all.
+    train : bool
+        Whether batch statistics are those of the batch, and update the averages.
+    dtype : dtype
+        Of the output.
+    name : str
+        Of the layer.
+    groups : int
+        Groups of channels, or the next smaller number that divides them; one group is layer normalisation.
+    affine : bool
+        Whether a scale and a shift are learned.
     """
+    settings = {"epsilon": 1e-5, "dtype": dtype, "use_scale": affine, "use_bias": affine, "name": name}
     if kind == "batch":
-        return nn.BatchNorm(not train, momentum=0.9, epsilon=1e-5, dtype=dtype, name=name, **settings)
+        return nn.BatchNorm(not train, momentum=0.9, **settings)
     if kind == "group":
-        return partial(_group_norm, dtype, name)
+
+        def group_norm(x: Array) -> Array:
+            divisor = next(g for g in range(min(groups, x.shape[-1]), 0, -1) if x.shape[-1] % g == 0)
+            return nn.GroupNorm(divisor, **settings)(x)
+
+        return group_norm
     return lambda x: x
-
-
-def _group_norm(dtype: jnp.dtype, name: str, x: Array) -> Array:
-    channels = x.shape[-1]
-    groups = next(g for g in range(min(GROUPS, channels), 0, -1) if channels % g == 0)
-    return nn.GroupNorm(groups, epsilon=1e-5, dtype=dtype, name=name)(x)
 
 
 def _basic(layer: _Layers, x: jax.Array, width: int, stride: int, scale: float, name: str) -> jax.Array:

@@ -34,7 +34,7 @@ def recipe_loss(recipe: Recipe) -> Callable[..., jax.Array]:
     |---|---|---|---|
     | `barlow-twins` | over both views | no | λ = `off_diagonal` |
     | `barlow-twins-normalised` | each view | each dimension, ε = 1e-5 | λ = `off_diagonal` |
-    | `vicreg` | covariances over both views | no | 25, 1, 25 and ε = `epsilon`; divided by d as in the released code |
+    | `vicreg` | over both views | no | α, β, γ and ε; all divided by d, as in the released code |
     | `simclr` | no | each embedding to norm 1 | τ = `temperature` |
     | `infonce` | no | no | τ = `temperature` |
     | `spectral-contrastive` | over both views | no | |
@@ -47,7 +47,7 @@ def recipe_loss(recipe: Recipe) -> Callable[..., jax.Array]:
     losses: dict[str, Callable[..., jax.Array]] = {
         "barlow-twins": lambda F: barlow_twins(centred(F), recipe.off_diagonal),
         "barlow-twins-normalised": lambda F: barlow_twins_normalised(F, recipe.off_diagonal, NORMALISATION_EPSILON),
-        "vicreg": lambda F: vicreg(F, epsilon=recipe.epsilon) / F.shape[1],
+        "vicreg": lambda F: vicreg(F, 25.0, recipe.covariance_weight, 25.0, recipe.epsilon) / F.shape[1],
         "simclr": lambda F: nt_xent(F, recipe.temperature),
         "infonce": lambda F: infonce(F, recipe.temperature, "dot", "others"),
         "spectral-contrastive": lambda F: spectral_contrastive(centred(F)),
