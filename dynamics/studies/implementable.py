@@ -16,8 +16,10 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from dynamics.errors import DivergenceError
 from dynamics.networks import MLP, ConvNet, ResNet
+from dynamics.networks.encoder import Encoder
+from dynamics.networks.projector import Head
+from dynamics.networks.standard_resnet import StandardResNet
 from dynamics.networks.vit import VisionTransformer
 from dynamics.objectives import generalised_spectral
 from dynamics.restricted import PairMoments, pair_moments, restricted_modes
@@ -71,12 +73,12 @@ FULL = Budget(
     PAPER_SIZES,
     PAPER_SIZES,
     (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0),
-    pretraining=800 * 390,
-    tuning=200 * 390,
+    pretraining=100 * 390,
+    tuning=10 * 390,
     batch=128,
     augmentation="simclr",
 )
-"""Updates of 800 and 200 epochs of 50,000 images, as in the paper."""
+"""100 and 10 epochs of 50,000 images; the paper has 800 and 200, its λ, m and batch."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,17 +116,22 @@ _REPETITIONS = 6  # pairs of views of each, so that their moments are known well
 def networks(image_shape: tuple[int, ...], full: bool) -> dict[str, tuple[Network, float]]:
     """Architectures as functions of the number of outputs, each with its learning rate of Adam.
 
-    MLP, CNN and ResNet are in the parameterisation of the kernel limit, whose weights are of size 1: their rate is
-    larger.
+    MLP, CNN and the small ResNet are in the parameterisation of the kernel limit, whose weights are of size 1: their
+    rate is larger. At full size the ResNet is ResNet-18.
     """
-    side, width = image_shape[0], 64 if full else 16
+    small = image_shape[0] <= 8
+    width, patch = 64 if full else 16, 2 if small else 4
     vit = {"width": 192, "depth": 9, "heads": 3} if full else {"width": 48, "depth": 2}
-    return {
+    found: dict[str, tuple[Network, float]] = {
         "MLP": (MLP(width=16 * width, depth=2).module, 0.01),
-        "CNN": (ConvNet(width=width, depth=3, head="pool" if side > 8 else "flatten").module, 0.01),
-        "ResNet": (ResNet(width=width, stages=2 if side <= 8 else 3, head="pool").module, 0.01),
-        "ViT": (lambda dim: VisionTransformer(dim, patch=2 if side <= 8 else 4, **vit), 0.001),
+        "CNN": (ConvNet(width=width, depth=3, head="flatten" if small else "pool").module, 0.01),
+        "ResNet": (ResNet(width=width, stages=2 if small else 3, head="pool").module, 0.01),
+        "ViT": (lambda dim: VisionTransformer(dim, patch=patch, **vit), 0.001),
     }
+    if full:
+        # group normalisation: with batch statistics the outputs would be no function of the single image
+        found["ResNet"] = (lambda dim: Encoder(StandardResNet(norm="group"), Head((), dim)), 0.001)
+    return found
 
 
 def measure(
@@ -153,90 +160,105 @@ def measure(
     report : callable, optional
         Receives a line about what it will cost, before it is spent.
     """
+    data = _load(dataset, budget.augmentation or default_preset(dataset), data_dir, seed)
+    phi = {}
+    for name, (network, rate) in networks(data.view_shape, full).items():
+        spectra = [
+            deltas
+            for k in budget.outputs
+            for deltas in _discrepancies(f"{name}, k = {k}", network(k), rate, budget, data, seed, report)
+        ]
+        phi[name] = np.array(
+            [min((d[:m].mean() for d in spectra if len(d) >= m), default=np.nan) for m in budget.sizes]
+        )
+    return Implementable(phi, budget.sizes, data.name)
+
+
+@dataclass(frozen=True, eq=False)
+class _Data:
+    train: np.ndarray
+    test: np.ndarray
+    two_views: Callable[[jax.Array, jax.Array], jax.Array]
+    view_shape: tuple[int, ...]
+    name: str
+
+
+def _load(dataset: str, preset: str, data_dir: Path | None, seed: int) -> _Data:
+    """Images to train on and others to measure on, and how to make two standardised views of them."""
     images = load_images(dataset, data_dir)
     order = np.random.default_rng(seed).permutation(len(images))
     held_out = min(2000, len(order) // 4)
     test, train = (np.asarray(images.images[rows], np.float32) for rows in (order[:held_out], order[held_out:]))
-    preset = budget.augmentation or default_preset(dataset)
-    views = get_preset(preset, images.shape)
+    views, mean, scale = get_preset(preset, images.shape), train.mean(), train.std()
 
     def two_views(key: jax.Array, batch: jax.Array) -> jax.Array:
         first, second = (jax.random.split(part, len(batch)) for part in jax.random.split(key))
         pair = jax.vmap(views.first)(first, batch), jax.vmap(views.second)(second, batch)
         return (jnp.concatenate(pair) - mean) / scale
 
-    mean, scale = train.mean(), train.std()
-    example = two_views(jax.random.key(0), jnp.asarray(train[:1]))
-    phi = {}
-    for name, (network, rate) in networks(example.shape[1:], full).items():
-        runs = [
-            _discrepancies(name, network(k), rate, k, budget, train, test, two_views, seed, report)
-            for k in budget.outputs
-        ]
-        spectra = [deltas for run in runs for deltas in run]
-        phi[name] = np.array(
-            [min((d[:m].mean() for d in spectra if len(d) >= m), default=np.nan) for m in budget.sizes]
-        )
-    return Implementable(phi, budget.sizes, f"{dataset}, {len(train):,} images, augmentation {preset}")
+    one = jax.ShapeDtypeStruct((1, *images.shape), jnp.float32)
+    shape = jax.eval_shape(two_views, jax.random.key(0), one).shape[1:]
+    return _Data(train, test, two_views, shape, f"{dataset}, {len(train):,} images, augmentation {preset}")
 
 
 def _discrepancies(
     name: str,
     module: nn.Module,
     rate: float,
-    k: int,
     budget: Budget,
-    train: np.ndarray,
-    test: np.ndarray,
-    two_views: Callable[[jax.Array, jax.Array], jax.Array],
+    data: _Data,
     seed: int,
     report: Callable[[str], None] | None,
 ) -> list[np.ndarray]:
     """δ of the whitened outputs on held-out images, ascending, for each λ."""
     key = jax.random.key(seed)
-    pool = jnp.asarray(train)
     adjust = optimiser("adam", rate, steps=budget.pretraining + budget.tuning, decay="constant")
 
     def update(state: TrainState) -> tuple[TrainState, dict[str, jax.Array]]:
         rows_key, view_key = jax.random.split(jax.random.fold_in(state.key, state.step))
-        x = two_views(view_key, pool[jax.random.randint(rows_key, (budget.batch,), 0, len(pool))])
-        weight = state.model_state["weight"]
+        images, weight = state.model_state["images"], state.model_state["weight"]
+        x = data.two_views(view_key, images[jax.random.randint(rows_key, (budget.batch,), 0, len(images))])
         loss, gradient = jax.value_and_grad(lambda params: generalised_spectral(module.apply(params, x), weight))(
             state.params
         )
         return apply_gradient(adjust, state, gradient), {"loss": loss}
 
-    params = module.init(key, two_views(key, pool[:1]))
-    state = initial_state(params, adjust, key, {"weight": jnp.asarray(1.0)})
+    params = jax.jit(module.init)(key, jnp.zeros((1, *data.view_shape)))
+    # in the state, since as a constant of the program the images would be copied into it
+    state = initial_state(params, adjust, key, {"weight": jnp.asarray(1.0), "images": jnp.asarray(data.train)})
     began = time.perf_counter()
 
     def cost(seconds: float) -> None:
         if report is not None:
             whole = seconds * (1 + len(budget.weights) * budget.tuning / budget.pretraining)
-            report(f"{name}, {k} outputs: about {whole + time.perf_counter() - began:.0f} s")
+            report(f"{name}: about {whole + time.perf_counter() - began:.0f} s")
 
-    state = _finished(run(update, state, steps=budget.pretraining, description=f"{name}, k = {k}", report_cost=cost))
-    embed = jax.jit(lambda params, x: module.apply(params, x))
+    def trained(state: TrainState, steps: int, what: str) -> TrainState | None:
+        state, reason = run(update, state, steps=steps, description=what, report_cost=cost if what == name else None)
+        if reason is not None and reason.startswith("interrupted"):
+            raise KeyboardInterrupt(reason)
+        if reason is not None and report is not None:
+            report(f"{what} diverged: {reason}")
+        return state if reason is None else None
+
+    state = trained(state, budget.pretraining, name)
+    if state is None:
+        return []
+    embed = jax.jit(lambda params, key, images: module.apply(params, data.two_views(key, images)))
     found = []
     for weight in budget.weights:
         # the run takes over the memory of the state it is given
-        start = jax.tree.map(jnp.array, state._replace(model_state={"weight": jnp.asarray(weight)}))
+        start = jax.tree.map(jnp.array, state)
+        start.model_state["weight"] = jnp.asarray(weight)
         steps = budget.pretraining + budget.tuning
-        tuned = _finished(run(update, start, steps=steps, description=f"{name}, k = {k}, λ = {weight:g}"))
+        tuned = trained(start, steps, f"{name}, λ = {weight:g}")
+        if tuned is None:
+            continue
         moments = []
         for repetition in range(_REPETITIONS):
             keys = jax.random.fold_in(jax.random.key(seed + 1), repetition)
-            for first in range(0, len(test) - _CHUNK + 1, _CHUNK):
-                x = two_views(jax.random.fold_in(keys, first), jnp.asarray(test[first : first + _CHUNK]))
-                moments.append(pair_moments(embed(tuned.params, x)))
+            for first in range(0, len(data.test) - _CHUNK + 1, _CHUNK):
+                chunk = jnp.asarray(data.test[first : first + _CHUNK])
+                moments.append(pair_moments(embed(tuned.params, jax.random.fold_in(keys, first), chunk)))
         found.append(restricted_modes(PairMoments.average(moments), tolerance=1e-6).discrepancies)
     return found
-
-
-def _finished(outcome: tuple[TrainState, str | None]) -> TrainState:
-    state, reason = outcome
-    if reason is None:
-        return state
-    if reason.startswith("interrupted"):
-        raise KeyboardInterrupt(reason)
-    raise DivergenceError(f"Training diverged: {reason}.")

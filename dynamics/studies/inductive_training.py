@@ -26,7 +26,7 @@ SOLVED = 0.01
 """Error of a linear head below which a run counts as having solved the task."""
 
 BATCH = 256
-LAW_SEEDS = 32
+LAW_SEEDS = 256
 _TEST_VIEWS = 4096
 
 
