@@ -24,7 +24,7 @@ from dynamics.studies.claims import Claim
 from dynamics.studies.homomorphic_figures import filter_figure, ladder_figure, sweep_figure, table_figure
 from dynamics.studies.homomorphic_identity import OBJECTIVES, Twins, broken_symmetry, spectral_filter
 from dynamics.studies.homomorphic_steps import Ladder, inv_ratio, ladder
-from dynamics.studies.homomorphic_training import Measured, measure, rotation_settings, sweep_settings
+from dynamics.studies.homomorphic_training import DIM, Measured, measure, rotation_settings, sweep_settings
 from dynamics.views import load_images
 
 PAPER = "Keller et al. 2023"
@@ -84,7 +84,7 @@ def run(
     x = (images.images - images.images.mean()) / images.images.std()
     twins, claims = _identities(x[chosen[:16]], seed)
     claims += _filter(out, twins, x[chosen[:48]], seed)
-    claims += _steps(out, x[chosen[:num_images]], dim, seed) + _trained_apart(dataset, data_dir, seed)
+    claims += _steps(out, x[chosen[:num_images]], dataset, dim, seed) + _trained_apart(dataset, data_dir, seed)
     seeds = [seed + i for i in range(num_seeds)]
     rows = measure(rotation_settings(images.shape, steps), images, seeds)
     sweep = measure(sweep_settings(images.shape, sweep_steps), images, seeds[:1])
@@ -92,7 +92,9 @@ def run(
     files.save_json(out / "sweep.json", [row.table() for row in sweep])
     files.save_figure(table_figure(rows, chance=1 / len(np.unique(images.labels))), out / "table")
     files.save_figure(sweep_figure(sweep), out / "sweep")
-    return claims + _table(rows, f"{len(images):,} {dataset} images, {steps} steps, {num_seeds} seeds") + _sweep(sweep)
+    of = f"{len(images):,} {dataset} images, {steps} steps, {num_seeds} seeds, L₁, d = {DIM}"
+    claims += _table(rows, of) + _sweep(sweep)
+    return claims + _calibration(rows, of) if dataset == "digits" else claims
 
 
 # ---------------------------------------------------------------- exact statements
@@ -202,7 +204,7 @@ def _filter(out: Path, twins: Twins, images: np.ndarray, seed: int) -> list[Clai
 # ---------------------------------------------------------------- stepwise forecast
 
 
-def _steps(out: Path, images: np.ndarray, dim: int, seed: int) -> list[Claim]:
+def _steps(out: Path, images: np.ndarray, dataset: str, dim: int, seed: int) -> list[Claim]:
     """H-SSL from a small start against the contrastive modes of its pairs of fibers."""
     turns, shifts = (PlaneGroup(name, *images.shape[1:3]) for name in ("c4", "cyclic"))
     cases = (
@@ -221,9 +223,9 @@ def _steps(out: Path, images: np.ndarray, dim: int, seed: int) -> list[Claim]:
     with style():
         files.save_figure(comparison_figure(first.comparison, first.measured, first.forecasts), out / "steps")
     files.save_figure(ladder_figure(ladders), out / "ladders")
-    claims = [claim for found in ladders for claim in _ladder_claims(found, len(images), dim)]
+    claims = [claim for found in ladders for claim in _ladder_claims(found, f"{len(images)} {dataset} images", dim)]
     learned = {found.name: found.modes.num_positive for found in ladders}
-    source = f"contrastive modes of pairs of fibers; {len(images)} digits, all pairs"
+    source = f"contrastive modes of pairs of fibers; {len(images)} {dataset} images, all pairs"
     claims += [
         Claim.equals(
             "p4, Haar: as many modes can be learned as there are invariant directions, n − 1",
@@ -249,9 +251,9 @@ def _steps(out: Path, images: np.ndarray, dim: int, seed: int) -> list[Claim]:
     return claims
 
 
-def _ladder_claims(found: Ladder, num_images: int, dim: int) -> list[Claim]:
+def _ladder_claims(found: Ladder, of: str, dim: int) -> list[Claim]:
     overlaps = [plateau.overlap for plateau in found.comparison.subspace_overlap]
-    source = f"small readout, kernel of the fibers at the start; {num_images} digits, d = {dim}"
+    source = f"small readout, kernel of the fibers at the start; {of}, d = {dim}"
     return [
         Claim.equals(
             f"{found.name}: the H-SSL network steps when the modes of its pairs of fibers say (median "
@@ -300,7 +302,6 @@ def _table(rows: list[Measured], source: str) -> list[Claim]:
     """Structure is necessary; where it is there, H-SSL does what A-SSL does, in less time; calibrations beside it."""
     found = {row.name: row for row in rows}
     a, h, plain, broken = (found[name] for name in ("p4, A-SSL", "p4, H-SSL", "CNN, A-SSL", "CNN, “H-SSL”"))
-    source = f"{source}, L₁, d = 10"
     claims = [
         Claim.at_most(
             f"{row.name}: the embedding becomes invariant (inv-ratio, worst seed)",
@@ -344,18 +345,22 @@ def _table(rows: list[Measured], source: str) -> list[Claim]:
             measured=np.median(h.seconds / a.seconds),
         ),
     ]
-    for row in rows:
-        for quantity, expected in zip(("upright", "rotated"), CALIBRATION[row.name], strict=False):
-            claims.append(
-                Claim.equals(
-                    f"{row.name}: accuracy {quantity}",
-                    f"calibration, network of the same kind; {source}",
-                    expected=expected,
-                    measured=getattr(row, quantity).mean(),
-                    tolerance=ACCURACY_TOLERANCE,
-                )
-            )
     return claims
+
+
+def _calibration(rows: list[Measured], source: str) -> list[Claim]:
+    """Accuracies beside the earlier ones; widths and batches of that network are not known, hence the tolerance."""
+    return [
+        Claim.equals(
+            f"{row.name}: accuracy {quantity}",
+            f"calibration, network of the same kind; {source}",
+            expected=expected,
+            measured=getattr(row, quantity).mean(),
+            tolerance=ACCURACY_TOLERANCE,
+        )
+        for row in rows
+        for quantity, expected in zip(("upright", "rotated"), CALIBRATION[row.name][:2], strict=True)
+    ]
 
 
 def _sweep(rows: list[Measured]) -> list[Claim]:

@@ -52,7 +52,7 @@ def test_steps_are_forecast(images):
     network = EquivariantNetwork(group, width=4, dim=2, head="flatten")
     found = ladder("p4, Haar", network, FiberPairs.haar(group), images[:12], 0)
     assert found.modes.num_positive == 11
-    assert verdicts(study._ladder_claims(found, 12, 2)) == {"holds"}
+    assert verdicts(study._ladder_claims(found, "12 images", 2)) == {"holds"}
     np.testing.assert_allclose(found.frequencies.sum(axis=1), 1)
     assert found.forecasts.keys() == {"closed_form", "ode", "linearised"}
 
@@ -89,6 +89,7 @@ def test_a_network_that_needs_no_structure_would_be_reported():
         ]
 
     assert verdicts(study._table(rows(1.48), "")) == {"holds"}
+    assert verdicts(study._calibration(rows(1.48), "")) == {"holds"}
     failing = [claim.claim for claim in study._table(rows(0.01), "") if claim.verdict == "fails"]
     assert len(failing) == 1 and "without the structure" in failing[0]
 
