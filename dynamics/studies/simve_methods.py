@@ -84,13 +84,14 @@ class Results:
 
 def load_task(setting: Setting, data_dir: Path | None, seed: int) -> Task:
     """Images, divided into a part to train on and one to test on, and the views of the probes."""
-    parts = _images(setting, data_dir, seed)
-    (images, _, _), _ = parts
+    (images, labels, attributes), test_part = _images(setting, data_dir, seed)
+    shown = slice(setting.probed)
+    probed = (images[shown], None if labels is None else labels[shown], {k: v[shown] for k, v in attributes.items()})
     augmentation = get_preset(setting.augmentation, images.shape[1:]).first
     keys = jax.random.split(jax.random.key(seed + 1), 2)
     train, test = (
         _with_attributes(styled_views(pixels, labels, augmentation, key, repeats=setting.repeats), attributes)
-        for (pixels, labels, attributes), key in zip(parts, keys, strict=True)
+        for (pixels, labels, attributes), key in zip((probed, test_part), keys, strict=True)
     )
     return Task(setting, images, augmentation, train, test)
 

@@ -37,6 +37,8 @@ class Setting:
         See `dynamics.generative.fit`.
     train, test : int, optional
         Images for training and for testing; None for all there are.
+    probed : int, optional
+        Training images that probes are fitted to; None for all.
     repeats : int
         Views of each image in the probes.
     noises : tuple of float
@@ -61,6 +63,7 @@ class Setting:
     decay: str = "constant"
     train: int | None = None
     test: int | None = None
+    probed: int | None = None
     repeats: int = 1
     noises: tuple[float, ...] = ()
     sweep_steps: int = 0
@@ -125,6 +128,7 @@ RELEASED: dict[str, Setting] = {
 
 # On a CPU: narrower layers, a tenfold learning rate that decays, some thousand steps, and fewer images in the probes.
 _CPU = {"learning_rate": 1e-3, "adam_epsilon": 1e-8, "decay": "cosine"}
+_CPU_IMAGES = {"train": 20_000, "test": 4000, "probed": 4000}
 CPU: dict[str, Setting] = {
     "digits": Setting(
         dataset="digits",
@@ -142,12 +146,12 @@ CPU: dict[str, Setting] = {
         sweep_steps=1000,
         **{**_CPU, "learning_rate": 2e-3},
     ),
-    "mnist": replace(RELEASED["mnist"], widths=(512, 256), steps=2500, train=20_000, test=4000, views=(2, 6), **_CPU),
+    "mnist": replace(RELEASED["mnist"], widths=(512, 256), steps=2000, views=(2, 6), **_CPU, **_CPU_IMAGES),
     "fashion-mnist": replace(
-        RELEASED["fashion-mnist"], widths=(512, 256), steps=2500, train=20_000, test=4000, views=(2, 6), **_CPU
+        RELEASED["fashion-mnist"], widths=(512, 256), steps=2000, views=(2, 6), **_CPU, **_CPU_IMAGES
     ),
-    "cifar10": replace(RELEASED["cifar10"], widths=(16, 32, 64), steps=1000, train=10_000, test=4000, **_CPU),
-    "celeba": replace(RELEASED["celeba"], widths=(16, 32, 64), steps=1000, train=10_000, test=4000, **_CPU),
+    "cifar10": replace(RELEASED["cifar10"], widths=(16, 32, 64), steps=1000, **_CPU, **_CPU_IMAGES),
+    "celeba": replace(RELEASED["celeba"], widths=(16, 32, 64), steps=1000, **_CPU, **_CPU_IMAGES),
 }
 """What runs by default. Digits have no released setting: the one here shows the effects in minutes."""
 

@@ -57,7 +57,7 @@ def style_factors(augmentation: Augmentation, key: KeyArray, image: Image) -> Fa
     """What the augmentation does to an image of this shape under this key, by name, scalars.
 
     - crops: `row` and `column` of the centre, as shares of the image's sides, and for resized ones `scale`, the share
-      of the image's area;
+      of the image's area; a flip that follows turns the centre's row or column round with the image;
     - shifts: `shift`, a class for each of the (2·max_shift + 1)² places;
     - `flip` and `grayscale`: 0 or 1;
     - `intensity`, `brightness`, `contrast`, `saturation` (factors) and `hue` (share of the full circle).
@@ -68,12 +68,15 @@ def style_factors(augmentation: Augmentation, key: KeyArray, image: Image) -> Fa
     if steps is not None:  # a composition, which gives every step a key of its own
         factors: Factors = {}
         for step_key, step in zip(jax.random.split(key, max(1, len(steps))), steps, strict=False):
-            factors |= style_factors(step, step_key, image)
+            found = style_factors(step, step_key, image)
+            function, settings = _unwrapped(step)
+            if function is augment.random_flip:
+                place = "column" if _with_defaults(function, settings)["axis"] == "horizontal" else "row"
+                if place in factors:
+                    factors[place] = jnp.where(found["flip"], 1 - factors[place], factors[place])
+            factors |= found
         return factors
-    function, settings = augmentation, {}
-    while isinstance(function, partial):
-        settings = {**function.keywords, **settings}
-        function = function.func
+    function, settings = _unwrapped(augmentation)
     return _FACTORS[function](key, image, settings) if function in _FACTORS else {}
 
 
@@ -171,6 +174,15 @@ def _jitter(key: KeyArray, image: Image, settings: Mapping[str, Any]) -> Factors
 def _intensity(key: KeyArray, image: Image, settings: Mapping[str, Any]) -> Factors:
     chosen = _with_defaults(augment.random_intensity, settings)
     return {"intensity": augment.intensity(key, image, chosen["low"], chosen["high"])}
+
+
+def _unwrapped(augmentation: Augmentation) -> tuple[Any, dict[str, Any]]:
+    """The function behind `functools.partial`, and what is bound to it."""
+    settings: dict[str, Any] = {}
+    while isinstance(augmentation, partial):
+        settings = {**augmentation.keywords, **settings}
+        augmentation = augmentation.func
+    return augmentation, settings
 
 
 def _with_defaults(function: Augmentation, settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -68,6 +68,13 @@ def test_crops_are_where_and_as_large_as_they_say():
     np.testing.assert_allclose(views[..., 1].mean(axis=(1, 2)), factors["column"], atol=0.02)
     areas = np.ptp(views[..., 0], axis=(1, 2)) * np.ptp(views[..., 1], axis=(1, 2))
     assert np.corrcoef(areas, factors["scale"])[0, 1] > 0.98 and 0.25 < factors["scale"].min() < 0.5
+    views, factors = both(
+        compose(crop, partial(random_flip, axis="vertical")), jnp.asarray(rows, jnp.float32)[..., None]
+    )
+    upside_down = np.asarray(views[..., 0][:, -1] < views[..., 0][:, 0]).all(axis=1)
+    np.testing.assert_array_equal(upside_down, factors["flip"] == 1)
+    centres = views[..., 0].mean(axis=(1, 2))
+    np.testing.assert_allclose(np.where(upside_down, 1 - centres, centres), factors["row"], atol=0.02)
     views, factors = both(partial(random_crop, size=10), ramp)
     np.testing.assert_allclose(views.mean(axis=(1, 2)), np.stack([factors["row"], factors["column"]], 1), atol=1e-5)
 
