@@ -19,6 +19,7 @@ from flax import serialization
 
 from dynamics import files
 from dynamics.errors import CapacityError, DataError, DivergenceError
+from dynamics.training.sharding import place
 
 if TYPE_CHECKING:
     from dynamics.training.loop import TrainState
@@ -164,4 +165,4 @@ def _form(state: "TrainState") -> tuple[Any, list[tuple[int, ...]]]:
 
 def _placed(value: np.ndarray, like: Any) -> jax.Array:
     """The value on the devices of `like`."""
-    return jax.device_put(value, like.sharding) if isinstance(like, jax.Array) else jnp.asarray(value)
+    return place(np.asarray(value), like.sharding) if isinstance(like, jax.Array) else jnp.asarray(value)

@@ -12,7 +12,9 @@ True
 from typing import Any
 
 import jax
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec, Sharding
 
 from dynamics.errors import ConfigError
 
@@ -53,7 +55,8 @@ class Placement:
 
     def replicate(self, tree: Any) -> Any:
         """The same values on every device; every process has to bring the same."""
-        return jax.device_put(tree, NamedSharding(self.mesh, PartitionSpec()))
+        sharding = NamedSharding(self.mesh, PartitionSpec())
+        return jax.tree.map(lambda leaf: place(leaf, sharding), tree)
 
     def distribute(self, x: jax.Array) -> jax.Array:
         """Divide an array by its first axis, inside a compiled function."""
@@ -62,3 +65,13 @@ class Placement:
     def gather(self, tree: Any) -> Any:
         """Have the values on every device again, inside a compiled function."""
         return jax.lax.with_sharding_constraint(tree, NamedSharding(self.mesh, PartitionSpec()))
+
+
+def place(value: Any, sharding: Sharding) -> jax.Array:
+    """Lay a value that every process has over the devices of a sharding, those of other processes included."""
+    if sharding.is_fully_addressable:
+        return jax.device_put(value, sharding)
+    if jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
+        return jax.random.wrap_key_data(place(jax.random.key_data(value), sharding), impl=jax.random.key_impl(value))
+    host = np.asarray(value)
+    return jax.make_array_from_callback(host.shape, sharding, lambda index: host[index])
