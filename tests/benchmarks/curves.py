@@ -10,7 +10,7 @@ import numpy as np
 from bench_kernels import images
 from bench_modes import MODES, crops
 from matplotlib import pyplot as plt
-from timing import exponent, median
+from timing import exponent, processor_seconds
 
 from dynamics.files import save_figure, save_json
 from dynamics.flow import kernel_flow
@@ -25,7 +25,7 @@ PAIRS, PIXELS, DIMENSIONS, RANGE = "pairs n", "pixels", "dimensions d", "γ₁ /
 
 @dataclass(frozen=True)
 class Curve:
-    """Seconds against sizes; `exponent` is the slope of their logarithms."""
+    """Seconds of processor time against sizes; `exponent` is the slope of their logarithms."""
 
     against: str
     what: str
@@ -46,13 +46,13 @@ def measure(quick: bool) -> list[Curve]:
 
 
 def _pairs(quick: bool) -> list[Curve]:
-    kernel, sizes = infinite_kernel(MLP(depth=3)), [250, 500, 1000] if quick else [500, 1000, 2000, 4000]
+    kernel, sizes = infinite_kernel(MLP(depth=3)), [250, 500, 1000] if quick else [250, 500, 1000, 2000]
     evaluation, solution = [], []
     for pairs in sizes:
         x = crops(pairs)
-        evaluation.append(median(lambda x=x: gram(kernel, x, dtype="float32")))
+        evaluation.append(processor_seconds(lambda x=x: gram(kernel, x, dtype="float32")))
         K = gram(kernel, x)
-        solution.append(median(lambda K=K: leading_modes(K, MODES)))
+        solution.append(processor_seconds(lambda K=K: leading_modes(K, MODES)))
     return [
         Curve(PAIRS, "fully connected Gram matrix, float32", sizes, evaluation),
         Curve(PAIRS, f"{MODES} modes, float64", sizes, solution),
@@ -66,7 +66,7 @@ def _pixels(quick: bool) -> list[Curve]:
         kernel, times = infinite_kernel(ResNet(head=head)), []
         for side in sides:
             x = jnp.asarray(images(views, side, rng))
-            times.append(median(lambda k=kernel, x=x: k(x, x)) / views**2)
+            times.append(processor_seconds(lambda k=kernel, x=x: k(x, x)) / views**2)
         curves.append(Curve(PIXELS, f"ResNet-{head} kernel, a pair of views", [side**2 for side in sides], times))
     return curves
 
@@ -80,7 +80,7 @@ def _flow(quick: bool) -> list[Curve]:
         modes = ContrastiveModes(gamma, Q, Q, np.zeros(m))
         F0 = 1e-4 * Q @ rng.normal(size=(m, dim))
         times = np.linspace(0, 3 / gamma[dim - 1], 50)
-        return median(lambda: kernel_flow(modes, F0, times))
+        return processor_seconds(lambda: kernel_flow(modes, F0, times))
 
     dims = [4, 8, 16, 32]
     ratios = [10.0, 30.0, 100.0, 300.0] if quick else [10.0, 30.0, 100.0, 300.0, 1000.0]
@@ -122,5 +122,5 @@ def draw(curves: list[Curve]) -> plt.Figure:
         ax.set_xticks(curve.sizes, [f"{size:g}" for size in curve.sizes])
         ax.xaxis.set_minor_locator(matplotlib.ticker.NullLocator())
         ax.legend(loc="upper left", fontsize=6, title="exponent", title_fontsize=6)
-    axes[0, 0].set_ylabel("seconds")
+    axes[0, 0].set_ylabel("seconds of processor time")
     return figure

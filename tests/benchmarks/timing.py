@@ -40,6 +40,22 @@ def median(call: Callable, repetitions: int = 3) -> float:
     return float(np.median(paired({"": call}, repetitions)[""]))
 
 
+def processor_seconds(call: Callable, repetitions: int = 3) -> float:
+    """Median of the time that all threads of a compiled call were at work, to which other programs add little.
+
+    On an accelerator, where the work is elsewhere, the time that passed.
+    """
+    if jax.default_backend() != "cpu":
+        return median(call, repetitions)
+    jax.block_until_ready(call())
+    times = []
+    for _ in range(repetitions):
+        start = time.process_time()
+        jax.block_until_ready(call())
+        times.append(time.process_time() - start)
+    return float(np.median(times))
+
+
 def compare(what: str, calls: dict[str, Callable], repetitions: int, limit: str = "") -> list[Row]:
     """Rows of the first call against each of the others; medians, and medians of ratios."""
     times = paired(calls, repetitions)
