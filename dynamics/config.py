@@ -94,6 +94,8 @@ class Config:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(f"{name} is {value}; give at least 1.")
+        if self.network == "group-convnet" and self.kernel == "infinite":
+            raise ConfigError("A group-convnet has no infinite-width kernel here; use --kernel empirical.")
         if self.pairs != "augmented" and self.network != "group-convnet":
             raise ConfigError(f"--pairs {self.pairs} needs a network with a group: --network group-convnet.")
         if self.pairs != "augmented" and self.augmentation is not None:

@@ -69,7 +69,7 @@ def test_settings_differ_by_one_flag_and_train():
     settings = rotation_settings((8, 8, 1), 20)
     a, h = settings[1], settings[2]
     assert (a.pairs, a.tied, a.steps) == (h.pairs, h.tied, h.steps) and a.homomorphic != h.homomorphic
-    digits = load_images("digits", limit=150)
+    digits = load_images("digits", limit=90)
     start = Setting("start", h.pairs, True, True, 0)
     before, after = measure([start, h], digits, [0])
     assert before.seconds[0] == 0 < after.seconds[0]
@@ -115,6 +115,7 @@ def test_mistakes_are_answered_with_one_sentence(arguments, message, tmp_path, m
     assert message in error and error.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_one_flag_from_the_command_line(tmp_path):
     """A-SSL and H-SSL from one start run the same course."""
     settings = ["--network", "group-convnet", "--width", "2", "--num-pairs", "10", "--dim", "2", "--steps", "60"]
