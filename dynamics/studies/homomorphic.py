@@ -40,6 +40,7 @@ CALIBRATION = {
     "CNN, “H-SSL”": (0.674, 0.175, 1.48),
 }
 ACCURACY_TOLERANCE = 0.15
+INV_RATIO_FACTOR = 5.0
 
 
 def run(
@@ -349,18 +350,34 @@ def _table(rows: list[Measured], source: str) -> list[Claim]:
 
 
 def _calibration(rows: list[Measured], source: str) -> list[Claim]:
-    """Accuracies beside the earlier ones; widths and batches of that network are not known, hence the tolerance."""
-    return [
-        Claim.equals(
-            f"{row.name}: accuracy {quantity}",
-            f"calibration, network of the same kind; {source}",
-            expected=expected,
-            measured=getattr(row, quantity).mean(),
-            tolerance=ACCURACY_TOLERANCE,
+    """Accuracies and inv-ratios beside the earlier ones; width and batch of that network are not known.
+
+    Hence the tolerances: 0.15 of an accuracy, and a factor of five of an inv-ratio, which spans three orders.
+    """
+    source = f"calibration, network of the same kind; {source}"
+    claims = []
+    for row in rows:
+        upright, rotated, inv_ratio = CALIBRATION[row.name]
+        for quantity, expected in (("upright", upright), ("rotated", rotated)):
+            claims.append(
+                Claim.equals(
+                    f"{row.name}: accuracy {quantity}",
+                    source,
+                    expected=expected,
+                    measured=getattr(row, quantity).mean(),
+                    tolerance=ACCURACY_TOLERANCE,
+                )
+            )
+        claims.append(
+            Claim.equals(
+                f"{row.name}: inv-ratio of {inv_ratio:.2g} (log₁₀ of measured by calibration, geometric mean)",
+                source,
+                expected=0.0,
+                measured=np.log10(row.inv_ratio).mean() - np.log10(inv_ratio),
+                tolerance=np.log10(INV_RATIO_FACTOR),
+            )
         )
-        for row in rows
-        for quantity, expected in zip(("upright", "rotated"), CALIBRATION[row.name][:2], strict=True)
-    ]
+    return claims
 
 
 def _sweep(rows: list[Measured]) -> list[Claim]:

@@ -6,7 +6,7 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FormatStrFormatter
+from matplotlib.ticker import FixedLocator, FormatStrFormatter, LogLocator, NullLocator
 
 from dynamics.plotting import MEASURED, mode_colors, style
 from dynamics.studies.homomorphic_identity import Filter
@@ -127,9 +127,9 @@ def ladder_figure(ladders: Sequence[Ladder]) -> Figure:
             ax.set(yscale="log", xlabel="mode", xticks=mode, xlim=(0.5, mode[-1] + 0.5))
             ax.margins(y=0.15)
             ax.set_title(ladder.name)
+            ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             ax.yaxis.set_major_formatter(FormatStrFormatter("%g"))
-            ax.yaxis.set_minor_formatter(FormatStrFormatter("%g"))
-            ax.tick_params(axis="y", which="minor", labelsize=6)
+            ax.yaxis.set_minor_locator(NullLocator())
         axes[0].set_ylabel("step time")
         seen = sorted({int(m) for ladder in ladders for m in ladder.frequencies.argmax(axis=1)})
         shapes = [
