@@ -16,6 +16,7 @@ from flax import linen as nn
 from jaxtyping import Float
 
 from dynamics.errors import ConfigError
+from dynamics.networks.fusion import computed_once
 from dynamics.typing import Array, Views
 
 BLOCKS = {10: (1, 1, 1, 1), 18: (2, 2, 2, 2), 50: (3, 4, 6, 3)}
@@ -117,9 +118,9 @@ class _Layers:
     def __init__(self, norm: str, train: bool, dtype: Any, groups: int):
         self._norm, self._train, self._dtype, self._groups = norm, train, dtype, groups
 
-    def conv(self, channels: int, size: int, stride: int = 1, *, name: str) -> nn.Module:
+    def conv(self, channels: int, size: int, stride: int = 1, *, name: str) -> Callable[[Array], Array]:
         pad = size // 2  # SAME would pad strided convolutions on one side only
-        return nn.Conv(
+        conv = nn.Conv(
             channels,
             (size, size),
             (stride, stride),
@@ -129,6 +130,7 @@ class _Layers:
             dtype=self._dtype,
             name=name,
         )
+        return lambda x: conv(computed_once(x))
 
     def norm(self, name: str) -> Callable[[Array], Array]:
         return normalisation(self._norm, self._train, self._dtype, name, groups=self._groups)
