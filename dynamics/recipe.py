@@ -196,7 +196,7 @@ _SIMCLR = {"init_scale": 1e-3, "init_bias": 1.0}
 _OBJECTIVES: dict[str, dict[str, dict[str, Any]]] = {
     "cpu": {
         "barlow-twins-normalised": {"off_diagonal": 0.0051},
-        "vicreg": {"covariance_weight": 25.0, "learning_rate": 5e-3, "init_scale": 1e-3, "steps": 3000},
+        "vicreg": {"covariance_weight": 25.0, "learning_rate": 4e-3, "init_scale": 1e-3, "steps": 2000},
         "simclr": {**_SIMCLR, "learning_rate": 0.05, "steps": 1800},
         "infonce": {"temperature": 1.0, "learning_rate": 0.03},
     },

@@ -95,7 +95,7 @@ def run(
     steps: int,
     data: tuple = (),
     observe: Callable[[TrainState, Metrics], None] | None = None,
-    observe_at: Iterable[int] = (),
+    observe_at: Iterable[Any] = (),
     checkpoints: Checkpoints | None = None,
     recorder_state: Callable[[], Any] = dict,
     report_cost: Callable[[float], None] | None = None,
