@@ -11,7 +11,7 @@ import jupytext
 import nbformat
 from nbclient import NotebookClient
 
-SECONDS = 900
+SECONDS = 3600
 
 
 def render(source: Path) -> Path:

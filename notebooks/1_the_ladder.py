@@ -47,7 +47,7 @@ with style():
 # first; on negative ones partners disagree.
 
 # %%
-config = Config(num_pairs=48, dim=6, network="resnet", width=32, init="readout", init_scale=1e-4)
+config = Config(num_pairs=48, dim=6, network="resnet", width=16, init="readout", init_scale=1e-4)
 experiment = prepare(config)
 gamma = experiment.modes.eigenvalues
 print(f"{experiment.kernel}; {experiment.reason}")
@@ -103,7 +103,7 @@ for overlap in comparison.subspace_overlap:
 # at the start is the same, and so is the forecast in steps; the network runs ahead of it.
 
 # %%
-free = prepare(Config(num_pairs=48, dim=6, network="resnet", width=32, multiplier=1.0))
+free = prepare(Config(num_pairs=48, dim=6, network="resnet", width=16, multiplier=1.0))
 rungs = forecast(free)
 learned = train(free)
 with style():

@@ -17,13 +17,14 @@ import pytest
 import dynamics
 from dynamics.cli import COMMANDS
 from dynamics.config import Config
+from dynamics.recipe import Recipe
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = sorted(path.relative_to(DOCS) for path in DOCS.rglob("*.md"))
 TEXTS = {page.as_posix(): (DOCS / page).read_text() for page in PAGES} | {"README": (ROOT / "README.md").read_text()}
 SNIPPET = re.compile(r"```python[^\n]*\n(.*?)```", flags=re.DOTALL)
-PACKAGES = ("views", "networks", "kernels", "objectives", "optima", "flow", "solvable", "training", "studies")
+PACKAGES = sorted(path.parent.name for path in Path(dynamics.__file__).parent.glob("*/__init__.py"))
 
 
 @pytest.mark.parametrize("page", [page for page, text in TEXTS.items() if page != "README" and SNIPPET.search(text)])
@@ -40,7 +41,9 @@ def test_commands_and_their_flags_exist(page):
         command, *words = line.split()
         if not re.fullmatch(r"[a-z]+", command):  # COMMAND, --help
             continue
-        known = {*inspect.signature(COMMANDS[command]).parameters, *(field.name for field in fields(Config)), "help"}
+        settings = Recipe if "--preset" in words else Config
+        known = {*inspect.signature(COMMANDS[command]).parameters, *(field.name for field in fields(settings)), "help"}
+        known |= {"force"} if settings is Recipe else set()
         flags = [word[2:].replace("-", "_") for word in words if word.startswith("--")]
         assert set(flags) <= known, line
 
