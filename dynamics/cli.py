@@ -9,17 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from dynamics.config import Config
-from dynamics.errors import DivergenceError, DynamicsError
-from dynamics.recipe import Recipe, recipe_preset
+from dynamics.console import draw_run, duration, report_cost, save_figure, show
+from dynamics.errors import ConfigError, DivergenceError, DynamicsError
+from dynamics.recipe_commands import recipe_commands
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from dynamics.experiment import Experiment
     from dynamics.trajectory import Trajectory
 
 Settings = tyro.conf.OmitArgPrefixes[Config]
-RecipeSettings = tyro.conf.OmitArgPrefixes[Recipe]
 Preset = Literal["cpu", "gpu", "stl10"]
 Varied = Annotated[tuple[str, ...], tyro.conf.arg(metavar="SETTING=VALUES"), tyro.conf.Positional]
 RunFolders = Annotated[tuple[Path, ...], tyro.conf.arg(metavar="RUN"), tyro.conf.Positional]
@@ -29,11 +27,15 @@ _INTERRUPTED = 130
 _INFINITE_WIDTH_SECONDS = 60.0
 
 
-def compare(config: Settings, out: Path = Path("runs/compare")) -> None:
+def compare(config: Settings, recipe: Literal["practical"] | None = None, out: Path = Path("runs/compare")) -> None:
     """Forecast the training of a network, train it, and lay both on one time axis.
+
+    With --recipe practical the network is that of `dynamics train --preset`, with its settings, which
+    `dynamics compare --recipe practical --help` lists; a run that is in the folder already is not trained again.
 
     Args:
         config: Settings of the experiment.
+        recipe: Compare a practical recipe with the kernels of its network before and after training.
         out: Folder for the results.
     """
     from dynamics.experiment import compare_run, forecast, infinite_width_cost, infinite_width_forecast, train
@@ -47,16 +49,16 @@ def compare(config: Settings, out: Path = Path("runs/compare")) -> None:
         if seconds < _INFINITE_WIDTH_SECONDS:
             forecasts["infinite_width"] = infinite_width_forecast(experiment)
         else:
-            _print(f"\nThe infinite-width kernel takes about {_duration(seconds)} and is left out;")
-            _print("--kernel infinite asks for it.")
+            show(f"\nThe infinite-width kernel takes about {duration(seconds)} and is left out;")
+            show("--kernel infinite asks for it.")
     write_trajectories(out, forecasts)
-    measured = train(experiment, _report_cost)
+    measured = train(experiment, report_cost)
     write_trajectories(out, {"network": measured})
     comparison = compare_run(experiment, measured, forecasts)
     comparison.save(out / "comparison.json", kernel=experiment.kernel, reason=experiment.reason)
-    _print(comparison_table(comparison, experiment.learning_rate))
-    _print(f"\nKernel: {experiment.kernel}; {experiment.reason}.")
-    _draw(out)
+    show(comparison_table(comparison, experiment.learning_rate))
+    show(f"\nKernel: {experiment.kernel}; {experiment.reason}.")
+    draw_run(out)
     _report_partial(measured, out)
 
 
@@ -91,14 +93,14 @@ def simulate(
     ahead = forecast_of(experiment)
     if measured is not None:
         ahead = ahead.updated(measured)
-        _print()
-        _print(forecast_table(ahead))
-    _print(f"\n{forecast_answers(ahead, by_step)}")
+        show()
+        show(forecast_table(ahead))
+    show(f"\n{forecast_answers(ahead, by_step)}")
     write_trajectories(out, forecast(experiment))
     if measured is not None:
         write_trajectories(out, {"updated": ahead.trajectory(experiment.times)})
-    _print(f"\nKernel: {experiment.kernel}; {experiment.reason}.")
-    _draw(out)
+    show(f"\nKernel: {experiment.kernel}; {experiment.reason}.")
+    draw_run(out)
 
 
 def train(config: Settings, preset: Preset | None = None, out: Path = Path("runs/train")) -> None:
@@ -117,29 +119,10 @@ def train(config: Settings, preset: Preset | None = None, out: Path = Path("runs
     from dynamics.runs import write_trajectories
 
     experiment = _prepared("train", config, out)
-    measured = train(experiment, _report_cost)
+    measured = train(experiment, report_cost)
     write_trajectories(out, {"network": measured})
-    _draw(out)
+    draw_run(out)
     _report_partial(measured, out)
-
-
-def _train_recipe(default: Recipe) -> Callable[..., None]:
-    """`train` with the settings of a practical recipe and their defaults."""
-
-    def train(recipe: RecipeSettings = default, out: Path = Path("runs/recipe"), force: bool = False) -> None:
-        """Train a practical recipe and record its spectrum; the same command goes on with a run that was stopped.
-
-        Args:
-            recipe: Settings of the run.
-            out: Folder for the results.
-            force: Begin anew where the folder holds a run already.
-        """
-        from dynamics.tables import steps_line
-
-        _print(f"\n{steps_line(_trained_recipe(recipe, out, force))}")
-        _draw(out)
-
-    return train
 
 
 def sweep(
@@ -162,16 +145,16 @@ def sweep(
 
     axes = [parse_axis(text) for text in vary]
     counts = [len(axis.values) for axis in axes]
-    _print(f"{math.prod(counts)} runs: {', '.join(f'{len(axis.values)} × {axis.name}' for axis in axes)}")
+    show(f"{math.prod(counts)} runs: {', '.join(f'{len(axis.values)} × {axis.name}' for axis in axes)}")
     swept = sweep(config, axes, out, jobs=jobs)
     rows = list(tidy_rows(swept))
     write_csv(rows, out / "sweep.csv")
     if parquet:
         write_parquet(rows, out / "sweep.parquet")
     for name, reason in swept.failed.items():
-        _print(f"left out {name}: {reason}")
-    _save_figure(lambda: sweep_figure(swept), out, "sweep")
-    _print(f"\nResults in {out}: sweep.csv, figure sweep.png")
+        show(f"left out {name}: {reason}")
+    save_figure(lambda: sweep_figure(swept), out, "sweep")
+    show(f"\nResults in {out}: sweep.csv, figure sweep.png")
 
 
 def plot(runs: RunFolders, out: Path | None = None) -> None:
@@ -181,14 +164,13 @@ def plot(runs: RunFolders, out: Path | None = None) -> None:
         runs: Folders that compare, simulate or train wrote.
         out: Folder for the figures; by default each goes to its run.
     """
-    from dynamics.errors import ConfigError
     from dynamics.files import output_folder
 
     if not runs:
         raise ConfigError("No run was named; give the --out folder of compare, simulate or train.")
     for run in runs:
         target = None if out is None else output_folder(out if len(runs) == 1 else out / run.name)
-        _draw(run, target)
+        draw_run(run, target)
 
 
 def report(runs: RunFolders, out: Path = Path("report.html")) -> None:
@@ -205,7 +187,7 @@ def report(runs: RunFolders, out: Path = Path("report.html")) -> None:
     from dynamics.report import report
 
     output_folder(out.parent)
-    _print(f"Report in {report(runs, out)}")
+    show(f"Report in {report(runs, out)}")
 
 
 def study(
@@ -251,8 +233,8 @@ def study(
     folder = output_folder(out or Path(f"runs/study-{name}"))
     claims = load_study(name).run(folder, data_dir=data_dir, full=full, seed=seed, **settings)
     save_claims(claims, folder / "claims.json")
-    _print(claims_table(claims))
-    _print(f"\nResults in {folder}")
+    show(claims_table(claims))
+    show(f"\nResults in {folder}")
 
 
 def info() -> None:
@@ -260,9 +242,9 @@ def info() -> None:
     from dynamics.environment import devices, versions
 
     for package, version in versions().items():
-        _print(f"{package:16} {version}")
+        show(f"{package:16} {version}")
     for device in devices():
-        _print(f"{'device':16} {device}")
+        show(f"{'device':16} {device}")
 
 
 COMMANDS: dict[str, Callable[..., None]] = {
@@ -282,7 +264,7 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
         tyro.extras.subcommand_cli_from_dict(
-            COMMANDS | _recipe_commands(arguments),
+            COMMANDS | recipe_commands(arguments),
             prog="dynamics",
             description="Forecast how a self-supervised network will learn, train it, and see where they part.",
             args=arguments,
@@ -296,57 +278,6 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _recipe_commands(arguments: list[str]) -> dict[str, Callable[..., None]]:
-    """Commands that take other settings because of the preset that the arguments name."""
-    preset = _argument("--preset", arguments)
-    if arguments[:1] != ["train"] or preset is None:
-        return {}
-    return {"train": _train_recipe(recipe_preset(preset, _argument("--objective", arguments)))}
-
-
-def _argument(flag: str, arguments: list[str]) -> str | None:
-    """Value of a flag, `--flag value` or `--flag=value`; None if it is not there."""
-    for argument, following in zip(arguments, [*arguments[1:], None], strict=True):
-        if argument == flag:
-            return following
-        if argument.startswith(f"{flag}="):
-            return argument.removeprefix(f"{flag}=")
-    return None
-
-
-def _trained_recipe(recipe: Recipe, out: Path, force: bool) -> "Trajectory":
-    """The trajectory of a practical run: read if it is finished, gone on with if it was stopped, else trained."""
-    from dynamics import recipe_runs
-    from dynamics.practical import prepare, train
-    from dynamics.runs import write_trajectories
-    from dynamics.training import Checkpoints
-
-    begun = recipe_runs.begin(out, recipe, force=force)
-    if begun == "finished":
-        _print(f"{out} holds this run, finished; --force trains it again.")
-        return recipe_runs.measured(out)
-    prepared = prepare(recipe)
-    _print(prepared.describe())
-    images = f"{recipe.batch} images a step"
-    _print(f"{recipe.objective}: {recipe.steps:,} steps, {images}, on {prepared.placement.describe()}")
-    recipe_runs.write_settings(out, recipe, {"title": prepared.title(), "network": prepared.describe()})
-    measured = train(
-        prepared,
-        Checkpoints(out / recipe_runs.CHECKPOINTS, every=recipe.checkpoint_seconds),
-        report_cost=_report_cost,
-        report_resumed=lambda step: _print(f"Going on from the checkpoint of step {step:,}."),
-    )
-    write_trajectories(out, {"network": measured})
-    if measured.partial:
-        reason = measured.meta["partial"]
-        if reason.startswith("interrupted"):
-            raise KeyboardInterrupt(f"{reason}; the same command goes on from there.")
-        kept = Checkpoints(out / recipe_runs.CHECKPOINTS).steps()
-        last = f"the last good checkpoint is of step {kept[-1]}" if kept else "there was no checkpoint yet"
-        raise DivergenceError(f"The training diverged: {reason}; {last}. Lower --learning-rate, or set --clip.")
-    return measured
-
-
 def _prepared(command: str, config: Config, out: Path) -> "Experiment":
     """The experiment, its settings on disk and its forecast on the screen."""
     from dynamics.experiment import describe, prepare
@@ -358,15 +289,15 @@ def _prepared(command: str, config: Config, out: Path) -> "Experiment":
     out = output_folder(out)
     experiment = prepare(config)
     write_settings(out, command, experiment)
-    _print(f"{experiment.pairs.source}: {len(experiment.pairs)} pairs of {experiment.pairs.input_shape}")
-    _print(describe(experiment.architecture))
+    show(f"{experiment.pairs.source}: {len(experiment.pairs)} pairs of {experiment.pairs.input_shape}")
+    show(describe(experiment.architecture))
     automatic = " (automatic)" if config.multiplier == "auto" else ""
-    _print(
+    show(
         f"output multiplier c = {experiment.multiplier:.4g}{automatic}; learning rate "
         f"{experiment.learning_rate:.4g} of at most {experiment.stability_limit:.4g}; "
         f"{experiment.steps:,} steps\n"
     )
-    _print(forecast_table(forecast_of(experiment)))
+    show(forecast_table(forecast_of(experiment)))
     return experiment
 
 
@@ -384,43 +315,11 @@ def _solve(name: str, config: Config, out: Path) -> None:
     trajectory = solve(name, experiment)
     write_settings(out, f"simulate --dynamics {name}", experiment)
     write_trajectories(out, {trajectory.rung: trajectory})
-    _print(solution_table(trajectory))
+    show(solution_table(trajectory))
     share = f"{100 * trajectory.meta['off_diagonal']:.0f} %"
-    _print(f"\nModes of the {experiment.kernel}. In their basis {share} of the covariance of single views lies off the")
-    _print("diagonal, which these models leave out.")
-    _draw(out)
-
-
-def _draw(folder: Path, target: Path | None = None) -> None:
-    """The figure of a run, as PNG and PDF."""
-    from dynamics.plotting import comparison_figure, trajectory_figure
-    from dynamics.runs import read_run
-
-    run = read_run(folder)
-    comparison = run.comparison
-    solved = [trajectory for trajectory in run.trajectories.values() if "targets" in trajectory.meta]
-    if solved:
-        from dynamics.solving import solution_figure
-
-        name, draw = "trajectories", lambda: solution_figure(solved[0], run.title)
-    elif comparison is not None and run.measured is not None:
-        name, draw = "comparison", lambda: comparison_figure(comparison, run.measured, run.forecasts, run.title)
-    else:
-        name, draw = "trajectories", lambda: trajectory_figure(run.measured, run.forecasts, run.title)
-    _save_figure(draw, target or folder, name)
-    _print(f"\nResults in {folder}, figure {(target or folder) / name}.png")
-
-
-def _save_figure(draw: Callable[[], "Figure"], folder: Path, name: str) -> None:
-    """Draw in the house style, without a screen, as PNG and PDF."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from dynamics.files import save_figure
-    from dynamics.plotting import style
-
-    with style():
-        save_figure(draw(), folder / name)
+    show(f"\nModes of the {experiment.kernel}. In their basis {share} of the covariance of single views lies off the")
+    show("diagonal, which these models leave out.")
+    draw_run(out)
 
 
 def _report_partial(measured: "Trajectory", out: Path) -> None:
@@ -433,17 +332,3 @@ def _report_partial(measured: "Trajectory", out: Path) -> None:
     raise DivergenceError(
         f"The training diverged: {reason}; {saved}, marked partial. Lower --lr-fraction or --init-scale."
     )
-
-
-def _report_cost(seconds: float) -> None:
-    _print(f"\nTraining takes about {_duration(seconds)}.\n")
-
-
-def _duration(seconds: float) -> str:
-    return f"{max(seconds, 1.0):.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
-
-
-def _print(text: object = "") -> None:
-    from rich.console import Console
-
-    Console(highlight=False).print(text)

@@ -36,22 +36,29 @@ def _crossing(times: np.ndarray, u: np.ndarray, level: float) -> float:
     return float(np.interp(np.log(level / (1 - level)), log_odds, times[pair]))
 
 
-def distinct_steps(trajectory: Trajectory, apart: float = 0.25) -> Float[np.ndarray, " steps"]:
-    """Times at which dimensions were learned one after the other: rises of eigenvalues that the next had not begun.
+def half_times(trajectory: Trajectory) -> Float[np.ndarray, " dim"]:
+    """Effective time at which each eigenvalue first has half of what it ends with; NaN if it is not learned.
 
-    Eigenvalue j counts as learned if it ends above a tenth of the largest, and its step is where it first reaches half
-    of what it ends with (the median of the last twentieth of the records). The step is distinct if eigenvalue j + 1 is
-    then still below the share `apart` of its own end. Of steps that blur into one, the last is counted.
+    Its end is the median of the last twentieth of the records, and it is learned if that is more than a tenth of the
+    largest one's.
     """
     u = trajectory.eigenvalues
     end = np.median(u[-max(1, len(u) // 20) :], axis=0)
-    learned = int((end > 0.1 * end.max(initial=0.0)).sum())
-    times = []
-    for j in range(learned):
-        reached = int(np.argmax(u[:, j] >= end[j] / 2))
-        if j + 1 == learned or u[reached, j + 1] < apart * end[j + 1]:
-            times.append(trajectory.times[reached])
-    return np.array(times)
+    learned = end > 0.1 * end.max(initial=0.0)
+    return np.where(learned, trajectory.times[np.argmax(u >= end / 2, axis=0)], np.nan)
+
+
+def distinct_steps(trajectory: Trajectory, apart: float = 0.1) -> Float[np.ndarray, " steps"]:
+    """Those of `half_times` at which the next eigenvalue is still below the share `apart` of its own end.
+
+    So they are times at which dimensions were learned one after the other; of steps that blur into one, the last is
+    counted.
+    """
+    u, times = trajectory.eigenvalues, half_times(trajectory)
+    end = np.median(u[-max(1, len(u) // 20) :], axis=0)
+    learned = int(np.isfinite(times).sum())
+    following = [u[trajectory.times == times[j], j + 1].max() / end[j + 1] for j in range(learned - 1)]
+    return times[:learned][np.array([*(share < apart for share in following), *[True] * (learned > 0)], bool)]
 
 
 def eigenvalue_error(measured: Trajectory, predicted: Trajectory) -> Float[np.ndarray, " times"]:

@@ -46,6 +46,8 @@ _LABELS = {
     "infinite_width": "infinite width",
     "updated": "updated",
     "network": "network",
+    "fixed_pairs": "fixed pairs",
+    "kernel_after": "kernel after training",
 }
 
 
@@ -173,6 +175,46 @@ def trajectory_figure(measured: Trajectory | None, forecasts: Mapping[str, Traje
     if main:
         draw_step_marks(left, step_times(forecasts[main]))
     _letters(left, right)
+    if title:
+        figure.suptitle(title, fontsize=8, color="0.35")
+    return figure
+
+
+def draw_overlaps(
+    ax: Axes, times: np.ndarray, overlaps: Mapping[str, np.ndarray], chance: float, until: float | None = None
+) -> Axes:
+    """Overlap of the embedding's subspace with the strongest modes of kernels against effective time.
+
+    Colour says which kernel, hollow marks that it is the one before training, filled ones that it is the one after.
+    """
+    colors = {"conjugate kernel": "#1d4ed8", "tangent kernel": "#c2410c"}
+    for name, values in overlaps.items():
+        kernel, when = name.rsplit(", ", 1)
+        color, filled = colors.get(kernel, "0.4"), when == "end"
+        face = color if filled else "white"
+        label = f"{kernel}, {'after' if filled else 'before'} training"
+        every = max(1, len(times) // 12)
+        ax.plot(times, values, "-o", color=color, mfc=face, ms=3.5, lw=1.1, markevery=every, label=label)
+    ax.axhline(chance, color="0.5", ls=(0, (1, 1.5)), lw=1.0, label=f"chance, d / 2m = {chance:.2g}")
+    ax.set(xlabel="effective time  $t$ = learning rate × step", ylabel="subspace overlap", ylim=(0, 1))
+    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, columnspacing=0.8)
+    return ax
+
+
+def recipe_figure(
+    measured: Trajectory,
+    forecasts: Mapping[str, Trajectory],
+    times: np.ndarray,
+    overlaps: Mapping[str, np.ndarray],
+    chance: float,
+    title: str = "",
+) -> Figure:
+    """A practical network against forecasts from its kernel before and after training, and what the kernels explain."""
+    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(10.6, 3.2))
+    draw_eigenvalues(left, measured, forecasts.get("ode"))
+    draw_eigenvalues(middle, measured, forecasts.get("kernel_after"))
+    draw_overlaps(right, times, overlaps, chance)
+    _letters(left, middle, right)
     if title:
         figure.suptitle(title, fontsize=8, color="0.35")
     return figure

@@ -1,7 +1,8 @@
 """Rung 4 from its settings: images and network, training with its spectrum recorded, stopped and resumed at will.
 
 >>> from dynamics.practical import prepare
->>> from dynamics.recipe import Recipe
+>>> from dynamics.objectives.predictor import target_decay
+from dynamics.recipe import Recipe
 >>> print(prepare(Recipe()).describe())
 digits: 1,797 images of (8, 8, 1)
 resnet18, width 0.125, 177,024 parameters; projector 128-8
@@ -22,13 +23,14 @@ from dynamics.errors import ConfigError
 from dynamics.networks.encoder import Encoder
 from dynamics.networks.projector import PREDICTORS, PROJECTORS, scaled_start
 from dynamics.networks.standard_resnet import StandardResNet, as_float32
+from dynamics.objectives.predictor import target_decay
 from dynamics.recipe import Recipe
 from dynamics.training.checkpoints import Checkpoints
 from dynamics.training.loop import Metrics, TrainState, Update, initial_state, run
-from dynamics.training.losses import COSINES, recipe_loss
+from dynamics.training.losses import COSINES, moving_target, recipe_loss
 from dynamics.training.optimisers import effective_times, learning_rates, optimiser
 from dynamics.training.recorder import SpectrumRecorder, recording_steps
-from dynamics.training.self_supervised import BATCH_STATS, TARGET, draw_views, self_supervised_update, stacked
+from dynamics.training.self_supervised import BATCH_STATS, TARGET, descent, draw_views, on_minibatches, stacked
 from dynamics.training.sharding import Placement
 from dynamics.trajectory import Trajectory
 from dynamics.views import default_preset, get_preset, load_images
@@ -50,8 +52,10 @@ class Prepared:
         Network, projector and, as the case may be, predictor.
     state : TrainState
         Before the first update.
+    descend : callable
+        (state, x) -> (state, metrics): one step on given views.
     update : callable
-        (state, images) -> (state, metrics).
+        (state, images) -> (state, metrics): one step on a fresh minibatch.
     probe : array (2p, h, w, c)
         Standardised views of the probe batch in the order x_1, x'_1, x_2, x'_2, …
     schedule : optax.Schedule
@@ -66,6 +70,7 @@ class Prepared:
     images: jax.Array
     encoder: Encoder
     state: TrainState
+    descend: Update
     update: Update
     probe: jax.Array
     schedule: optax.Schedule
@@ -128,15 +133,11 @@ def prepare(recipe: Recipe, devices: list[jax.Device] | None = None) -> Prepared
     probe = ((drawn - mean) / scale).reshape(-1, *drawn.shape[2:])
     encoder = recipe_encoder(recipe)
     params, model_state = _start(recipe, encoder, network_key, probe[:2])
-    update = self_supervised_update(
+    descend = descent(
         encoder,
         recipe_loss(recipe),
         optimise,
-        views,
-        batch=recipe.batch,
-        mean=mean,
-        scale=scale,
-        target_rate=recipe.target_rate if TARGET in model_state else None,
+        target_decay=_target_decay(recipe) if moving_target(recipe) else None,
         placement=placement,
     )
     return Prepared(
@@ -144,7 +145,8 @@ def prepare(recipe: Recipe, devices: list[jax.Device] | None = None) -> Prepared
         images=placement.replicate(loaded.images),
         encoder=encoder,
         state=placement.replicate(initial_state(params, optimise, data_key, model_state)),
-        update=update,
+        descend=descend,
+        update=on_minibatches(descend, views, batch=recipe.batch, mean=mean, scale=scale, placement=placement),
         probe=placement.replicate(probe),
         schedule=schedule,
         placement=placement,
@@ -165,7 +167,7 @@ def recipe_encoder(recipe: Recipe) -> Encoder:
     return Encoder(backbone, projector, predictor)
 
 
-_METHODS = {"barlow-twins-normalised": "barlow-twins", "infonce": "simclr"}
+_METHODS = {"barlow-twins-practical": "barlow-twins", "infonce": "simclr", "spectral-contrastive": "spectral"}
 
 
 def train(
@@ -240,6 +242,10 @@ def _optimiser(recipe: Recipe) -> tuple[optax.Schedule, optax.GradientTransforma
     )
 
 
+def _target_decay(recipe: Recipe) -> Callable[[jax.Array], jax.Array]:
+    return lambda step: target_decay(step, recipe.steps, recipe.target_decay)
+
+
 def _start(recipe: Recipe, encoder: Encoder, key: jax.Array, x: jax.Array) -> tuple[Any, dict[str, Any]]:
     """Parameters and model state at the start that the recipe asks for."""
     weights_key, bias_key = jax.random.split(key)
@@ -251,6 +257,6 @@ def _start(recipe: Recipe, encoder: Encoder, key: jax.Array, x: jax.Array) -> tu
             direction = jax.random.normal(bias_key, params["projector"]["readout"]["bias"].shape)
             params["projector"]["readout"]["bias"] = recipe.init_bias * direction / jnp.linalg.norm(direction)
     model_state = {BATCH_STATS: variables.get(BATCH_STATS, {})}
-    if recipe.objective == "byol":
+    if moving_target(recipe):
         model_state[TARGET] = jax.tree.map(np.array, params)  # a copy: what trains is reused memory
     return params, model_state

@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 from dynamics.errors import ConfigError
 
 Objective = Literal[
-    "barlow-twins", "barlow-twins-normalised", "vicreg", "simclr", "infonce", "spectral-contrastive", "byol", "simsiam"
+    "barlow-twins", "barlow-twins-practical", "vicreg", "simclr", "infonce", "spectral-contrastive", "byol", "simsiam"
 ]
 
 
@@ -19,7 +19,7 @@ class Recipe:
     """Where these settings come from: cpu, gpu or stl10."""
 
     objective: Objective = "barlow-twins"
-    """Loss. barlow-twins is unnormalised and centred, as in theory; barlow-twins-normalised is the released recipe;
+    """Loss. barlow-twins is unnormalised and centred, as in theory; barlow-twins-practical is the released recipe;
     infonce is SimCLR's with dot products in place of cosines."""
 
     dataset: str = "digits"
@@ -103,14 +103,14 @@ class Recipe:
     """τ of simclr and infonce."""
 
     covariance_weight: float = 1.0
-    """β of VICReg, with α = γ = 25. It acts on each pair of dimensions, so the published 1 (d = 8192) is weak at small
-    d, where all dimensions share what is learned for a long time."""
+    """ν of VICReg. It acts on each pair of dimensions, so the published 1 (at d = 8192) is weak where d is small: all
+    dimensions then share the first directions for a long time."""
 
     epsilon: float = 1e-4
     """ε of VICReg's standard deviations, below which they hardly grow."""
 
-    target_rate: float = 0.99
-    """Momentum of BYOL's target network."""
+    target_decay: float = 0.996
+    """τ of BYOL's target network at the start; it rises to 1 with a cosine."""
 
     records: int = 200
     """Steps at which the spectrum is recorded, half of them evenly and half logarithmically spaced."""
@@ -144,8 +144,8 @@ class Recipe:
                 raise ConfigError(f"{name} is {value}; give a positive number.")
         if self.projector is not None and any(width < 0 for width in self.projector):
             raise ConfigError(f"projector is {self.projector}; give numbers of units, or 0 for that of the features.")
-        if not 0 <= self.target_rate < 1:
-            raise ConfigError(f"target_rate is {self.target_rate}; give a number from 0 up to, but not including, 1.")
+        if not 0 <= self.target_decay < 1:
+            raise ConfigError(f"target_decay is {self.target_decay}; give a number from 0 up to, but not including, 1.")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -195,13 +195,13 @@ _SIZES: dict[str, dict[str, Any]] = {
 _SIMCLR = {"init_scale": 1e-3, "init_bias": 1.0}
 _OBJECTIVES: dict[str, dict[str, dict[str, Any]]] = {
     "cpu": {
-        "barlow-twins-normalised": {"off_diagonal": 0.0051},
-        "vicreg": {"covariance_weight": 25.0, "learning_rate": 4e-3, "init_scale": 1e-3, "steps": 2000},
+        "barlow-twins-practical": {"off_diagonal": 0.0051},
+        "vicreg": {"covariance_weight": 12.5, "learning_rate": 4e-3, "init_scale": 1e-3, "steps": 2000},
         "simclr": {**_SIMCLR, "learning_rate": 0.05, "steps": 1800},
         "infonce": {"temperature": 1.0, "learning_rate": 0.03},
     },
     "gpu": {
-        "barlow-twins-normalised": {"off_diagonal": 0.0051},
+        "barlow-twins-practical": {"off_diagonal": 0.0051},
         "vicreg": {"covariance_weight": 4.0, "init_scale": 1e-3},
         "simclr": {**_SIMCLR, "learning_rate": 0.05},
         "infonce": {"temperature": 1.0},

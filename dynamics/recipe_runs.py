@@ -5,7 +5,8 @@
     DIR/config.json                the recipe, what it came to, versions
     DIR/checkpoints/               the last two states
     DIR/trajectories/network.npz   the spectrum, written when the run ends or is interrupted
-    DIR/trajectories.png, .pdf     its figure
+    DIR/comparison.json            overlap with the modes of kernels, if the run was compared with them
+    DIR/*.png, .pdf                figures
 """
 
 import json
@@ -13,14 +14,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from dynamics import files
 from dynamics.environment import versions
 from dynamics.errors import ConfigError, DataError
 from dynamics.recipe import Recipe
-from dynamics.training.checkpoints import Checkpoints
+from dynamics.training.checkpoints import EVERY_SECONDS, Checkpoints
 from dynamics.trajectory import Trajectory
 
-CHECKPOINTS = "checkpoints"
 _WITHOUT_EFFECT = ("preset", "data_dir", "checkpoint_seconds")  # settings that may differ when a run goes on
 
 
@@ -33,17 +35,18 @@ def begin(folder: Path, recipe: Recipe, *, force: bool = False) -> Literal["new"
         If the folder cannot be written, or holds a run with other settings.
     """
     folder = files.output_folder(folder)
-    checkpoints = Checkpoints(folder / CHECKPOINTS)
+    kept = checkpoints(folder)
     if force:
-        checkpoints.clear()
-        for path in (folder / "config.json", *(folder / "trajectories").glob("*.npz")):
+        kept.clear()
+        stale = (folder / name for name in ("config.json", "comparison.json"))
+        for path in (*stale, *(folder / "trajectories").glob("*.npz")):
             path.unlink(missing_ok=True)
     if (folder / "config.json").is_file():
         _require_same(folder, recipe)
         trajectory = measured(folder)
         if trajectory is not None and not trajectory.partial:
             return "finished"
-        if checkpoints.steps():
+        if kept.steps():
             return "stopped"
     return "new"
 
@@ -61,6 +64,11 @@ def write_settings(folder: Path, recipe: Recipe, resolved: Mapping[str, Any]) ->
             "versions": versions(),
         },
     )
+
+
+def checkpoints(folder: Path, every: float = EVERY_SECONDS) -> Checkpoints:
+    """Checkpoints of the run in a folder."""
+    return Checkpoints(Path(folder) / "checkpoints", every=every)
 
 
 def read_recipe(folder: Path) -> Recipe | None:
@@ -85,6 +93,16 @@ def measured(folder: Path) -> Trajectory | None:
     """Trajectory of the network of a run, if it has ended or was interrupted."""
     path = Path(folder) / "trajectories" / "network.npz"
     return Trajectory.load(path) if path.is_file() else None
+
+
+def saved_overlaps(folder: Path) -> tuple[np.ndarray, dict[str, np.ndarray], float] | None:
+    """Times, overlaps by kernel and chance level of a run that was compared with its kernels; None for other runs."""
+    path = Path(folder) / "comparison.json"
+    if not path.is_file() or read_recipe(folder) is None:
+        return None
+    saved = json.loads(path.read_text())
+    overlaps = {name: np.array(values) for name, values in saved["overlaps"].items()}
+    return np.array(saved["times"]), overlaps, saved["chance"]
 
 
 def _require_same(folder: Path, recipe: Recipe) -> None:

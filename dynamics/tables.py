@@ -1,9 +1,12 @@
 """What the command line prints: the forecast before training, and the ladder after it."""
 
+from collections.abc import Mapping
+
 import numpy as np
+from jaxtyping import Float
 from rich.table import Table
 
-from dynamics.comparison import Comparison, distinct_steps
+from dynamics.comparison import Comparison, distinct_steps, half_times
 from dynamics.forecasting import Forecast
 from dynamics.plotting import label_of
 from dynamics.trajectory import Trajectory
@@ -76,8 +79,35 @@ def comparison_table(comparison: Comparison, learning_rate: float) -> Table:
 
 def steps_line(trajectory: Trajectory) -> str:
     """How many dimensions a network learned, and how many of them one after the other."""
-    distinct = distinct_steps(trajectory)
+    learned, distinct = np.isfinite(half_times(trajectory)).sum(), len(distinct_steps(trajectory))
     return (
-        f"{len(distinct)} distinct steps of {trajectory.dim} dimensions (the next eigenvalue is below a quarter of its "
-        "end while one passes half of its own)."
+        f"{learned} of {trajectory.dim} dimensions were learned, {distinct} in distinct steps\n"
+        "(half of an eigenvalue is there before a tenth of the next)."
     )
+
+
+def recipe_table(measured: Trajectory, forecasts: Mapping[str, Trajectory]) -> Table:
+    """Time at which each dimension is half learned by a practical network, and that of each forecast over it."""
+    table = Table(title="Half learned: predicted / measured time", title_justify="left", box=None, pad_edge=False)
+    table.add_column("mode", justify="right")
+    table.add_column("measured\nat t", justify="right")
+    for name in forecasts:
+        table.add_column(label_of(name).replace(" ", "\n", 1), justify="right")
+    reached = half_times(measured)
+    ratios = {name: half_times(forecast) / reached for name, forecast in forecasts.items()}
+    for j, time in enumerate(reached):
+        shown = (ratios[name][j] for name in forecasts)
+        cells = ("–" if np.isnan(ratio) else f"{ratio:.2f}" for ratio in shown)
+        table.add_row(str(j + 1), f"{time:.3g}" if np.isfinite(time) else "never", *cells)
+    return table
+
+
+def overlap_table(overlaps: Mapping[str, Float[np.ndarray, " times"]], chance: float) -> Table:
+    """Share of the learned subspace that the strongest modes of each kernel explain, at the start and at the end."""
+    table = Table(title="Overlap with the strongest modes", title_justify="left", box=None, pad_edge=False)
+    for column in ("kernel", "embedding at the start", "at the end"):
+        table.add_column(column, justify="left" if column == "kernel" else "right")
+    for name, values in overlaps.items():
+        table.add_row(name, f"{values[0]:.3f}", f"{values[-1]:.3f}")
+    table.add_row("chance", f"{chance:.3f}", f"{chance:.3f}")
+    return table

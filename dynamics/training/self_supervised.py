@@ -14,6 +14,7 @@ import optax
 from jaxtyping import Float, Int, Key
 
 from dynamics.networks.encoder import Encoder
+from dynamics.objectives.predictor import moving_average
 from dynamics.training.loop import Metrics, TrainState, Update, apply_gradient
 from dynamics.training.sharding import Placement
 from dynamics.typing import Array, Embedding
@@ -52,19 +53,15 @@ def stacked(z: Float[Array, "views dim"]) -> Embedding:
     return z.reshape(-1, 2, z.shape[-1]).swapaxes(0, 1).reshape(z.shape)
 
 
-def self_supervised_update(
+def descent(
     encoder: Encoder,
     loss: Callable[..., jax.Array],
     optimiser: optax.GradientTransformation,
-    views: TwoViews,
     *,
-    batch: int,
-    mean: Array,
-    scale: Array,
-    target_rate: float | None = None,
+    target_decay: Callable[[Array], Array] | None = None,
     placement: Placement | None = None,
 ) -> Update:
-    """Build the update (state, images) -> (state, {"loss", "gradient_norm"}).
+    """Build the step (state, x) -> (state, {"loss", "gradient_norm"}) on views x (2n, h, w, c), x_1, x'_1, x_2, x'_2 ….
 
     Parameters
     ----------
@@ -75,17 +72,11 @@ def self_supervised_update(
         predictions and of the targets, both in this order.
     optimiser : optax.GradientTransformation
         Moves `state.params`.
-    views : TwoViews
-        How the two views of an image are made.
-    batch : int
-        Images n of an update.
-    mean, scale : array (channels,)
-        Taken off, and divided out of, the views.
-    target_rate : float, optional
-        Momentum of the target network `state.model_state["target"]` of BYOL; without it the embeddings themselves are
-        the targets, behind a stop-gradient.
+    target_decay : callable, optional
+        step -> τ of the target network `state.model_state["target"]` of BYOL; without it the embeddings themselves are
+        the targets.
     placement : Placement, optional
-        Devices over which the batch is divided.
+        Devices over which the views are divided; one by default.
     """
     placement = placement or Placement(jax.devices()[:1])
 
@@ -99,19 +90,51 @@ def self_supervised_update(
         z, p, stats = embed(params, model_state[BATCH_STATS], x)
         if p is None:
             return loss(z), stats
-        targets = z if target_rate is None else embed(model_state[TARGET], model_state[BATCH_STATS], x)[0]
-        return loss(p, jax.lax.stop_gradient(targets)), stats
+        targets = z if target_decay is None else embed(model_state[TARGET], model_state[BATCH_STATS], x)[0]
+        return loss(p, targets), stats  # which stops the gradient into the targets
+
+    def step(state: TrainState, x: Array) -> tuple[TrainState, Metrics]:
+        x = placement.distribute(x)
+        (value, stats), gradient = jax.value_and_grad(objective, has_aux=True)(state.params, state.model_state, x)
+        following = apply_gradient(optimiser, state, gradient, {**state.model_state, BATCH_STATS: stats})
+        if target_decay is not None:
+            target = moving_average(state.model_state[TARGET], following.params, target_decay(state.step))
+            following = following._replace(model_state={**following.model_state, TARGET: target})
+        return placement.gather((following, {"loss": value, "gradient_norm": optax.global_norm(gradient)}))
+
+    return step
+
+
+def on_minibatches(
+    step: Update,
+    views: TwoViews,
+    *,
+    batch: int,
+    mean: Array,
+    scale: Array,
+    placement: Placement | None = None,
+) -> Update:
+    """Build the update (state, images) -> (state, metrics) that takes a step on fresh views of the next minibatch.
+
+    Parameters
+    ----------
+    step : callable
+        (state, x) -> (state, metrics), as of `descent`.
+    views : TwoViews
+        How the two views of an image are made.
+    batch : int
+        Images n of an update.
+    mean, scale : array (channels,)
+        Taken off, and divided out of, the views.
+    placement : Placement, optional
+        Devices over which the images are divided before they are augmented; one by default.
+    """
+    placement = placement or Placement(jax.devices()[:1])
 
     def update(state: TrainState, images: Images) -> tuple[TrainState, Metrics]:
         order_key, view_key = jax.random.split(state.key)
         index = placement.distribute(batch_indices(order_key, state.step, len(images), batch))
         x = draw_views(views, jax.random.fold_in(view_key, state.step), images[index])
-        x = placement.distribute(((x - mean) / scale).reshape(2 * batch, *x.shape[2:]))
-        (value, stats), gradient = jax.value_and_grad(objective, has_aux=True)(state.params, state.model_state, x)
-        following = apply_gradient(optimiser, state, gradient, {**state.model_state, BATCH_STATS: stats})
-        if target_rate is not None:
-            target = optax.incremental_update(following.params, state.model_state[TARGET], 1 - target_rate)
-            following = following._replace(model_state={**following.model_state, TARGET: target})
-        return placement.gather((following, {"loss": value, "gradient_norm": optax.global_norm(gradient)}))
+        return step(state, ((x - mean) / scale).reshape(2 * batch, *x.shape[2:]))
 
     return update

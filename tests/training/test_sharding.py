@@ -20,7 +20,7 @@ from dynamics.networks.encoder import Encoder
 from dynamics.networks.projector import Head
 from dynamics.training import Checkpoints, initial_state, run
 from dynamics.training.losses import recipe_loss
-from dynamics.training.self_supervised import self_supervised_update
+from dynamics.training.self_supervised import descent, on_minibatches
 from dynamics.training.sharding import Placement
 from dynamics.recipe import Recipe
 from dynamics.views import get_preset
@@ -42,9 +42,10 @@ def results(devices, objective, folder=None):
     placement = Placement(devices)
     images = np.random.default_rng(0).uniform(size=(40, 8, 8, 1))
     encoder, optimiser = Encoder(Backbone(), Head((8,), 4)), optax.sgd(1.0)
-    update = self_supervised_update(
-        encoder, recipe_loss(Recipe(objective=objective)), optimiser, get_preset("digits", (8, 8, 1)),
-        batch=16, mean=np.array([0.5]), scale=np.array([0.3]), placement=placement,
+    step = descent(encoder, recipe_loss(Recipe(objective=objective)), optimiser, placement=placement)
+    update = on_minibatches(
+        step, get_preset("digits", (8, 8, 1)), batch=16, mean=np.array([0.5]), scale=np.array([0.3]),
+        placement=placement,
     )
     variables = jax.jit(lambda key: encoder.init(key, images[:2]))(jax.random.key(0))
     params = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), variables["params"])

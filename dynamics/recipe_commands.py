@@ -1,0 +1,141 @@
+"""`dynamics train --preset` and `dynamics compare --recipe practical`, whose flags are the settings of a recipe."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import tyro
+
+from dynamics.console import draw_run, report_cost, show
+from dynamics.errors import ConfigError, DivergenceError
+from dynamics.recipe import Recipe, recipe_preset
+
+if TYPE_CHECKING:
+    from dynamics.trajectory import Trajectory
+
+RecipeSettings = tyro.conf.OmitArgPrefixes[Recipe]
+
+
+def _train_recipe(default: Recipe) -> Callable[..., None]:
+    """`train` with the settings of a practical recipe and their defaults."""
+
+    def train(recipe: RecipeSettings = default, out: Path = Path("runs/recipe"), force: bool = False) -> None:
+        """Train a practical recipe and record its spectrum; the same command goes on with a run that was stopped.
+
+        Args:
+            recipe: Settings of the run.
+            out: Folder for the results.
+            force: Begin anew where the folder holds a run already.
+        """
+        from dynamics.tables import steps_line
+
+        show(f"\n{steps_line(_trained_recipe(recipe, out, force))}")
+        draw_run(out)
+
+    return train
+
+
+def _compare_recipe(default: Recipe) -> Callable[..., None]:
+    """`compare` with the settings of a practical recipe and their defaults."""
+
+    def compare(
+        settings: RecipeSettings = default,
+        recipe: Literal["practical"] = "practical",
+        pairs: int = 128,
+        tangent: bool = True,
+        fixed_pairs: bool = True,
+        out: Path = Path("runs/recipe"),
+        force: bool = False,
+    ) -> None:
+        """Train a practical recipe, and say how much of it the kernels of its network explain.
+
+        Args:
+            settings: Settings of the run.
+            recipe: Its kind.
+            pairs: Pairs m of the probe batch on which the kernels are evaluated.
+            tangent: Evaluate tangent kernels, too: a backward pass a view and output.
+            fixed_pairs: Train the network on these pairs alone, too (rung 3): about as long as the run itself.
+            out: Folder for the results; a run that is finished there is not trained again.
+            force: Begin anew where the folder holds a run already.
+        """
+        from dynamics.practical import prepare
+        from dynamics.recipe_comparison import compare_recipe
+        from dynamics.recipe_runs import checkpoints
+        from dynamics.runs import write_trajectories
+        from dynamics.tables import overlap_table, recipe_table, steps_line
+
+        measured = _trained_recipe(settings, out, force)
+        show(f"\n{steps_line(measured)}")
+        prepared = prepare(settings)
+        trained, _ = checkpoints(out).latest(prepared.state) or (None, None)
+        if trained is None or int(trained.step) != settings.steps:
+            raise ConfigError(f"{out} lacks the checkpoint of the last step; --force trains the run again.")
+        found = compare_recipe(
+            prepared,
+            measured,
+            trained,
+            pairs=pairs,
+            tangent=tangent,
+            fixed_pairs=fixed_pairs,
+            report_cost=report_cost,
+        )
+        write_trajectories(out, found.forecasts)
+        found.save(out / "comparison.json", measured)
+        show(recipe_table(measured, found.forecasts))
+        show()
+        show(overlap_table(found.overlaps, found.chance))
+        draw_run(out)
+
+    return compare
+
+
+def recipe_commands(arguments: list[str]) -> dict[str, Callable[..., None]]:
+    """Commands that take other settings because of the preset that the arguments name."""
+    preset, command = _argument("--preset", arguments), arguments[:1]
+    if command == ["train"] and preset is not None:
+        return {"train": _train_recipe(recipe_preset(preset, _argument("--objective", arguments)))}
+    if command == ["compare"] and _argument("--recipe", arguments) is not None:
+        return {"compare": _compare_recipe(recipe_preset(preset or "cpu", _argument("--objective", arguments)))}
+    return {}
+
+
+def _argument(flag: str, arguments: list[str]) -> str | None:
+    """Value of a flag, `--flag value` or `--flag=value`; None if it is not there."""
+    for argument, following in zip(arguments, [*arguments[1:], None], strict=True):
+        if argument == flag:
+            return following
+        if argument.startswith(f"{flag}="):
+            return argument.removeprefix(f"{flag}=")
+    return None
+
+
+def _trained_recipe(recipe: Recipe, out: Path, force: bool) -> "Trajectory":
+    """The trajectory of a practical run: read if it is finished, gone on with if it was stopped, else trained."""
+    from dynamics import recipe_runs
+    from dynamics.practical import prepare, train
+    from dynamics.runs import write_trajectories
+
+    begun = recipe_runs.begin(out, recipe, force=force)
+    if begun == "finished":
+        show(f"{out} holds this run, finished; --force trains it again.")
+        return recipe_runs.measured(out)
+    prepared = prepare(recipe)
+    show(prepared.describe())
+    images = f"{recipe.batch} images a step"
+    show(f"{recipe.objective}: {recipe.steps:,} steps, {images}, on {prepared.placement.describe()}")
+    recipe_runs.write_settings(out, recipe, {"title": prepared.title(), "network": prepared.describe()})
+    measured = train(
+        prepared,
+        recipe_runs.checkpoints(out, recipe.checkpoint_seconds),
+        report_cost=report_cost,
+        report_resumed=lambda step: show(f"Going on from the checkpoint of step {step:,}."),
+    )
+    write_trajectories(out, {"network": measured})
+    if measured.partial:
+        reason = measured.meta["partial"]
+        if reason.startswith("interrupted"):
+            raise KeyboardInterrupt(f"{reason}; the same command goes on from there.")
+        kept = recipe_runs.checkpoints(out).steps()
+        last = f"the last good checkpoint is of step {kept[-1]}" if kept else "there was no checkpoint yet"
+        raise DivergenceError(f"The training diverged: {reason}; {last}. Lower --learning-rate, or set --clip.")
+    return measured
