@@ -25,7 +25,7 @@ from dynamics.views import PairDistribution, SeparatedManifolds, SignedCube
 SOLVED = 0.01
 """Error of a linear head below which a run counts as having solved the task."""
 
-BATCH = 256
+BATCH = 64
 LAW_SEEDS = 256
 _TEST_VIEWS = 4096
 
@@ -67,7 +67,7 @@ def train_and_probe(
     steps: int = 2000,
     learning_rate: float = 0.01,
     method: str = "adam",
-    decay: str = "constant",
+    decay: str = "cosine",
     label_signs: int | None = None,
 ) -> dict[int, Runs]:
     """For each number of outputs, train many seeds on fresh pairs and probe them for the class of each view, one-hot.
@@ -140,7 +140,6 @@ def trained_laws(seed: int, cube: SignedCube) -> dict[str, dict[int, tuple[float
             steps=2000,
             learning_rate=0.05,
             method="sgd",
-            decay="cosine",  # else the noise of the batches keeps alive what should die out
             label_signs=cube.signal,
         )
         laws[name] = {k: (float(r.error.mean()), float(r.error.std() / LAW_SEEDS**0.5)) for k, r in runs.items()}
@@ -153,10 +152,11 @@ def trained_laws(seed: int, cube: SignedCube) -> dict[str, dict[int, tuple[float
 def success(seed: int, num_seeds: int) -> dict[str, dict[int, Runs]]:
     """Errors against k for the classes that have to be trained, each on the data of its example."""
     lipschitz = Lipschitz(2 * np.sqrt(2 * CIRCLES.num_manifolds) / CIRCLES.separation, width=16, depth=2)
+    # more outputs at once cost more: the shares are wanted at k that suffices, below, and above
     cases: dict[str, tuple[FunctionClass, PairDistribution, tuple[int, ...]]] = {
         "ReLU units": (ReLUUnits(), CUBE, (1, 2, 3, 4, 5, 6, 8)),
-        "Lipschitz": (lipschitz, CIRCLES, (1, 2, 3, 4, 6)),
-        "convolution": (PatchConvolution(RING.size), RING, (1, 2, 3, 4, 6, 8)),
+        "Lipschitz": (lipschitz, CIRCLES, (1, 2, 4, 6)),
+        "convolution": (PatchConvolution(RING.size), RING, (1, 2, 4, 8)),
         "ReLU units, ring": (ReLUUnits(), RING, (1, 2, 4, 8)),
     }
     return {
