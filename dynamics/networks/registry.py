@@ -1,6 +1,6 @@
 """Architectures by name, for the command line and for configuration files."""
 
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from typing import Any
 
 from dynamics.errors import ConfigError
@@ -28,7 +28,7 @@ def architecture(name: str, **settings: Any) -> Architecture:
     Raises
     ------
     ConfigError
-        If the name or a setting is unknown, or a setting is out of range.
+        If the name or a setting is unknown, a setting is out of range, or one without a default is left out.
     """
     if name not in ARCHITECTURES:
         raise ConfigError(f"architecture {name!r} is unknown; choose from {', '.join(ARCHITECTURES)}.")
@@ -37,4 +37,7 @@ def architecture(name: str, **settings: Any) -> Architecture:
     unknown = [setting for setting in settings if setting not in known]
     if unknown:
         raise ConfigError(f"architecture {name!r} has no setting {unknown[0]!r}; it has {', '.join(known)}.")
+    needed = [field.name for field in fields(kind) if field.default is MISSING and field.name not in settings]
+    if needed:
+        raise ConfigError(f"architecture {name!r} needs {needed[0]!r}, which has no default.")
     return kind(**settings)

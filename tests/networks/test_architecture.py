@@ -8,7 +8,7 @@ from scipy.integrate import quad
 from scipy.special import erf
 
 from dynamics.errors import ConfigError
-from dynamics.networks import ARCHITECTURES, MLP, ConvNet, ResNet, architecture
+from dynamics.networks import ARCHITECTURES, MLP, ConvNet, GroupConvNet, PlaneGroup, ResNet, architecture
 from dynamics.networks.layers import ACTIVATION_GAINS
 from dynamics.networks.linen import convolve_patches, convolve_xla
 from dynamics.precision import double_precision
@@ -161,7 +161,24 @@ def test_integer_views_are_accepted():
 
 def test_registry_builds_every_architecture():
     assert architecture("resnet", width=16, head="pool") == ResNet(width=16, head="pool")
-    assert all(isinstance(architecture(name), kind) for name, kind in ARCHITECTURES.items())
+    needed = {"group-convnet": {"group": PlaneGroup("c4", 8, 8)}}
+    assert all(isinstance(architecture(name, **needed.get(name, {})), kind) for name, kind in ARCHITECTURES.items())
+
+
+def test_group_convnet_checks_its_settings_and_views():
+    group = PlaneGroup("c4", 8, 8)
+    for make, message in (
+        (lambda: architecture("group-convnet"), "needs 'group'"),
+        (lambda: GroupConvNet(group=group, kernel_size=2), "odd number"),
+        (lambda: GroupConvNet(group=group, b_std=0.1), "leave them out"),
+        (lambda: GroupConvNet(group=group).module(0), "at least 1"),
+        (lambda: GroupConvNet(group=group).stax(), "no infinite-width kernel"),
+        (lambda: GroupConvNet(group=group).check_input((6, 6, 1)), "8×8 images"),
+        (lambda: GroupConvNet(group=group).check_input((8, 8)), "channel axis"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            make()
+    assert GroupConvNet(group=group, width=4).parameter_count((8, 8, 1), 3) == 9 * 4 + 4 * 9 * 4 * 4 + 64 * 4 * 3
 
 
 @pytest.mark.parametrize(
