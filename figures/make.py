@@ -29,16 +29,24 @@ class Recipe:
         Arguments of Python; `--out FOLDER` is added.
     files : mapping
         File that the command writes -> its name in `figures/`.
-    quick : tuple of str
-        Further arguments of the quick mode.
+    quick : tuple of str, or mapping
+        Further arguments of the quick mode; of a study, settings of its `run`.
     data_files : mapping
         The same as `files`, written only where there is a `--data-dir` with the official CIFAR-10 files.
     """
 
     command: tuple[str, ...]
     files: Mapping[str, str]
-    quick: tuple[str, ...] = ()
+    quick: tuple[str, ...] | Mapping[str, int] = ()
     data_files: Mapping[str, str] = field(default_factory=dict)
+
+    def arguments(self, folder: Path, quick: bool) -> list[str]:
+        """Arguments of Python that fill `folder`."""
+        if quick and isinstance(self.quick, Mapping):
+            settings = "".join(f", {name}={value}" for name, value in self.quick.items())
+            run = f"load_study({self.command[-1]!r}).run(Path({str(folder)!r}){settings})"
+            return ["-c", f"from pathlib import Path\nfrom dynamics.studies import load_study\n{run}"]
+        return [*self.command, "--out", str(folder), *(self.quick if quick else ())]
 
 
 def script(name: str) -> Recipe:
@@ -47,9 +55,11 @@ def script(name: str) -> Recipe:
     return Recipe((str(HERE / f"{name}.py"),), files, ("--quick",))
 
 
-def study(name: str, prefix: str, figures: tuple[str, ...], quick: tuple[str, ...] = (), data: tuple = ()) -> Recipe:
-    """A study, whose figures get a prefix here."""
-    named, on_data = ({f"{figure}.png": f"{prefix}_{figure}.png" for figure in group} for group in (figures, data))
+def study(name: str, figures: Mapping[str, str], quick: Mapping[str, int], data: Mapping[str, str] | None = None):
+    """A study, whose figures have longer names here."""
+    named, on_data = (
+        {f"{made}.png": f"{kept}.png" for made, kept in (group or {}).items()} for group in (figures, data)
+    )
     return Recipe((*DYNAMICS, "study", name), named, quick, on_data)
 
 
@@ -58,15 +68,35 @@ RECIPES: dict[str, Recipe] = {
     "width_sweep": script("width_sweep"),
     "preconditioning": script("preconditioning"),
     "stepwise": study(
-        "stepwise", "stepwise", ("mlp_digits",), ("--num-pairs", "100", "--dim", "4"), data=("fig1_cifar10",)
+        "stepwise",
+        {"mlp_digits": "stepwise_mlp_digits"},
+        {"num_pairs": 60, "dim": 4, "width": 32},
+        {"fig1_cifar10": "stepwise_fig1_cifar10"},
     ),
-    "spectral-embedding": Recipe(
-        (*DYNAMICS, "study", "spectral-embedding"),
+    "spectral-embedding": study(
+        "spectral-embedding",
+        {"twins": "spectral_twins", "flows": "spectral_flows", "downstream_digits": "spectral_downstream"},
+        {"num_images": 60, "num_seeds": 2},
+    ),
+    "inductive-bias": study(
+        "inductive-bias",
+        {"errors": "inductive_errors", "bounds": "inductive_bounds", "phi": "inductive_phi"},
+        {"num_seeds": 1},
+    ),
+    "homomorphic": study(
+        "homomorphic",
+        {name: f"homomorphic_{name}" for name in ("filter", "steps", "ladders", "table", "sweep")},
+        {"num_seeds": 1, "steps": 5, "sweep_steps": 5, "num_images": 8, "dim": 2},
+    ),
+    "simve": study(
+        "simve",
         {
-            "twins.png": "spectral_twins.png",
-            "flows.png": "spectral_flows.png",
-            "downstream_digits.png": "spectral_downstream.png",
+            "linear_dynamics": "simve_dynamics",
+            "linear_thresholds": "simve_thresholds",
+            "methods_digits": "simve_methods",
+            "noise_digits": "simve_noise",
         },
+        {"num_seeds": 2, "steps": 5},
     ),
 }
 
@@ -75,12 +105,12 @@ def make(name: str, out: Path, runs: Path, quick: bool, data_dir: Path | None) -
     """Run one recipe and copy its figures to `out`."""
     recipe, folder = RECIPES[name], runs / name
     folder.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, *recipe.command, "--out", str(folder), *(recipe.quick if quick else ())]
+    command = [sys.executable, *recipe.arguments(folder, quick)]
     files = dict(recipe.files)
     if recipe.data_files and data_dir is not None:
         command += ["--data-dir", str(data_dir)]
         files |= recipe.data_files
-    print(f"{name}: {' '.join(command[1:])}", flush=True)
+    print(f"{name}: python {' '.join(command[1:])}".splitlines()[0], flush=True)
     began = time.perf_counter()
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
     if done.returncode != 0:
@@ -113,7 +143,7 @@ def main() -> None:
     if arguments.quick and arguments.out == HERE:
         parser.error("--quick needs another --out: tiny settings are not what this folder should show")
     arguments.out.mkdir(parents=True, exist_ok=True)
-    for name in arguments.names or RECIPES:
+    for name in arguments.names or list(RECIPES):
         make(name, arguments.out, arguments.runs, arguments.quick, arguments.data_dir)
 
 

@@ -77,7 +77,7 @@ class Lifting(nn.Module):
 
 
 class GroupConv(nn.Module):
-    """Convolve over positions and point group: out[y, p] = Σ_{u,q} ψ[p⁻¹q](R_p⁻¹u) f[y + u, q].
+    """Convolve over positions and point group: `out[y, p] = Σ_{u,q} ψ[p⁻¹q](R_p⁻¹u) f[y + u, q]`.
 
     Parameters are those of `Lifting`; `tied=False` gives an ordinary convolution of all |P|·channels.
     """
