@@ -88,10 +88,10 @@ def run(
     claims += _steps(out, x[chosen[:num_images]], dataset, dim, seed) + _trained_apart(dataset, data_dir, seed)
     seeds = [seed + i for i in range(num_seeds)]
     rows = measure(rotation_settings(images.shape, steps), images, seeds)
-    sweep = measure(sweep_settings(images.shape, sweep_steps), images, seeds[:1])
     files.save_json(out / "table.json", [row.table() for row in rows])
-    files.save_json(out / "sweep.json", [row.table() for row in sweep])
     files.save_figure(table_figure(rows, chance=1 / len(np.unique(images.labels))), out / "table")
+    sweep = measure(sweep_settings(images.shape, sweep_steps), images, seeds[:1])
+    files.save_json(out / "sweep.json", [row.table() for row in sweep])
     files.save_figure(sweep_figure(sweep), out / "sweep")
     of = f"{len(images):,} {dataset} images, {steps} steps, {num_seeds} seeds, L₁, d = {DIM}"
     claims += _table(rows, of) + _sweep(sweep)
