@@ -15,6 +15,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -141,7 +142,7 @@ def fit(
     optimiser = optax.adam(learning_rates(learning_rate, steps=max(steps, 1), decay=decay), eps=adam_epsilon)
     init_key, run_key = jax.random.split(jax.random.key(seed))
     shape = jax.eval_shape(augmentation, run_key, jnp.asarray(images[0])).shape
-    loss = _batch_loss(method, jnp.asarray(images), augmentation, count)
+    loss = _batch_loss(method, augmentation, count)
     groups = [range(num_seeds)] if together else [[index] for index in range(num_seeds)]
     at = np.unique(np.linspace(0, steps, min(_RECORDS, steps) + 1).astype(int))
     params, records = [], []
@@ -150,7 +151,8 @@ def fit(
         start = jax.jit(seeds.lift(lambda key: method.init(key, shape)))(seeds.keys(init_key))
         state, kept = _train(
             seeds.update(loss, optimiser),
-            initial_state(start, optimiser, run_key),
+            # images travel with the state: a constant of the program would be compiled into it
+            initial_state(start, optimiser, run_key, {"images": jnp.array(images)}),
             steps=steps,
             at=at,
             name=method.name,
@@ -165,10 +167,10 @@ def fit(
     return Fitted(method, jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *params), at, terms)
 
 
-def _batch_loss(method: Method, images: jax.Array, augmentation: Augmentation, count: int) -> Callable:
-    """(params, key) -> loss and its terms on `count` images drawn with the key, in fresh views."""
+def _batch_loss(method: Method, augmentation: Augmentation, count: int) -> Callable:
+    """(params, key, images) -> loss and its terms on `count` images drawn with the key, in fresh views."""
 
-    def loss(params: Params, key: jax.Array) -> tuple[jax.Array, Mapping[str, jax.Array]]:
+    def loss(params: Params, key: jax.Array, images: jax.Array) -> tuple[jax.Array, Mapping[str, jax.Array]]:
         rows_key, view_key, latent_key = jax.random.split(key, 3)
         rows = jax.random.choice(rows_key, len(images), (count,), replace=False)
         return method.loss(params, latent_key, draw_views(augmentation, view_key, images[rows], method.num_views))
@@ -183,8 +185,8 @@ class _Seeds:
     indices: Int[np.ndarray, " seeds"]
     vectorised: bool
 
-    def lift(self, function: Callable) -> Callable:
-        return jax.vmap(function) if self.vectorised else function
+    def lift(self, function: Callable, in_axes: Any = 0) -> Callable:
+        return jax.vmap(function, in_axes) if self.vectorised else function
 
     def keys(self, key: jax.Array) -> jax.Array:
         """One key a seed, the same whichever seeds it is trained with."""
@@ -192,14 +194,26 @@ class _Seeds:
         return own if self.vectorised else own[0]
 
     def update(self, loss: Callable, optimiser: optax.GradientTransformation) -> Callable:
-        gradients = self.lift(jax.value_and_grad(loss, has_aux=True))
+        gradients = self.lift(jax.value_and_grad(loss, has_aux=True), (0, 0, None))
 
         def update(state: TrainState) -> tuple[TrainState, Metrics]:
-            (losses, terms), gradient = gradients(state.params, self.keys(jax.random.fold_in(state.key, state.step)))
+            keys = self.keys(jax.random.fold_in(state.key, state.step))
+            (losses, terms), gradient = gradients(state.params, keys, state.model_state["images"])
             # the sum decides whether training goes on: it is not finite if one of the seeds is not
             return apply_gradient(optimiser, state, gradient), {"loss": losses.sum(), "losses": losses, **terms}
 
         return update
+
+
+class _Checkpoints(Checkpoints):
+    """Checkpoints without the images, which are there when training goes on."""
+
+    def save(self, state: TrainState, recorder_state: Any = None) -> None:
+        super().save(state._replace(model_state={}), recorder_state)
+
+    def latest(self, like: TrainState) -> tuple[TrainState, Any] | None:
+        found = super().latest(like._replace(model_state={}))
+        return found and (found[0]._replace(model_state=like.model_state), found[1])
 
 
 def _train(
@@ -212,10 +226,10 @@ def _train(
     store: Path | None,
     report_cost: Callable[[float], None] | None,
     steps_per_dispatch: int | None,
-) -> tuple[TrainState, list[Metrics]]:
+) -> tuple[TrainState, list[dict[str, np.ndarray]]]:
     """Run the updates, going on from the last checkpoint; the state at the end and the terms at every step of `at`."""
-    kept: list[Metrics] = []
-    checkpoints = None if store is None else Checkpoints(store)
+    kept: list[dict[str, np.ndarray]] = []
+    checkpoints = None if store is None else _Checkpoints(store)
     resumed = None if checkpoints is None else checkpoints.latest(state)
     if resumed is not None:
         state, kept = resumed[0], list(resumed[1]["terms"])
@@ -224,7 +238,7 @@ def _train(
         state,
         steps=steps,
         observe=lambda _, metrics: kept.append({k: np.asarray(v) for k, v in metrics.items() if k != "loss"}),
-        observe_at=at,
+        observe_at=at.tolist(),
         checkpoints=checkpoints,
         recorder_state=lambda: {"terms": kept},
         report_cost=report_cost,
