@@ -11,6 +11,7 @@ import sys
 import tomllib
 from dataclasses import fields
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 
@@ -18,6 +19,7 @@ import dynamics
 from dynamics.cli import COMMANDS
 from dynamics.config import Config
 from dynamics.recipe import Recipe
+from dynamics.recipe_commands import recipe_commands
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -41,9 +43,11 @@ def test_commands_and_their_flags_exist(page):
         command, *words = line.split()
         if not re.fullmatch(r"[a-z]+", command):  # COMMAND, --help
             continue
-        settings = Recipe if "--preset" in words else Config
-        known = {*inspect.signature(COMMANDS[command]).parameters, *(field.name for field in fields(settings)), "help"}
-        known |= {"force"} if settings is Recipe else set()
+        available = (COMMANDS | recipe_commands(line.split()))[command]
+        known = {*inspect.signature(available).parameters, "help"}
+        for settings in (Config, Recipe):
+            if any(settings.__name__ in str(hint) for hint in get_type_hints(available).values()):
+                known |= {field.name for field in fields(settings)}
         flags = [word[2:].replace("-", "_") for word in words if word.startswith("--")]
         assert set(flags) <= known, line
 
