@@ -1,8 +1,7 @@
 """Rung 4 from its settings: images and network, training with its spectrum recorded, stopped and resumed at will.
 
 >>> from dynamics.practical import prepare
->>> from dynamics.objectives.predictor import target_decay
-from dynamics.recipe import Recipe
+>>> from dynamics.recipe import Recipe
 >>> print(prepare(Recipe()).describe())
 digits: 1,797 images of (8, 8, 1)
 resnet18, width 0.125, 177,024 parameters; projector 128-8

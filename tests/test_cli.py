@@ -241,16 +241,16 @@ def test_an_unknown_flag_is_refused(capsys):
 
 
 def test_an_interrupted_run_is_saved_and_says_where(tmp_path, capsys, monkeypatch):
-    from dynamics.training import full_batch
+    from dynamics.training import SpectrumRecorder
 
-    record = full_batch._Recorder.record
+    record, made = SpectrumRecorder.record, []
 
-    def interrupt(self, value, F):
-        if len(self.losses) == 9:
+    def interrupt(self, *arguments, **named):
+        if len(made) == 9:
             raise KeyboardInterrupt
-        record(self, value, F)
+        made.append(record(self, *arguments, **named))
 
-    monkeypatch.setattr(full_batch._Recorder, "record", interrupt)
+    monkeypatch.setattr(SpectrumRecorder, "record", interrupt)
     assert run("train", *SMALL, "--out", tmp_path) == 130
     shown = capsys.readouterr().err
     assert "interrupted after step" in shown and "network.npz" in shown

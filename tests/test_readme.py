@@ -1,17 +1,11 @@
-"""Every Python block of the README and of the documentation runs as printed."""
+"""Every Python block of the README runs as printed."""
 
 import re
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text()
-DOCS = [
-    pytest.param(block, id=f"{path.stem}-{number}")
-    for path in sorted((ROOT / "docs").rglob("*.md"))
-    for number, block in enumerate(re.findall(r"```python\n(.*?)```", path.read_text(), flags=re.DOTALL))
-]
+README = (Path(__file__).parents[1] / "README.md").read_text()
 OWN_NETWORK = "matrix_kernel_flow"
 BLOCKS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 
@@ -20,12 +14,6 @@ BLOCKS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 def test_block_runs(block, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     exec(compile(block, "README.md", "exec"), {})
-
-
-@pytest.mark.parametrize("block", DOCS)
-def test_block_of_the_documentation_runs(block, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    exec(compile(block, "docs", "exec"), {})
 
 
 def test_your_own_network_is_forecast(tmp_path, monkeypatch):

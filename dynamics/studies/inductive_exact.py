@@ -256,7 +256,7 @@ def _descent(phi: np.ndarray, start: np.ndarray, times: np.ndarray) -> np.ndarra
         slope = jax.grad(lambda B: generalised_spectral(features @ B.T, 1.0))
 
         @partial(jax.jit, static_argnums=1)
-        def advance(B: jax.Array, steps: int, rate: float) -> jax.Array:
+        def advance(B: jax.Array, steps: int, rate: jax.Array | float) -> jax.Array:
             return jax.lax.fori_loop(0, steps, lambda _, B: B - rate * slope(B), B)
 
         paths = []
