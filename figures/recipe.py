@@ -64,8 +64,8 @@ def measure(runs: Path, quick: bool) -> dict:
             trajectory = trained(recipe, runs / f"{objective}-{start}")
             found.setdefault(objective, {})[start] = {
                 "steps": trajectory.steps,
-                "loss": trajectory.loss.round(4),
-                "eigenvalues": trajectory.eigenvalues.round(4),
+                "loss": trajectory.loss.round(3),
+                "eigenvalues": trajectory.eigenvalues.round(3),
                 "distinct_steps": len(distinct_steps(trajectory)),
                 "recipe": recipe.to_dict(),
             }
