@@ -121,6 +121,7 @@ def test_the_optimum_is_stationary_among_all_weights(rng):
     assert np.abs(gradient).max() < 1e-8 < 1e-2 < np.abs(at_half).max()
 
 
+@pytest.mark.slow
 def test_flow_of_the_likelihood_comes_as_forecast(case):
     model, v, mu, W, _ = case
     rates = model.growth_rate(v, mu)

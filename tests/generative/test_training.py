@@ -117,6 +117,7 @@ def test_training_lowers_the_loss(images):
     assert loss[-5:].mean() < 0.9 * loss[:5].mean()
 
 
+@pytest.mark.slow
 def test_seeds_together_and_one_by_one_are_the_same(images):
     method = make_method("simvae", model(), num_views=2)
     settings = {"steps": 3, "batch": 16, "learning_rate": 1e-3, "num_seeds": 2, "seed": 3}
