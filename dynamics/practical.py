@@ -4,7 +4,7 @@
 >>> from dynamics.recipe import Recipe
 >>> print(prepare(Recipe()).describe())
 digits: 1,797 images of (8, 8, 1)
-resnet18, width 0.125, 177,024 parameters; projector 128-8
+resnet18, width 0.125, 185,080 parameters; projector 128-8
 """
 
 import math
