@@ -47,6 +47,7 @@ _LABELS = {
     "updated": "updated",
     "network": "network",
     "fixed_pairs": "fixed pairs",
+    "kernel_start": "kernel at the start",
     "kernel_after": "kernel after training",
 }
 
@@ -211,7 +212,7 @@ def recipe_figure(
 ) -> Figure:
     """A practical network against forecasts from its kernel before and after training, and what the kernels explain."""
     figure, (left, middle, right) = plt.subplots(1, 3, figsize=(10.6, 3.2))
-    draw_eigenvalues(left, measured, forecasts.get("ode"))
+    draw_eigenvalues(left, measured, forecasts.get("kernel_start"))
     draw_eigenvalues(middle, measured, forecasts.get("kernel_after"))
     draw_overlaps(right, times, overlaps, chance)
     _letters(left, middle, right)

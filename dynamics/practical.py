@@ -57,8 +57,12 @@ class Prepared:
         (state, images) -> (state, metrics): one step on a fresh minibatch.
     probe : array (2p, h, w, c)
         Standardised views of the probe batch in the order x_1, x'_1, x_2, x'_2, …
+    draw : callable
+        (key, n) -> array (2n, h, w, c), fresh standardised views of the first n training images, in the same order.
     schedule : optax.Schedule
         Learning rate of every step.
+    optimiser : optax.GradientTransformation
+        Which moves the parameters.
     placement : Placement
         The devices.
     note : str
@@ -72,7 +76,9 @@ class Prepared:
     descend: Update
     update: Update
     probe: jax.Array
+    draw: Callable[[jax.Array, int], jax.Array]
     schedule: optax.Schedule
+    optimiser: optax.GradientTransformation
     placement: Placement
     note: str
 
@@ -128,8 +134,12 @@ def prepare(recipe: Recipe, devices: list[jax.Device] | None = None) -> Prepared
     views = get_preset(recipe.augmentation or default_preset(recipe.dataset), loaded.shape)
     mean, scale = loaded.images.mean(axis=(0, 1, 2)), loaded.images.std(axis=(0, 1, 2))
     data_key, network_key, probe_key = jax.random.split(jax.random.key(recipe.seed), 3)
-    drawn = jax.jit(partial(draw_views, views))(probe_key, loaded.images[: recipe.probe_images])
-    probe = ((drawn - mean) / scale).reshape(-1, *drawn.shape[2:])
+
+    def draw(key: jax.Array, n: int) -> jax.Array:
+        drawn = jax.jit(partial(draw_views, views))(key, loaded.images[:n])
+        return ((drawn - mean) / scale).reshape(-1, *drawn.shape[2:])
+
+    probe = draw(probe_key, recipe.probe_images)
     encoder = recipe_encoder(recipe)
     params, model_state = _start(recipe, encoder, network_key, probe[:2])
     descend = descent(
@@ -147,7 +157,9 @@ def prepare(recipe: Recipe, devices: list[jax.Device] | None = None) -> Prepared
         descend=descend,
         update=on_minibatches(descend, views, batch=recipe.batch, mean=mean, scale=scale, placement=placement),
         probe=placement.replicate(probe),
+        draw=draw,
         schedule=schedule,
+        optimiser=optimise,
         placement=placement,
         note=views.note,
     )

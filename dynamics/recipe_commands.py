@@ -19,18 +19,32 @@ RecipeSettings = tyro.conf.OmitArgPrefixes[Recipe]
 def _train_recipe(default: Recipe) -> Callable[..., None]:
     """`train` with the settings of a practical recipe and their defaults."""
 
-    def train(recipe: RecipeSettings = default, out: Path = Path("runs/recipe"), force: bool = False) -> None:
+    def train(
+        recipe: RecipeSettings = default,
+        out: Path = Path("runs/recipe"),
+        force: bool = False,
+        distributed: bool = False,
+    ) -> None:
         """Train a practical recipe and record its spectrum; the same command goes on with a run that was stopped.
 
         Args:
             recipe: Settings of the run.
             out: Folder for the results.
             force: Begin anew where the folder holds a run already.
+            distributed: Share the batch with the other processes of this job, which run the same command on the same
+                folder. TPU slices, Slurm and Open MPI say who they are; elsewhere JAX_COORDINATOR_ADDRESS,
+                JAX_NUM_PROCESSES and JAX_PROCESS_ID do.
         """
         from dynamics.tables import steps_line
 
-        show(f"\n{steps_line(_trained_recipe(recipe, out, force))}")
-        draw_run(out)
+        if distributed:
+            from dynamics.training.sharding import join_processes
+
+            join_processes()
+        measured = _trained_recipe(recipe, out, force)
+        if _is_first():
+            show(f"\n{steps_line(measured)}")
+            draw_run(out)
 
     return train
 
@@ -41,8 +55,8 @@ def _compare_recipe(default: Recipe) -> Callable[..., None]:
     def compare(
         settings: RecipeSettings = default,
         recipe: Literal["practical"] = "practical",
-        pairs: int = 128,
-        tangent: bool = True,
+        pairs: int = 2048,
+        tangent_pairs: int = 128,
         fixed_pairs: bool = True,
         out: Path = Path("runs/recipe"),
         force: bool = False,
@@ -52,9 +66,9 @@ def _compare_recipe(default: Recipe) -> Callable[..., None]:
         Args:
             settings: Settings of the run.
             recipe: Its kind.
-            pairs: Pairs m of the probe batch on which the kernels are evaluated.
-            tangent: Evaluate tangent kernels, too: a backward pass a view and output.
-            fixed_pairs: Train the network on these pairs alone, too (rung 3): about as long as the run itself.
+            pairs: Training images on which conjugate kernels are taken.
+            tangent_pairs: Pairs m of the probe batch on which tangent kernels are taken and subspaces compared.
+            fixed_pairs: Train the network on these m pairs alone, too (rung 3): about as long as the run itself.
             out: Folder for the results; a run that is finished there is not trained again.
             force: Begin anew where the folder holds a run already.
         """
@@ -75,7 +89,7 @@ def _compare_recipe(default: Recipe) -> Callable[..., None]:
             measured,
             trained,
             pairs=pairs,
-            tangent=tangent,
+            tangent_pairs=tangent_pairs,
             fixed_pairs=fixed_pairs,
             report_cost=report_cost,
         )
@@ -110,27 +124,40 @@ def _argument(flag: str, arguments: list[str]) -> str | None:
 
 
 def _trained_recipe(recipe: Recipe, out: Path, force: bool) -> "Trajectory":
-    """The trajectory of a practical run: read if it is finished, gone on with if it was stopped, else trained."""
+    """The trajectory of a practical run: read if it is finished, gone on with if it was stopped, else trained.
+
+    Of several processes the first alone prints and writes.
+    """
     from dynamics import recipe_runs
     from dynamics.practical import prepare, train
     from dynamics.runs import write_trajectories
+    from dynamics.training.sharding import wait_for_all
 
-    begun = recipe_runs.begin(out, recipe, force=force)
+    tell = show if _is_first() else lambda text="": None
+    if _is_first():
+        begun = recipe_runs.begin(out, recipe, force=force)
+    wait_for_all("begun")
+    if not _is_first():
+        begun = recipe_runs.begin(out, recipe)
+    wait_for_all("found")
     if begun == "finished":
-        show(f"{out} holds this run, finished; --force trains it again.")
+        tell(f"{out} holds this run, finished; --force trains it again.")
         return recipe_runs.measured(out)
     prepared = prepare(recipe)
-    show(prepared.describe())
-    images = f"{recipe.batch} images a step"
-    show(f"{recipe.objective}: {recipe.steps:,} steps, {images}, on {prepared.placement.describe()}")
-    recipe_runs.write_settings(out, recipe, {"title": prepared.title(), "network": prepared.describe()})
+    tell(prepared.describe())
+    tell(
+        f"{recipe.objective}: {recipe.steps:,} steps, {recipe.batch} images a step, on {prepared.placement.describe()}"
+    )
+    if _is_first():
+        recipe_runs.write_settings(out, recipe, {"title": prepared.title(), "network": prepared.describe()})
     measured = train(
         prepared,
         recipe_runs.checkpoints(out, recipe.checkpoint_seconds),
-        report_cost=report_cost,
-        report_resumed=lambda step: show(f"Going on from the checkpoint of step {step:,}."),
+        report_cost=report_cost if _is_first() else None,
+        report_resumed=lambda step: tell(f"Going on from the checkpoint of step {step:,}."),
     )
-    write_trajectories(out, {"network": measured})
+    if _is_first():
+        write_trajectories(out, {"network": measured})
     if measured.partial:
         reason = measured.meta["partial"]
         if reason.startswith("interrupted"):
@@ -139,3 +166,10 @@ def _trained_recipe(recipe: Recipe, out: Path, force: bool) -> "Trajectory":
         last = f"the last good checkpoint is of step {kept[-1]}" if kept else "there was no checkpoint yet"
         raise DivergenceError(f"The training diverged: {reason}; {last}. Lower --learning-rate, or set --clip.")
     return measured
+
+
+def _is_first() -> bool:
+    """Whether this is the only process of the job, or the first."""
+    import jax
+
+    return jax.process_index() == 0

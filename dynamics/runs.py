@@ -24,7 +24,10 @@ from dynamics.modes import ContrastiveModes
 from dynamics.trajectory import Trajectory
 
 MEASURED = "network"
-_LADDER = ("closed_form", "ode", "matrix_ode", "linearised", "infinite_width", "updated")
+_LADDER = (
+    *("closed_form", "ode", "matrix_ode", "linearised", "infinite_width", "updated"),
+    *("kernel_start", "fixed_pairs", "kernel_after"),
+)
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,6 +9,7 @@ whole batch, so batch statistics and losses are the global ones without further 
 True
 """
 
+import os
 from typing import Any
 
 import jax
@@ -75,3 +76,33 @@ def place(value: Any, sharding: Sharding) -> jax.Array:
         return jax.random.wrap_key_data(place(jax.random.key_data(value), sharding), impl=jax.random.key_impl(value))
     host = np.asarray(value)
     return jax.make_array_from_callback(host.shape, sharding, lambda index: host[index])
+
+
+def join_processes() -> None:
+    """Join the other processes of the job, before anything else uses JAX.
+
+    TPU slices, Slurm, Open MPI and Kubernetes say who belongs together; elsewhere JAX_COORDINATOR_ADDRESS (host:port of
+    the first process), JAX_NUM_PROCESSES and JAX_PROCESS_ID do.
+
+    Raises
+    ------
+    ConfigError
+        If nothing says it, or the others do not answer.
+    """
+    settings = {"num_processes": os.environ.get("JAX_NUM_PROCESSES"), "process_id": os.environ.get("JAX_PROCESS_ID")}
+    try:
+        jax.distributed.initialize(**{name: int(value) for name, value in settings.items() if value is not None})
+    except (ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise ConfigError(
+            f"The processes of this job did not find each other ({reason}); set JAX_COORDINATOR_ADDRESS, "
+            "JAX_NUM_PROCESSES and JAX_PROCESS_ID in each."
+        ) from error
+
+
+def wait_for_all(what: str) -> None:
+    """Return when every process of the job has come here."""
+    if jax.process_count() > 1:
+        from jax.experimental import multihost_utils
+
+        multihost_utils.sync_global_devices(what)
