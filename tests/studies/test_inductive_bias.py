@@ -51,7 +51,10 @@ def test_laws_from_the_flow(monkeypatch):
     cube = SignedCube(4, 2)
     laws = average_errors(0, cube)
     laws["universal"] = {k: v for k, v in laws["universal"].items() if k <= 16}
-    assert {claim.verdict for claim in law_claims(laws, cube, "flow")} == {"holds"}
+    for name, errors in laws.items():
+        for k, (mean, standard_error) in errors.items():
+            # of 16 universal functions few starts are averaged, so three standard errors may be more than the 0.04
+            assert abs(mean - law(name, k, cube)) < max(0.04, 3 * standard_error), (name, k)
     assert law("linear", 1, cube) == 0.5 and law("linear with bias", 1, cube) == 1 - 1 / 3
     assert law("universal", 4, SignedCube(6, 3)) == pytest.approx(0.9375)
     off = {"linear": {1: (0.6, 0.01), 2: (0.0, 0.0)}}
