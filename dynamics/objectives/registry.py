@@ -54,6 +54,7 @@ OBJECTIVES = {
     "byol": Objective(byol, "Grill et al. 2020", needs_predictor=True, moving_target=True),
     "simsiam": Objective(simsiam, "Chen & He 2021", needs_predictor=True),
 }
+"""Name -> loss, with the defaults of its paper."""
 
 
 def objective(name: str, **settings: float) -> Callable[..., jax.Array]:
