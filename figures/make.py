@@ -67,6 +67,7 @@ RECIPES: dict[str, Recipe] = {
     "compare": Recipe((*DYNAMICS, "compare"), {"comparison.png": "compare.png", "comparison.pdf": "compare.pdf"}, TINY),
     "width_sweep": script("width_sweep"),
     "preconditioning": script("preconditioning"),
+    "recipe": script("recipe"),
     "stepwise": study(
         "stepwise",
         {"mlp_digits": "stepwise_mlp_digits"},
