@@ -181,9 +181,7 @@ def trajectory_figure(measured: Trajectory | None, forecasts: Mapping[str, Traje
     return figure
 
 
-def draw_overlaps(
-    ax: Axes, times: np.ndarray, overlaps: Mapping[str, np.ndarray], chance: float, until: float | None = None
-) -> Axes:
+def draw_overlaps(ax: Axes, times: np.ndarray, overlaps: Mapping[str, np.ndarray], chance: float) -> Axes:
     """Overlap of the embedding's subspace with the strongest modes of kernels against effective time.
 
     Colour says which kernel, hollow marks that it is the one before training, filled ones that it is the one after.
@@ -198,7 +196,7 @@ def draw_overlaps(
         ax.plot(times, values, "-o", color=color, mfc=face, ms=3.5, lw=1.1, markevery=every, label=label)
     ax.axhline(chance, color="0.5", ls=(0, (1, 1.5)), lw=1.0, label=f"chance, d / 2m = {chance:.2g}")
     ax.set(xlabel="effective time  $t$ = learning rate × step", ylabel="subspace overlap", ylim=(0, 1))
-    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, columnspacing=0.8)
+    ax.legend(loc="upper left", fontsize=6, handlelength=1.5)
     return ax
 
 

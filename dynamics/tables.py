@@ -94,7 +94,8 @@ def recipe_table(measured: Trajectory, forecasts: Mapping[str, Trajectory]) -> T
     for name in forecasts:
         table.add_column(label_of(name).replace(" ", "\n", 1), justify="right")
     reached = half_times(measured)
-    ratios = {name: half_times(forecast) / reached for name, forecast in forecasts.items()}
+    with np.errstate(divide="ignore", invalid="ignore"):  # a dimension that is there at t = 0 was not learned
+        ratios = {name: np.where(reached > 0, half_times(f) / reached, np.nan) for name, f in forecasts.items()}
     for j, time in enumerate(reached):
         shown = (ratios[name][j] for name in forecasts)
         cells = ("–" if np.isnan(ratio) else f"{ratio:.2f}" for ratio in shown)

@@ -18,6 +18,11 @@ HERE = Path(__file__).parent
 DYNAMICS = ("-m", "dynamics")
 TINY = ("--num-pairs", "16", "--dim", "2", "--network", "mlp", "--width", "32", "--depth", "1", "--lr-fraction", "0.3")
 
+TINY_RECIPE = (
+    *("--network", "resnet10", "--width", "0.0625", "--projector", "8", "--dim", "3", "--batch", "8"),
+    *("--num-images", "40", "--probe-images", "16", "--steps", "24", "--pairs", "32", "--tangent-pairs", "6"),
+)
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -68,6 +73,11 @@ RECIPES: dict[str, Recipe] = {
     "width_sweep": script("width_sweep"),
     "preconditioning": script("preconditioning"),
     "recipe": script("recipe"),
+    "recipe_kernels": Recipe(
+        (*DYNAMICS, "compare", "--recipe", "practical", "--preset", "cpu"),
+        {"comparison.png": "recipe_kernels.png", "comparison.pdf": "recipe_kernels.pdf"},
+        TINY_RECIPE,
+    ),
     "stepwise": study(
         "stepwise",
         {"mlp_digits": "stepwise_mlp_digits"},

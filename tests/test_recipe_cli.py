@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -159,3 +160,29 @@ def test_a_mistake_gets_one_sentence(mistake, tmp_path, capsys):
     assert shown.startswith("error: ") and shown.count("\n") == 1
     for word in words:
         assert word in shown
+
+
+def test_compare_lays_the_run_beside_the_kernels_of_its_network(whole, tmp_path, capsys):
+    out = tmp_path / "run"
+    shutil.copytree(whole, out)
+    flags = ["compare", "--recipe", "practical", *SMALL[1:], "--pairs", "32", "--tangent-pairs", "6", "--out", str(out)]
+    assert main(flags) == 0
+    shown = capsys.readouterr().out
+    assert "finished" in shown and "Overlap with the strongest modes" in shown
+    found = json.loads((out / "comparison.json").read_text())
+    kernels = {f"{kind} kernel, {when}" for kind in ("conjugate", "tangent") for when in ("start", "end")}
+    assert set(found["subspace_overlap"]) == kernels and found["chance"] == pytest.approx(3 / 12)
+    for name in kernels:
+        overlaps = np.array(found["overlaps"][name])
+        assert len(overlaps) == len(found["times"]) and (overlaps >= 0).all() and (overlaps <= 1 + 1e-9).all()
+    rungs = {path.stem for path in (out / "trajectories").iterdir()}
+    assert rungs == {"network", "closed_form", "ode", "kernel_start", "kernel_after", "fixed_pairs"}
+    for rung in rungs - {"network"}:
+        trajectory = Trajectory.load(out / "trajectories" / f"{rung}.npz")
+        np.testing.assert_allclose(trajectory.times, load(out).times)
+    # the last hidden layer's kernel at the start and the function itself are taken on the same views
+    ode, frozen = (Trajectory.load(out / "trajectories" / f"{name}.npz") for name in ("ode", "kernel_start"))
+    np.testing.assert_allclose(frozen.eigenvalues[0], ode.eigenvalues[0], rtol=1e-3, atol=1e-6)
+    assert (out / "comparison.png").stat().st_size > 10_000
+    assert main(["plot", str(out), "--out", str(tmp_path / "again")]) == 0
+    assert (tmp_path / "again" / "comparison.png").stat().st_size > 10_000
