@@ -2,7 +2,7 @@
 
     uv run python figures/recipe.py [--quick] [--redraw] [--runs FOLDER]
 
-Six runs of `dynamics train --preset cpu`, about 3 minutes each on two idle cores. A run that was stopped goes on where
+Six runs of `dynamics train --preset cpu`, a few minutes each on two cores. A run that was stopped goes on where
 it was, and one that is finished is not run again.
 """
 
