@@ -196,7 +196,7 @@ def draw_overlaps(ax: Axes, times: np.ndarray, overlaps: Mapping[str, np.ndarray
         ax.plot(times, values, "-o", color=color, mfc=face, ms=3.5, lw=1.1, markevery=every, label=label)
     ax.axhline(chance, color="0.5", ls=(0, (1, 1.5)), lw=1.0, label=f"chance, d / 2m = {chance:.2g}")
     ax.set(xlabel="effective time  $t$ = learning rate × step", ylabel="subspace overlap", ylim=(0, 1))
-    ax.legend(loc="center right", bbox_to_anchor=(1.0, 0.32), fontsize=6, handlelength=1.5)
+    ax.legend(loc="center right", bbox_to_anchor=(1.0, 0.26), fontsize=6, handlelength=1.5)
     return ax
 
 

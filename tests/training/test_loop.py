@@ -1,5 +1,6 @@
 """The loop: what an update sees, what an observer sees, how a run ends."""
 
+import errno
 import os
 import signal
 import threading
@@ -174,3 +175,21 @@ def test_the_cost_is_told_once(monkeypatch):
     told = []
     run(update, start(), steps=40, report_cost=told.append)
     assert told == [pytest.approx(0.5 * 40)]
+
+
+def test_a_full_disk_ends_no_run_and_spoils_no_checkpoint(tmp_path, monkeypatch, caplog):
+    replace = os.replace
+
+    def full(source, target):
+        if "step-00000003" in str(target):
+            replace(source, target)
+        else:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "replace", full)
+    checkpoints = Checkpoints(tmp_path, every=0.0)
+    state, reason = run(update, start(), steps=6, checkpoints=checkpoints)
+    assert reason is None and int(state.step) == 6
+    assert "step 4 could not be written" in caplog.text and "the one of step 3 stays" in caplog.text
+    kept, _ = checkpoints.latest(start())
+    np.testing.assert_allclose(kept.params, by_hand(3)[3], rtol=1e-5, atol=1e-6)
