@@ -100,7 +100,8 @@ def descent(
         if target_decay is not None:
             target = moving_average(state.model_state[TARGET], following.params, target_decay(state.step))
             following = following._replace(model_state={**following.model_state, TARGET: target})
-        return placement.gather((following, {"loss": value, "gradient_norm": optax.global_norm(gradient)}))
+        norm = jnp.sqrt(sum(jnp.square(leaf).sum() for leaf in jax.tree.leaves(gradient)))
+        return placement.gather((following, {"loss": value, "gradient_norm": norm}))
 
     return step
 

@@ -9,6 +9,7 @@ import numpy as np
 import optax
 import pytest
 from flax import linen as nn
+from jax.flatten_util import ravel_pytree
 
 from dynamics.networks.encoder import Encoder
 from dynamics.networks.projector import Head
@@ -92,7 +93,7 @@ def test_an_update_is_a_step_along_the_gradient_of_the_loss(method, rng):
 
     value, gradient = jax.jit(jax.value_and_grad(by_hand))(params)
     np.testing.assert_allclose(metrics["loss"], value, rtol=1e-4)
-    np.testing.assert_allclose(metrics["gradient_norm"], optax.global_norm(gradient), rtol=1e-3)
+    np.testing.assert_allclose(metrics["gradient_norm"], np.linalg.norm(ravel_pytree(gradient)[0]), rtol=1e-3)
     largest = max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(gradient))
     for moved, was, along in zip(*map(jax.tree.leaves, (following.params, params, gradient)), strict=True):
         # float32, and the sums over the batch are taken in another order
