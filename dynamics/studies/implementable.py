@@ -67,7 +67,7 @@ class Budget:
     augmentation: str = ""
 
 
-DIGITS = Budget((2, 5, 10, 20, 30), (30,), (1.0, 10.0), pretraining=150, tuning=50, batch=100)
+DIGITS = Budget((2, 5, 10, 20, 30), (10, 30), (1.0, 10.0), pretraining=250, tuning=75, batch=100)
 CIFAR = Budget((2, 5, 10, 20), (20,), (1.0, 10.0), pretraining=150, tuning=50, batch=64)
 FULL = Budget(
     PAPER_SIZES,
