@@ -5,8 +5,11 @@ from collections.abc import Callable, Mapping
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
+from dynamics.function_classes import linear_head_error
+from dynamics.function_classes.explicit import misled_cube_minimiser
 from dynamics.plotting import style
 from dynamics.studies.implementable import PAPER_SIZES, PAPER_TABLE, Implementable
 from dynamics.studies.inductive_exact import CIRCLES, CUBE, RING, Law, law
@@ -30,9 +33,9 @@ def errors_figure(
 ) -> Figure:
     """Error of a linear head against the number of outputs: one panel an example, theory dashed or hollow."""
     with style():
-        figure, axes = plt.subplots(1, 4, figsize=(10.4, 2.8), sharey=True)
+        figure, axes = plt.subplots(1, 4, figsize=(10.4, 3.5), sharey=True)
         _law_panel(axes[0], flow, descent, cube)
-        _trained_panel(axes[1], CUBE, {"ReLU units": runs["ReLU units"]}, suffices=4, misled=lambda k: 0.75, until=16)
+        _trained_panel(axes[1], CUBE, {"ReLU units": runs["ReLU units"]}, suffices=4, misled=_misled_cube, until=8)
         _trained_panel(axes[2], CIRCLES, {"Lipschitz": runs["Lipschitz"]}, suffices=4, misled=_share(CIRCLES), until=8)
         ring = {name: runs[name] for name in ("convolution", "ReLU units, ring")}
         _trained_panel(axes[3], RING, ring, suffices=4, misled=_share(RING), until=8)
@@ -44,13 +47,18 @@ def errors_figure(
         )
         for ax, title in zip(axes, titles, strict=True):
             ax.set_title(title)
-            ax.set(xlabel="outputs $k$", ylim=(-0.03, 1.08))
+            ax.set(xlabel="outputs $k$", ylim=(-0.03, 1.12))
         axes[0].set_ylabel("error of a linear head")
     return figure
 
 
 def _share(distribution: PairDistribution) -> Callable[[int], float]:
     return lambda k: universal_average(distribution, k)
+
+
+def _misled_cube(k: int) -> float:
+    table = misled_cube_minimiser(CUBE, k, hidden=CUBE.signal)
+    return linear_head_error(table, np.eye(CUBE.num_classes)[CUBE.classes(np.arange(CUBE.num_clusters))])
 
 
 def _law_panel(ax: Axes, flow: Mapping[str, Law], descent: Mapping[str, Law], cube: SignedCube) -> Axes:
@@ -71,7 +79,7 @@ def _law_panel(ax: Axes, flow: Mapping[str, Law], descent: Mapping[str, Law], cu
     ax.plot([], [], color="0.3", ls=_DASHED, lw=1, label="law")
     ax.set(xscale="log", xticks=[1, 2, 4, 16, 64], xticklabels=["1", "2", "4", "16", "64"])
     ax.minorticks_off()
-    ax.legend(loc="upper right", bbox_to_anchor=(1.02, 1.0), borderaxespad=0)
+    _legend_below(ax)
     return ax
 
 
@@ -84,7 +92,7 @@ def _trained_panel(
     misled: Callable[[int], float],
     until: int,
 ) -> Axes:
-    """Every seed a dot, their median a line, the share of solved seeds as a number; misled minimisers hollow."""
+    """Every seed a dot, their median a line, above it the share of seeds that solved the task; misled ones hollow."""
     grid = np.arange(1, until + 1)
     ax.plot(grid, [universal_average(distribution, int(k)) for k in grid], color=COLOURS["universal"], ls=_DASHED, lw=1)
     ax.plot(grid, [misled(int(k)) for k in grid], "s", mfc="none", mec=COLOURS["universal"], ms=4)
@@ -92,17 +100,21 @@ def _trained_panel(
         color, ks = COLOURS[name], sorted(by_k)
         for k in ks:
             ax.plot(np.full(len(by_k[k].error), k), by_k[k].error, ".", color=color, ms=3, alpha=0.5)
-            if name != "ReLU units, ring":
-                share = f"{by_k[k].solved:.0%}"
-                ax.annotate(
-                    share, (k, 0), (0, -2), textcoords="offset points", ha="center", va="top", fontsize=5, color=color
-                )
+            if name == next(iter(runs)):
+                ax.text(k, 1.06, f"{by_k[k].solved:.0%}", ha="center", fontsize=5.5, color=color)
         ax.plot(ks, [np.median(by_k[k].error) for k in ks], color=color, label=name.split(",")[0])
+    ax.text(0.3, 1.06, "solved", ha="right", fontsize=5.5, color="0.3")
+    ax.plot([], [], ".", color="0.3", ms=3, alpha=0.5, label="one seed")
     ax.plot([suffices], [0], "*", mfc="white", mec="k", ms=9, label="explicit optimum", zorder=5)
     ax.plot([], [], "s", mfc="none", mec=COLOURS["universal"], ms=4, label="misled minimiser")
     ax.plot([], [], color=COLOURS["universal"], ls=_DASHED, lw=1, label="universal, average")
-    ax.legend(loc="upper right", bbox_to_anchor=(1.02, 1.0), borderaxespad=0)
+    ax.set_xticks(grid)
+    _legend_below(ax)
     return ax
+
+
+def _legend_below(ax: Axes) -> None:
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=2, borderaxespad=0, columnspacing=1)
 
 
 def bounds_figure(found: Mapping[str, np.ndarray]) -> Figure:
@@ -111,13 +123,14 @@ def bounds_figure(found: Mapping[str, np.ndarray]) -> Figure:
         figure, axes = plt.subplots(1, 2, figsize=(6.0, 2.9))
         panels = (("error", "bound", "Theorem 3.6"), ("eigen_error", "eigen_bound", "Theorem 4.5"))
         for ax, (error, bound, title) in zip(axes, panels, strict=True):
-            points = ax.scatter(found[bound], found[error], c=np.log10(found["cross"]), cmap="viridis", s=12)
+            points = ax.scatter(found[bound], found[error], c=found["cross"], norm=LogNorm(), s=12)
             ends = np.array([found[bound].min() / 2, found[bound].max() * 2])
             ax.plot(ends, ends, color="0.5", ls=_DASHED, lw=1)
             ax.set(title=title, xscale="log", yscale="log", xlabel="bound", ylabel="error of a linear head")
         bar = figure.colorbar(points, ax=axes, label=r"pairs across clusters, $\alpha$")
-        ticks = np.arange(np.ceil(np.log10(found["cross"].min())), 0)
-        bar.set_ticks(ticks, labels=[f"$10^{{{int(tick)}}}$" for tick in ticks])
+        ticks = [tick for tick in (0.001, 0.003, 0.01, 0.03) if found["cross"].min() <= tick <= found["cross"].max()]
+        bar.set_ticks(ticks, labels=[f"{tick:g}" for tick in ticks], minor=False)
+        bar.minorticks_off()
     return figure
 
 

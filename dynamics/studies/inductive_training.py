@@ -18,7 +18,7 @@ from dynamics.function_classes import (
 from dynamics.restricted import pair_moments
 from dynamics.studies.claims import Claim
 from dynamics.studies.inductive_exact import CIRCLES, CUBE, PAPER, RING
-from dynamics.training.functions import train_functions
+from dynamics.training.functions import Draw, train_functions
 from dynamics.typing import Array
 from dynamics.views import PairDistribution, SeparatedManifolds, SignedCube
 
@@ -68,6 +68,7 @@ def train_and_probe(
     learning_rate: float = 0.01,
     method: str = "adam",
     decay: str = "cosine",
+    draw: Draw | None = None,
     label_signs: int | None = None,
 ) -> dict[int, Runs]:
     """For each number of outputs, train many seeds on fresh pairs and probe them for the class of each view, one-hot.
@@ -76,7 +77,7 @@ def train_and_probe(
     """
     params = train_functions(
         functions,
-        lambda key: distribution.views(key, BATCH)[:2],
+        draw or (lambda key: distribution.views(key, BATCH)[:2]),
         dim=dims,
         weight=weight,
         steps=steps,
@@ -140,10 +141,25 @@ def trained_laws(seed: int, cube: SignedCube) -> dict[str, dict[int, tuple[float
             steps=2000,
             learning_rate=0.05,
             method="sgd",
+            draw=_all_corners(cube),
             label_signs=cube.signal,
         )
         laws[name] = {k: (float(r.error.mean()), float(r.error.std() / LAW_SEEDS**0.5)) for k, r in runs.items()}
     return laws
+
+
+def _all_corners(cube: SignedCube) -> Draw:
+    """Two views of every corner, with scales drawn anew.
+
+    A sample of corners would tell modes apart that the distribution does not, and all starts would follow it.
+    """
+    corners, clusters = cube.corners().astype(np.float32), np.arange(cube.num_clusters)
+
+    def draw(key: jax.Array) -> tuple[jax.Array, jax.Array]:
+        first, second = jax.random.split(key)
+        return cube.augment(first, corners, clusters), cube.augment(second, corners, clusters)
+
+    return draw
 
 
 # ---------------------------------------------------------------- success over seeds

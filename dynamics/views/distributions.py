@@ -41,7 +41,7 @@ class PairDistribution(ABC):
         """Draw natural data (num, …) and the clusters (num,) that they lie in; traceable."""
 
     @abstractmethod
-    def augment(self, key: Key[jax.Array, ""], x: jax.Array, cluster: Int[jax.Array, " num"]) -> jax.Array:
+    def augment(self, key: Key[jax.Array, ""], x: Array, cluster: Int[Array, " num"]) -> jax.Array:
         """One view of each natural datum; traceable."""
 
     @abstractmethod
@@ -115,7 +115,7 @@ class SignedCube(PairDistribution):
         cluster = jax.random.randint(key, (num,), 0, self.num_clusters)
         return _signs_of(cluster, self.dim), cluster
 
-    def augment(self, key: Key[jax.Array, ""], x: jax.Array, cluster: Int[jax.Array, " num"]) -> jax.Array:
+    def augment(self, key: Key[jax.Array, ""], x: Array, cluster: Int[Array, " num"]) -> jax.Array:
         """Rescale the coordinates after the first s."""
         return scale_entries(key, x, jnp.arange(self.dim) >= self.signal, self.low, self.high)
 
@@ -181,7 +181,7 @@ class SeparatedManifolds(PairDistribution):
         cluster = jax.random.randint(cluster_key, (num,), 0, self.num_clusters)
         return self._on_arc(angle_key, cluster), cluster
 
-    def augment(self, key: Key[jax.Array, ""], x: jax.Array, cluster: Int[jax.Array, " num"]) -> jax.Array:
+    def augment(self, key: Key[jax.Array, ""], x: Array, cluster: Int[Array, " num"]) -> jax.Array:
         """Another point of the same arc."""
         return self._on_arc(key, cluster).astype(x.dtype)
 
@@ -256,7 +256,7 @@ class PlacedPatch(PairDistribution):
         inside = jnp.take_along_axis(patch, jnp.minimum(offset, self.size - 1), axis=1)
         return jnp.where(offset < self.size, inside, around)
 
-    def augment(self, key: Key[jax.Array, ""], x: jax.Array, cluster: Int[jax.Array, " num"]) -> jax.Array:
+    def augment(self, key: Key[jax.Array, ""], x: Array, cluster: Int[Array, " num"]) -> jax.Array:
         """Rescale everything outside of the patch."""
         offset = (jnp.arange(self.dim) - (cluster // self.num_classes)[:, None]) % self.dim
         return scale_entries(key, x, offset >= self.size, self.low, self.high)
