@@ -110,7 +110,7 @@ with style():
     figure, axes = plt.subplots(1, 2, figsize=(7, 2.6), sharey=True)
     draw_eigenvalues(axes[0], measured, forecast(experiment)["ode"])
     draw_eigenvalues(axes[1], learned, rungs["ode"])
-    axes[0].set_title(f"multiplier {experiment.multiplier:.1f} (automatic)", loc="left")
+    axes[0].set_title(f"multiplier {experiment.multiplier:.1f}", loc="left")
     axes[1].set_title("multiplier 1", loc="left")
 ratio = compare_run(free, learned, rungs).step_time_ratio["ode"]
 print("predicted / measured at multiplier 1:", np.round(ratio, 2))

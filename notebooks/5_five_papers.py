@@ -115,18 +115,16 @@ with style():
         ax.plot(m, filtered.predicted[name], color=color, ls=(0, (3, 1.5)), lw=1)
         ax.plot(m, filtered.measured[name], "o", color=color, ms=4, label=name)
     ax.set(xlabel="frequency $m$ over the group", ylabel=r"correlation of partners $\mu_m$", xticks=m)
-    ax.legend(fontsize=6, ncols=2)
+    ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
 
 # %% [markdown]
 # ## 5 A generative model learns other modes first
 #
 # Bizeul, Schölkopf, Allen (2024). Eight modes with different variance v of a view and different correlation μ of
-# partners. Barlow Twins learns by γ = vμ and ignores modes that partners do not share (dark). The linear SimVAE,
-# which has to explain its views, keeps style: the numbers below are the order of arrival. Solid is gradient flow,
-# dashed the forecast.
+# partners, numbered by arrival. Barlow Twins learns by γ = vμ: what partners share (bright) comes first. The
+# linear SimVAE, which has to explain its views, begins with the modes of largest variance, shared or not. Solid
+# is gradient flow, dashed the forecast.
 
 # %%
-courses = linear_courses(seed=0)
-courses_figure(courses)
-for name, course in courses.items():
-    print(f"{name:25} order of arrival: {np.argsort(course.arrivals) + 1}")
+figure = courses_figure(linear_courses(seed=0))
+figure.set_dpi(72)
