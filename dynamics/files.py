@@ -68,8 +68,12 @@ def save_figure(figure: "Figure", path: str | Path) -> None:
     """Write a figure as PATH.png and PATH.pdf, atomically, and close it."""
     from matplotlib import pyplot as plt
 
-    for suffix in ("png", "pdf"):
-        _replace(Path(f"{path}.{suffix}"), lambda file, suffix=suffix: figure.savefig(file, format=suffix))
+    undated = {"png": {}, "pdf": {"CreationDate": None}}  # the same numbers make the same file
+    for suffix, metadata in undated.items():
+        _replace(
+            Path(f"{path}.{suffix}"),
+            lambda file, suffix=suffix, metadata=metadata: figure.savefig(file, format=suffix, metadata=metadata),
+        )
     plt.close(figure)
 
 

@@ -58,7 +58,12 @@ def gram_product(gram: SquareGram | Product, num_pairs: int | None = None) -> tu
         return partial(_device_product, gram), len(gram)
     K = np.asarray(gram)
     K = K if K.dtype in (np.float64, np.float32) else K.astype(np.float64)
-    return partial(_host_product, _aligned(K) if K.nbytes <= COPIED_BYTES else K), len(K)
+    K = _aligned(K) if K.nbytes <= COPIED_BYTES else K
+    if K.dtype == np.float64 and _is_aligned(K):
+        with double_precision():
+            resident = jax.device_put(K, jax.local_devices(backend="cpu")[0], may_alias=True)
+        return partial(_device_product, resident), len(K)
+    return partial(_host_product, K), len(K)
 
 
 def centred_product(product: Product) -> Product:
@@ -87,8 +92,12 @@ def _controller() -> ThreadpoolController:
     return ThreadpoolController()
 
 
+def _is_aligned(K: np.ndarray) -> bool:
+    return K.flags.c_contiguous and K.ctypes.data % ALIGNMENT == 0
+
+
 def _aligned(K: np.ndarray) -> np.ndarray:
-    if K.flags.c_contiguous and K.ctypes.data % ALIGNMENT == 0:
+    if _is_aligned(K):
         return K
     copy = aligned_empty(K.shape, K.dtype)
     copy[:] = K
@@ -113,6 +122,8 @@ def _host_product(K: np.ndarray, Q: Block) -> Block:
 def _device_product(K: jax.Array, Q: Block) -> Block:
     count = max(1, len(K) // 512) if K.dtype != jnp.float64 else 1
     with double_precision():
+        if count == 1:
+            return np.asarray(_in_double(K, jnp.asarray(Q)))
         return np.concatenate([np.asarray(_in_double(tile, jnp.asarray(Q))) for tile in jnp.array_split(K, count)])
 
 

@@ -15,7 +15,7 @@ from dynamics.networks.standard_resnet import StandardResNet
 from dynamics.objectives import objective
 from dynamics.training import SpectrumRecorder
 from dynamics.training.loop import initial_state
-from dynamics.training.self_supervised import self_supervised_update
+from dynamics.training.self_supervised import descent, on_minibatches
 from dynamics.views.presets import get_preset
 
 
@@ -25,10 +25,8 @@ def build(images: np.ndarray, width: float, batch: int, hidden: int, dim: int):
     optimiser = optax.chain(optax.add_decayed_weights(1e-4), optax.sgd(0.05, momentum=0.9))
     variables = dict(jax.jit(encoder.init)(jax.random.key(0), jnp.zeros((2, *images.shape[1:]))))
     params = variables.pop("params")
-    update = self_supervised_update(
-        encoder,
-        objective("barlow-twins-practical"),
-        optimiser,
+    update = on_minibatches(
+        descent(encoder, objective("barlow-twins-practical"), optimiser),
         get_preset("simclr", images.shape[1:]),
         batch=batch,
         mean=jnp.full(3, 0.5),
