@@ -26,7 +26,7 @@ from dynamics.typing import SquareGram
 
 BLOCK, WIDE_BLOCK = 8, 16
 """Columns of one product: the wide block where a product is dear however few columns it has, the other for float64
-matrices at hand. Measured at n = 2,000 (50 modes) on two idle cores, 8 columns took 0.85 of the time of 4, and 16 more."""
+matrices at hand. Measured at n = 2,000 (50 modes) on two cores, 8 columns took 0.85 of the time of 4, and 16 more."""
 
 RIDGE = 20
 """ε in rounding errors of the largest eigenvalue of K̃."""

@@ -16,6 +16,7 @@ from flax import linen as nn
 from jaxtyping import Float
 
 from dynamics.errors import ConfigError
+from dynamics.networks.convolution import convolution
 from dynamics.networks.fusion import computed_once
 from dynamics.typing import Array, Views
 
@@ -128,6 +129,7 @@ class _Layers:
             use_bias=self._norm == "none",
             kernel_init=_he,
             dtype=self._dtype,
+            conv_general_dilated=convolution if self._train else None,  # a kernel of the network wants forward mode
             name=name,
         )
         return lambda x: conv(computed_once(x))

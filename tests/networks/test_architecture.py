@@ -193,7 +193,10 @@ def test_group_convnet_checks_its_settings_and_views():
         (lambda: MLP(w_std=-1.0), "MLP: w_std is -1.0; give a positive number, or leave it out."),
         (lambda: MLP(b_std=float("nan")), "MLP: b_std is nan; give a positive number, or leave it out."),
         (lambda: MLP().module(0), "MLP: dim is 0; give an integer of at least 1."),
-        (lambda: architecture("vgg"), "architecture 'vgg' is unknown; choose from mlp, convnet, resnet, group-convnet."),
+        (
+            lambda: architecture("vgg"),
+            "architecture 'vgg' is unknown; choose from mlp, convnet, resnet, group-convnet.",
+        ),
         (
             lambda: architecture("mlp", head="pool"),
             "architecture 'mlp' has no setting 'head'; it has activation, w_std, b_std, width, depth.",

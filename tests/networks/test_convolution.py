@@ -1,0 +1,66 @@
+"""The kernel gradient in tiles is that of `jax.lax.conv_general_dilated`."""
+
+from unittest import mock
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+from dynamics.networks import convolution as module
+from dynamics.networks.convolution import convolution
+from dynamics.networks.standard_resnet import StandardResNet
+from dynamics.precision import double_precision
+
+SETTINGS = {"dimension_numbers": ("NHWC", "HWIO", "NHWC")}
+
+
+@pytest.mark.parametrize(("side", "size"), [((8, 8), (3, 3)), ((9, 11), (3, 3)), ((10, 8), (5, 1))])
+@double_precision()
+def test_value_and_gradients(side, size):
+    rng = np.random.default_rng(0)
+    x, kernel = rng.normal(size=(3, *side, 64)), rng.normal(size=(*size, 64, 65))
+    weights = rng.normal(size=(3, *side, 65))
+    padding = [(size[0] // 2, size[0] // 2), (size[1] // 2, size[1] // 2)]
+
+    def loss(apply):
+        return lambda x, kernel: (jnp.sin(apply(x, kernel, (1, 1), padding, **SETTINGS)) * weights).sum()
+
+    with mock.patch.object(module, "kernel_gradient", wraps=module.kernel_gradient) as tiles:
+        found = jax.value_and_grad(loss(convolution), (0, 1))(x, kernel)
+    assert tiles.called
+    expected = jax.value_and_grad(loss(lax.conv_general_dilated), (0, 1))(x, kernel)
+    for ours, theirs in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-11, atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("shape", "size", "strides", "padding"),
+    [
+        ((2, 4, 4, 64), (3, 3), (1, 1), [(1, 1), (1, 1)]),  # images too small
+        ((2, 8, 8, 32), (3, 3), (1, 1), [(1, 1), (1, 1)]),  # too few channels
+        ((2, 8, 8, 64), (3, 3), (2, 2), [(1, 1), (1, 1)]),
+        ((2, 8, 8, 64), (1, 1), (1, 1), [(0, 0), (0, 0)]),
+        ((2, 8, 8, 64), (3, 3), (1, 1), [(0, 0), (0, 0)]),
+    ],
+)
+def test_all_others_are_left_alone(shape, size, strides, padding):
+    x, kernel = jnp.ones(shape), jnp.ones((*size, shape[-1], 64))
+    with mock.patch.object(module, "kernel_gradient") as tiles:
+        jax.grad(lambda kernel: convolution(x, kernel, strides, padding, **SETTINGS).sum())(kernel)
+    assert not tiles.called
+
+
+def test_a_network_is_trained_with_it_and_keeps_its_forward_mode_elsewhere():
+    network = StandardResNet(depth=10, width=1.0)
+    x = jnp.zeros((2, 8, 8, 3))
+    variables = jax.eval_shape(network.init, jax.random.key(0), x)
+
+    def apply(train):
+        return lambda v: network.apply(v, x, train=train, mutable=["batch_stats"])[0]
+
+    with mock.patch.object(module, "kernel_gradient", wraps=module.kernel_gradient) as tiles:
+        jax.eval_shape(jax.grad(lambda v: apply(True)(v).sum()), variables)
+    assert tiles.call_count == 2  # the two convolutions of the first stage; those after it see fewer pixels
+    jax.eval_shape(lambda v: jax.jvp(apply(False), (v,), (v,)), variables)
