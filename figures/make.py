@@ -72,6 +72,11 @@ RECIPES: dict[str, Recipe] = {
     "compare": Recipe((*DYNAMICS, "compare"), {"comparison.png": "compare.png", "comparison.pdf": "compare.pdf"}, TINY),
     "width_sweep": script("width_sweep"),
     "preconditioning": script("preconditioning"),
+    "cost": Recipe(
+        (str(HERE.parent / "tests" / "benchmarks" / "run.py"), "--only", "exponents"),
+        {f"cost.{kind}": f"cost.{kind}" for kind in ("png", "pdf", "json")},
+        ("--quick",),
+    ),
     "recipe": script("recipe"),
     "recipe_kernels": Recipe(
         (*DYNAMICS, "compare", "--recipe", "practical", "--preset", "cpu"),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
-QUICK = ("2_", "6_")  # below half a minute of one core
+QUICK = ("6_",)  # below half a minute of one core
 PICTURE_BYTES = 100_000
 
 

@@ -3,9 +3,9 @@
 >>> import jax, jax.numpy as jnp
 >>> from dynamics.networks.projector import Head
 >>> from dynamics.networks.standard_resnet import StandardResNet
->>> encoder = Encoder(StandardResNet(width=0.125), Head((64,), 8))
->>> variables = encoder.init(jax.random.key(0), jnp.ones((2, 8, 8, 1)))
->>> sorted(variables), encoder.apply(variables, jnp.ones((5, 8, 8, 1))).shape
+>>> encoder = Encoder(StandardResNet(depth=10, width=0.125), Head((64,), 8))
+>>> variables = jax.jit(encoder.init)(jax.random.key(0), jnp.ones((2, 8, 8, 1)))
+>>> sorted(variables), jax.jit(encoder.apply)(variables, jnp.ones((5, 8, 8, 1))).shape
 (['batch_stats', 'params'], (5, 8))
 """
 

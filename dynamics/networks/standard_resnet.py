@@ -2,8 +2,8 @@
 
 >>> import jax, jax.numpy as jnp
 >>> network = StandardResNet(depth=18, stem="cifar", width=0.25)
->>> variables = network.init(jax.random.key(0), jnp.ones((1, 32, 32, 3)))
->>> network.apply(variables, jnp.ones((4, 32, 32, 3))).shape
+>>> variables = jax.jit(network.init)(jax.random.key(0), jnp.ones((1, 32, 32, 3)))
+>>> jax.jit(network.apply)(variables, jnp.ones((4, 32, 32, 3))).shape
 (4, 128)
 """
 

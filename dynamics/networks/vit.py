@@ -2,8 +2,8 @@
 
 >>> import jax, jax.numpy as jnp
 >>> network = VisionTransformer(dim=5, patch=2, width=16, depth=1, heads=2)
->>> params = network.init(jax.random.key(0), jnp.ones((1, 8, 8, 1)))
->>> network.apply(params, jnp.ones((3, 8, 8, 1))).shape
+>>> params = jax.jit(network.init)(jax.random.key(0), jnp.ones((1, 8, 8, 1)))
+>>> jax.jit(network.apply)(params, jnp.ones((3, 8, 8, 1))).shape
 (3, 5)
 """
 

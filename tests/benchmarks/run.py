@@ -7,7 +7,7 @@ which the cost grows. It measures whatever device JAX has. Other measurements al
 --pooled VIEWS [--side PIXELS]       residual kernel with pooling
 --accelerator [--data-dir DIR]       the table, 50,000 pairs, and 200 pooled views of 32×32
 --commands SIMULATE TRAIN            two command lines, the forecast's against the training's
---figure PATH [--redraw]             where to put the curves of cost: PATH.json, .png and .pdf
+--out FOLDER [--redraw]              where to put the curves of cost: cost.json, .png and .pdf
 """
 
 import argparse
@@ -43,11 +43,11 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=32, metavar="PIXELS")
     parser.add_argument("--accelerator", action="store_true")
     parser.add_argument("--commands", nargs=2, metavar=("SIMULATE", "TRAIN"))
-    parser.add_argument("--figure", type=Path, metavar="PATH")
+    parser.add_argument("--out", type=Path, metavar="FOLDER")
     parser.add_argument("--redraw", action="store_true")
     settings = parser.parse_args()
     if settings.redraw:
-        curves.save(*_with_path(settings.figure))
+        curves.save(*_with_path(settings.out / "cost"))
         return
     machine = _machine()
     print(machine + "\n")
@@ -76,8 +76,8 @@ def _table(settings: argparse.Namespace, machine: str) -> None:
     if "exponents" in wanted:
         measured = curves.measure(settings.quick)
         print("\n" + curves.table(measured))
-        if settings.figure:
-            curves.save(measured, settings.figure, machine)
+        if settings.out:
+            curves.save(measured, settings.out / "cost", machine)
 
 
 def _machine() -> str:

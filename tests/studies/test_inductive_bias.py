@@ -82,6 +82,7 @@ def test_a_trained_class_solves_its_task_with_some_seed():
     assert runs.error.shape == (6,) and 0 < runs.solved <= 1 and runs.chosen < 0.01
 
 
+@pytest.mark.slow
 def test_agreement_of_networks_rises_with_m():
     budget = Budget((1, 2, 4), (2, 4), (1.0,), pretraining=3, tuning=2, batch=8)
     measured = measure("digits", budget)
