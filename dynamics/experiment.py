@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import linen as nn
 
 from dynamics.comparison import Comparison, compare
 from dynamics.config import Config
@@ -157,8 +158,7 @@ def prepare(config: Config, *, pairs: Pairs | None = None, declared: Architectur
     declared.check_input(pairs.input_shape)
     module = declared.module(config.dim)
     views = jnp.asarray(pairs.stacked)
-    # compiled as a whole: op by op, a forward pass of views that nobody looks at takes seconds to compile
-    params = jax.jit(module.init)(jax.random.key(config.seed), views[:1])
+    params = _initial_parameters(module, jax.random.key(config.seed), views[:1])
 
     modes, kernel = _modes(config, config.kernel, declared, module, params, pairs)
     if not config.allow_collapse:
@@ -201,6 +201,12 @@ def prepare(config: Config, *, pairs: Pairs | None = None, declared: Architectur
         matrix_kernel=matrix_kernel,
         one_pass=one_pass,
     )
+
+
+@partial(jax.jit, static_argnums=0)
+def _initial_parameters(module: nn.Module, key: jax.Array, views: jax.Array) -> Any:
+    """Compiled as a whole, once a network: op by op, a forward pass that nobody looks at takes seconds to compile."""
+    return module.init(key, views)
 
 
 def forecast(experiment: Experiment) -> dict[str, Trajectory]:

@@ -203,9 +203,17 @@ def _apply(layer: Layer, state: _State, tangent: bool) -> _State:
             # weights of the two paths are independent, so their covariances add
             return _State(*(_sum(*parts) for parts in zip(*ends, strict=True)))
         case Flatten() | Pool():
-            return _State(*(None if k is None else k.mean(axis=_positions(k)) for k in state))
+            return _State(*(None if k is None else _mean(k) for k in state))
         case Tap():
             return state
+
+
+def _mean(k: Array) -> Array:
+    """Mean over positions: by products with ones, because XLA adds up leading axes a number at a time."""
+    kept = k.shape[len(_positions(k)) :]
+    rows = k.reshape(-1, math.prod(kept))
+    mean = jnp.matmul(jnp.full(len(rows), 1 / len(rows), k.dtype), rows, precision="highest")
+    return mean.reshape(kept)
 
 
 def _positions(k: Array) -> tuple[int, ...]:

@@ -111,7 +111,8 @@ def draw(curves: list[Curve]) -> plt.Figure:
     panels = list(dict.fromkeys(curve.against for curve in curves))
     figure, axes = plt.subplots(1, len(panels), figsize=(2.7 * len(panels), 2.8), squeeze=False)
     for ax, against in zip(axes[0], panels, strict=True):
-        for curve, color in zip([c for c in curves if c.against == against], ("#1d4ed8", "#c2410c"), strict=False):
+        shown = [curve for curve in curves if curve.against == against]
+        for curve, color in zip(shown, ("#1d4ed8", "#c2410c"), strict=False):
             sizes, seconds = np.array(curve.sizes), np.array(curve.seconds)
             ax.plot(sizes, seconds, "o-", ms=4, color=color, label=f"{curve.what}: {curve.exponent:.2f}")
             fit = np.exp(np.log(seconds).mean() + curve.exponent * (np.log(sizes) - np.log(sizes).mean()))
@@ -119,7 +120,8 @@ def draw(curves: list[Curve]) -> plt.Figure:
         ax.set(xscale="log", yscale="log", xlabel=against)
         low, high = ax.get_ylim()
         ax.set_ylim(low, high * (high / low) ** 0.35)  # room for the legend
-        ax.set_xticks(curve.sizes, [f"{size:g}" for size in curve.sizes])
+        sizes = max((curve.sizes for curve in shown), key=len)
+        ax.set_xticks(sizes, [f"{size:g}" for size in sizes])
         ax.xaxis.set_minor_locator(matplotlib.ticker.NullLocator())
         ax.legend(loc="upper left", fontsize=6, title="exponent", title_fontsize=6)
     axes[0, 0].set_ylabel("seconds of processor time")
