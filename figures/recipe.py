@@ -19,6 +19,7 @@ import numpy as np
 
 from dynamics import recipe_runs
 from dynamics.comparison import distinct_steps
+from dynamics.errors import DynamicsError
 from dynamics.files import save_figure, save_json
 from dynamics.plotting import MEASURED, mode_colors, style
 from dynamics.practical import prepare, train
@@ -97,13 +98,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="tiny networks and 30 steps: shows that it works")
     parser.add_argument("--redraw", action="store_true", help="only draw recipe.json again")
-    parser.add_argument("--runs", type=Path, default=Path("runs/figure-recipe"), help="folder of the six runs")
+    parser.add_argument("--runs", type=Path, help="folder of the six runs (default: runs/figure-recipe)")
     parser.add_argument("--out", type=Path, default=HERE)
     arguments = parser.parse_args()
     path = arguments.out / "recipe.json"
     if not arguments.redraw:
         arguments.out.mkdir(parents=True, exist_ok=True)
-        save_json(path, measure(arguments.runs, arguments.quick))
+        runs = arguments.runs or Path("runs", "figure-recipe-quick" if arguments.quick else "figure-recipe")
+        try:
+            save_json(path, measure(runs, arguments.quick))
+        except DynamicsError as error:
+            raise SystemExit(f"error: {error}") from None
     with style():
         save_figure(draw(json.loads(path.read_text())), arguments.out / "recipe")
 
