@@ -2,9 +2,9 @@
 
 >>> from dynamics.practical import prepare
 >>> from dynamics.recipe import Recipe
->>> print(prepare(Recipe()).describe())
+>>> print(prepare(Recipe(network="resnet10")).describe())
 digits: 1,797 images of (8, 8, 1)
-resnet18, width 0.125, 185,080 parameters; projector 128-8
+resnet10, width 0.125, 86,680 parameters; projector 128-8
 """
 
 import math

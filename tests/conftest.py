@@ -1,8 +1,6 @@
 """Shape annotations are checked at run time while the tests run; theory is float64, nothing global is flipped."""
 
 import os
-import shutil
-import tempfile
 from pathlib import Path
 
 import matplotlib
@@ -16,22 +14,6 @@ os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 matplotlib.use("Agg")
 
 install_import_hook("dynamics", "beartype.beartype")
-
-COMPILED = pytest.StashKey[str]()
-
-
-def pytest_configure(config):
-    """All processes of a session, those that tests start included, share what is compiled."""
-    if not hasattr(config, "workerinput"):  # not in the workers of pytest-xdist, which inherit the environment
-        config.stash[COMPILED] = os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="dynamics-tests-")
-        os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
-        os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
-
-
-def pytest_unconfigure(config):
-    if COMPILED in config.stash:
-        shutil.rmtree(config.stash[COMPILED], ignore_errors=True)
-
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
