@@ -17,7 +17,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jaxtyping import Int
 
+from dynamics.class_probes import class_accuracy, labelled_images
 from dynamics.errors import ConfigError
 from dynamics.networks.encoder import Encoder
 from dynamics.networks.projector import PREDICTORS, PROJECTORS, scaled_start
@@ -65,6 +67,8 @@ class Prepared:
         Which moves the parameters.
     placement : Placement
         The devices.
+    standardise : callable
+        Images in [0, 1] -> images as the network sees them.
     note : str
         Where the augmentation differs from its source; empty if nowhere.
     """
@@ -80,6 +84,7 @@ class Prepared:
     schedule: optax.Schedule
     optimiser: optax.GradientTransformation
     placement: Placement
+    standardise: Callable[[jax.Array], jax.Array]
     note: str
 
     def describe(self) -> str:
@@ -101,6 +106,11 @@ class Prepared:
             f"batch {recipe.batch}\n{start if recipe.init == 'small' else 'standard start'}; {recipe.optimiser}, "
             f"η = {recipe.learning_rate:g}, {recipe.decay}"
         )
+
+    def features(self, params: Any, model_state: Any, images: jax.Array) -> jax.Array:
+        """Features (n, N) of the backbone on images in [0, 1], with its averaged batch statistics."""
+        variables = {"params": params, BATCH_STATS: model_state[BATCH_STATS]}
+        return self.encoder.apply(variables, self.standardise(images), method="features")
 
     def embed(self, params: Any, model_state: Any) -> dict[str, jax.Array]:
         """Embeddings (2p, d) of the probe batch as the loss sees them, and features (2p, N) of the backbone.
@@ -161,6 +171,7 @@ def prepare(recipe: Recipe, devices: list[jax.Device] | None = None) -> Prepared
         schedule=schedule,
         optimiser=optimise,
         placement=placement,
+        standardise=lambda images: (images - mean) / scale,
         note=views.note,
     )
 
@@ -211,6 +222,8 @@ def train(
     times = dict(zip(steps.tolist(), effective_times(prepared.schedule, steps), strict=True))
     embed = jax.jit(lambda variables: prepared.embed(*variables))
     recorder = SpectrumRecorder(embed, steps, center=True)
+    labelled = labelled_images(recipe.dataset, recipe.data_dir) if recipe.probes else None
+    probed, features = probe_steps(recipe, steps), jax.jit(prepared.features)
     state = prepared.state
     found = checkpoints.latest(state) if checkpoints is not None else None
     if found is not None:
@@ -224,6 +237,8 @@ def train(
         if recorder.due(step):
             variables = (state.params, state.model_state)
             more = {"gradient_norm": metrics["gradient_norm"]}
+            if labelled is not None and step in probed:
+                more |= class_accuracy(partial(features, *variables), labelled)
             recorder.record(step, variables, loss=metrics["loss"], time=times[step], metrics=more)
 
     _, reason = run(
@@ -239,6 +254,12 @@ def train(
     )
     meta = {"rung": "network", "objective": recipe.objective, "learning_rate": recipe.learning_rate}
     return recorder.trajectory(meta | {"steps": recipe.steps, "partial": reason})
+
+
+def probe_steps(recipe: Recipe, steps: Int[np.ndarray, " records"]) -> set[int]:
+    """Those of the recorded steps that are nearest to `recipe.probes` evenly spaced ones, the last among them."""
+    wanted = np.linspace(recipe.steps, 0, recipe.probes, endpoint=recipe.probes > 1)
+    return {int(steps[np.abs(steps - step).argmin()]) for step in wanted}
 
 
 def _optimiser(recipe: Recipe) -> tuple[optax.Schedule, optax.GradientTransformation]:

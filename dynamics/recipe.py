@@ -118,6 +118,10 @@ class Recipe:
     probe_images: int = 256
     """Images whose two views, always the same, are the probe batch of the spectra."""
 
+    probes: int = 0
+    """Steps, evenly spaced and with the last, at which a linear and a k-NN probe read the class from the features of
+    the backbone; 0 for none."""
+
     checkpoint_seconds: float = 60.0
     """Time between checkpoints."""
 
@@ -129,6 +133,8 @@ class Recipe:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(f"{name} is {value}; give at least 1.")
+        if self.probes < 0:
+            raise ConfigError(f"probes is {self.probes}; give 0 or more.")
         positive = (
             "width",
             "init_scale",

@@ -35,7 +35,7 @@ def _train_recipe(default: Recipe) -> Callable[..., None]:
                 folder. TPU slices, Slurm and Open MPI say who they are; elsewhere JAX_COORDINATOR_ADDRESS,
                 JAX_NUM_PROCESSES and JAX_PROCESS_ID do.
         """
-        from dynamics.tables import steps_line
+        from dynamics.tables import probes_line, steps_line
 
         if distributed:
             from dynamics.training.sharding import join_processes
@@ -44,6 +44,8 @@ def _train_recipe(default: Recipe) -> Callable[..., None]:
         measured = _trained_recipe(recipe, out, force)
         if _is_first():
             show(f"\n{steps_line(measured)}")
+            if "linear_accuracy" in measured.metrics:
+                show(probes_line(measured))
             draw_run(out)
 
     return train

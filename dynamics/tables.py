@@ -86,6 +86,16 @@ def steps_line(trajectory: Trajectory) -> str:
     )
 
 
+def probes_line(trajectory: Trajectory) -> str:
+    """What probes read from the features at the first and at the last step at which they were asked."""
+    linear, knn = (trajectory.metrics[f"{kind}_accuracy"] for kind in ("linear", "knn"))
+    asked = np.flatnonzero(np.isfinite(linear))[[0, -1]]
+    return "\n".join(
+        f"Class from the backbone's features at step {trajectory.steps[i]:,}: linear {linear[i]:.1%}, k-NN {knn[i]:.1%}"
+        for i in np.unique(asked)
+    )
+
+
 def recipe_table(measured: Trajectory, forecasts: Mapping[str, Trajectory]) -> Table:
     """Time at which each dimension is half learned by a practical network, and that of each forecast over it."""
     table = Table(title="Half learned: predicted / measured time", title_justify="left", box=None, pad_edge=False)

@@ -1,0 +1,88 @@
+"""How well frozen features tell the classes of labelled images, asked again and again while they are learned.
+
+>>> from dynamics.class_probes import labelled_images
+>>> images = labelled_images("digits")
+>>> len(images.train), len(images.test)
+(1348, 449)
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from dynamics.errors import ConfigError
+from dynamics.metrics import knn_probe, linear_probe
+from dynamics.typing import Array, Views
+from dynamics.views import load_images
+
+FITTED, TESTED = 5000, 2000
+"""Images that a probe is fitted to and tested on, where a data set has more."""
+
+BATCH = 256
+
+
+class LabelledImages(NamedTuple):
+    """Images (n, h, w, c) in [0, 1] and their classes, to fit a probe to and to test it on."""
+
+    train: Float[np.ndarray, "n h w c"]
+    train_labels: Int[np.ndarray, " n"]
+    test: Float[np.ndarray, "m h w c"]
+    test_labels: Int[np.ndarray, " m"]
+
+
+def labelled_images(dataset: str, data_dir: Path | None = None) -> LabelledImages:
+    """First `FITTED` images of the training split and `TESTED` of the test split; of digits, every fourth is tested.
+
+    Raises
+    ------
+    DataError
+        If the images cannot be had.
+    ConfigError
+        If they have no classes.
+    """
+    if dataset == "digits":
+        every = load_images(dataset)
+        tested = np.arange(len(every)) % 4 == 3
+        parts = every.images[~tested], every.labels[~tested], every.images[tested], every.labels[tested]
+    else:
+        train = load_images(dataset, data_dir, limit=FITTED)
+        test = load_images(dataset, data_dir, split="test", limit=TESTED)
+        parts = train.images, train.labels, test.images, test.labels
+    if any(part is None for part in parts):
+        raise ConfigError(f"{dataset} has no classes to probe for; leave --probes out.")
+    return LabelledImages(*parts)
+
+
+def class_accuracy(
+    features: Callable[[Views], Float[Array, "views features"]], images: LabelledImages
+) -> dict[str, float]:
+    """Test accuracy of a linear (least-squares) and of a 20-nearest-neighbours probe of the features.
+
+    Parameters
+    ----------
+    features : callable
+        Images in [0, 1] -> features, called on at most `BATCH` of them at a time.
+    images : LabelledImages
+        To fit the probes to and to test them on.
+
+    Returns
+    -------
+    dict
+        `linear_accuracy` and `knn_accuracy`; NaN where all features are the same.
+    """
+    train, test = (_in_batches(features, part) for part in (images.train, images.test))
+    if not np.ptp(train, axis=0).any():
+        return {"linear_accuracy": np.nan, "knn_accuracy": np.nan}
+    linear = linear_probe(train, images.train_labels, test, images.test_labels).test
+    return {
+        "linear_accuracy": linear,
+        "knn_accuracy": knn_probe(train, images.train_labels, test, images.test_labels),
+    }
+
+
+def _in_batches(features: Callable[[Views], Array], images: Views) -> Float[np.ndarray, "views features"]:
+    starts = range(0, len(images), BATCH)
+    return np.concatenate([np.asarray(features(images[start : start + BATCH]), np.float64) for start in starts])

@@ -1,0 +1,74 @@
+"""Probes of a class against features of which it is known what they say."""
+
+import jax
+import numpy as np
+import pytest
+from sklearn.linear_model import RidgeClassifier
+
+from dynamics.class_probes import BATCH, LabelledImages, class_accuracy, labelled_images
+from dynamics.errors import ConfigError
+from dynamics.practical import prepare, probe_steps, train
+from dynamics.recipe import Recipe
+from dynamics.tables import probes_line
+from dynamics.training import recording_steps
+from dynamics.views import load_images
+
+SMALL = {"network": "resnet10", "width": 1 / 16, "projector": (8,), "dim": 3, "batch": 8, "probe_images": 16}
+
+
+def test_digits_are_divided_without_overlap():
+    images, every = labelled_images("digits"), load_images("digits")
+    assert len(images.train) + len(images.test) == len(every) == 1797
+    np.testing.assert_array_equal(images.test, every.images[3::4])
+    np.testing.assert_array_equal(images.train_labels[:6], every.labels[[0, 1, 2, 4, 5, 6]])
+    assert not {image.tobytes() for image in images.test[:50]} & {image.tobytes() for image in images.train}
+
+
+def test_pixels_are_read_as_scikit_learn_reads_them():
+    images = labelled_images("digits")
+    sizes = []
+
+    def pixels(x):
+        sizes.append(len(x))
+        return x.reshape(len(x), -1)
+
+    found = class_accuracy(pixels, images)
+    assert max(sizes) == BATCH and sum(sizes) == 1797
+    x, y = (part.reshape(len(part), -1).astype(float) for part in (images.train, images.test))
+    spread = np.sqrt(np.linalg.eigvalsh(np.cov(x.T, bias=True))[-1])
+    model = RidgeClassifier(alpha=1e-3 * len(x)).fit((x - x.mean(0)) / spread, images.train_labels)
+    assert found["linear_accuracy"] == pytest.approx(
+        model.score((y - x.mean(0)) / spread, images.test_labels), abs=0.003
+    )
+    assert found["knn_accuracy"] > 0.95
+
+
+def test_features_that_tell_nothing_are_at_chance_and_collapsed_ones_nan():
+    images = LabelledImages(
+        np.zeros((600, 2, 2, 1)), np.arange(600) % 10, np.zeros((300, 2, 2, 1)), np.arange(300) % 10
+    )
+    rng = np.random.default_rng(0)
+    noise = class_accuracy(lambda x: rng.normal(size=(len(x), 4)), images)
+    assert all(value < 0.2 for value in noise.values())
+    assert np.isnan(list(class_accuracy(lambda x: np.ones((len(x), 4)), images).values())).all()
+
+
+@pytest.mark.parametrize(("probes", "expected"), [(1, {100}), (2, {0, 100}), (3, {0, 50, 100})])
+def test_steps(probes, expected):
+    assert probe_steps(Recipe(steps=100, probes=probes), recording_steps(100, 10)) == expected
+
+
+def test_a_run_is_probed_at_its_steps_only():
+    prepared = prepare(Recipe(**SMALL, num_images=64, steps=6, records=6, warmup=0, probes=2))
+    trajectory = train(prepared)
+    accuracy = trajectory.metrics["linear_accuracy"]
+    asked = np.isin(trajectory.steps, [0, 6])
+    assert np.isfinite(accuracy[asked]).all() and np.isnan(accuracy[~asked]).all() and (~asked).any()
+    features = jax.jit(lambda x: prepared.features(prepared.state.params, prepared.state.model_state, x))
+    assert accuracy[0] == class_accuracy(features, labelled_images("digits"))["linear_accuracy"]
+    assert probes_line(trajectory).count("\n") == 1 and "step 6: linear" in probes_line(trajectory)
+
+
+def test_a_negative_number_is_refused():
+    with pytest.raises(ConfigError, match="probes is -1"):
+        Recipe(probes=-1)
