@@ -19,7 +19,6 @@ import numpy as np
 import optax
 from jaxtyping import Int
 
-from dynamics.class_probes import class_accuracy, labelled_images
 from dynamics.errors import ConfigError
 from dynamics.networks.encoder import Encoder
 from dynamics.networks.projector import PREDICTORS, PROJECTORS, scaled_start
@@ -27,6 +26,7 @@ from dynamics.networks.standard_resnet import StandardResNet, as_float32
 from dynamics.objectives.predictor import target_decay
 from dynamics.recipe import Recipe
 from dynamics.training.checkpoints import Checkpoints
+from dynamics.training.class_probes import class_accuracy, labelled_images
 from dynamics.training.loop import Metrics, TrainState, Update, initial_state, run
 from dynamics.training.losses import COSINES, moving_target, recipe_loss
 from dynamics.training.optimisers import effective_times, learning_rates, optimiser

@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 
 from dynamics.cli import main
+from dynamics.tables import probes_line
 from dynamics.trajectory import Trajectory
 
 SMALL = [
     *("train", "--preset", "cpu", "--network", "resnet10", "--width", "0.0625", "--projector", "8", "--dim", "3"),
     *("--batch", "8", "--num-images", "40", "--probe-images", "16", "--records", "12", "--steps", "24"),
-    *("--learning-rate", "0.05", "--init-scale", "0.3", "--warmup", "3"),
+    *("--learning-rate", "0.05", "--init-scale", "0.3", "--warmup", "3", "--probes", "2"),
 ]
 
 
@@ -73,6 +74,9 @@ def test_a_run_writes_what_it_promises(whole, capsys, tmp_path):
     # three steps of warm-up at a third, two thirds and all of the rate
     np.testing.assert_allclose(trajectory.times[-1], 0.05 * (1 / 3 + 2 / 3 + 22), rtol=1e-6)
     assert "features" in trajectory.hidden and {"rankme", "gradient_norm"} <= set(trajectory.metrics)
+    accuracy, asked = trajectory.metrics["linear_accuracy"], np.isin(trajectory.steps, [0, 24])
+    assert (np.isfinite(accuracy) == asked).all() and (0.1 < accuracy[asked]).all()
+    assert probes_line(trajectory).count("\n") == 1 and "step 24: linear" in probes_line(trajectory)
     settings = json.loads((whole / "config.json").read_text())
     assert settings["config"]["network"] == "resnet10" and settings["rung"] == 4 and "jax" in settings["versions"]
     assert list((whole / "checkpoints").glob("*.checkpoint"))

@@ -1,6 +1,6 @@
 """How well frozen features tell the classes of labelled images, asked again and again while they are learned.
 
->>> from dynamics.class_probes import labelled_images
+>>> from dynamics.training.class_probes import labelled_images
 >>> images = labelled_images("digits")
 >>> len(images.train), len(images.test)
 (1348, 449)

@@ -1,19 +1,15 @@
 """Probes of a class against features of which it is known what they say."""
 
-import jax
 import numpy as np
 import pytest
 from sklearn.linear_model import RidgeClassifier
 
-from dynamics.class_probes import BATCH, LabelledImages, class_accuracy, labelled_images
 from dynamics.errors import ConfigError
-from dynamics.practical import prepare, probe_steps, train
+from dynamics.practical import probe_steps
 from dynamics.recipe import Recipe
-from dynamics.tables import probes_line
 from dynamics.training import recording_steps
+from dynamics.training.class_probes import BATCH, LabelledImages, class_accuracy, labelled_images
 from dynamics.views import load_images
-
-SMALL = {"network": "resnet10", "width": 1 / 16, "projector": (8,), "dim": 3, "batch": 8, "probe_images": 16}
 
 
 def test_digits_are_divided_without_overlap():
@@ -56,17 +52,6 @@ def test_features_that_tell_nothing_are_at_chance_and_collapsed_ones_nan():
 @pytest.mark.parametrize(("probes", "expected"), [(1, {100}), (2, {0, 100}), (3, {0, 50, 100})])
 def test_steps(probes, expected):
     assert probe_steps(Recipe(steps=100, probes=probes), recording_steps(100, 10)) == expected
-
-
-def test_a_run_is_probed_at_its_steps_only():
-    prepared = prepare(Recipe(**SMALL, num_images=64, steps=6, records=6, warmup=0, probes=2))
-    trajectory = train(prepared)
-    accuracy = trajectory.metrics["linear_accuracy"]
-    asked = np.isin(trajectory.steps, [0, 6])
-    assert np.isfinite(accuracy[asked]).all() and np.isnan(accuracy[~asked]).all() and (~asked).any()
-    features = jax.jit(lambda x: prepared.features(prepared.state.params, prepared.state.model_state, x))
-    assert accuracy[0] == class_accuracy(features, labelled_images("digits"))["linear_accuracy"]
-    assert probes_line(trajectory).count("\n") == 1 and "step 6: linear" in probes_line(trajectory)
 
 
 def test_a_negative_number_is_refused():
