@@ -159,9 +159,18 @@ def subspace_overlap(embeddings: Embedding, modes: ContrastiveModes, rank: int, 
         Whether to subtract the mean embedding first.
     """
     F = np.asarray(embeddings, np.float64)
-    F = F - F.mean(axis=0) if center else F
-    Q = np.linalg.svd(F, full_matrices=False)[0][:, :rank]
-    Q_phi = np.linalg.qr(modes.values[:, :rank])[0]
+    return span_overlap(F - F.mean(axis=0) if center else F, modes.values[:, :rank], rank)
+
+
+def span_overlap(
+    embeddings: Float[np.ndarray, "views dim"], functions: Float[np.ndarray, "views functions"], rank: int
+) -> float:
+    """‖QᵀQ_φ‖_F² / r of the top-r subspace of the embeddings with the span of r functions on the same views.
+
+    Nothing is taken off; `subspace_overlap` is this for the modes of a kernel.
+    """
+    Q = np.linalg.svd(embeddings, full_matrices=False)[0][:, :rank]
+    Q_phi = np.linalg.qr(functions)[0]
     return float(np.square(Q.T @ Q_phi).sum() / rank)
 
 

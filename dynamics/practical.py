@@ -145,9 +145,12 @@ def prepare(recipe: Recipe, devices: list[jax.Device] | None = None) -> Prepared
     mean, scale = loaded.images.mean(axis=(0, 1, 2)), loaded.images.std(axis=(0, 1, 2))
     data_key, network_key, probe_key = jax.random.split(jax.random.key(recipe.seed), 3)
 
+    def standardise(images: jax.Array) -> jax.Array:
+        return (images - mean) / scale
+
     def draw(key: jax.Array, n: int) -> jax.Array:
         drawn = jax.jit(partial(draw_views, views))(key, loaded.images[:n])
-        return ((drawn - mean) / scale).reshape(-1, *drawn.shape[2:])
+        return standardise(drawn).reshape(-1, *drawn.shape[2:])
 
     probe = draw(probe_key, recipe.probe_images)
     encoder = recipe_encoder(recipe)
@@ -171,7 +174,7 @@ def prepare(recipe: Recipe, devices: list[jax.Device] | None = None) -> Prepared
         schedule=schedule,
         optimiser=optimise,
         placement=placement,
-        standardise=lambda images: (images - mean) / scale,
+        standardise=standardise,
         note=views.note,
     )
 

@@ -25,6 +25,7 @@ from dynamics.comparison import half_times
 from dynamics.errors import ConfigError
 from dynamics.flow import closed_form, kernel_flow
 from dynamics.kernels import empirical_ntk, gram
+from dynamics.metrics import span_overlap
 from dynamics.modes import ContrastiveModes, contrastive_modes, contrastive_modes_from_features
 from dynamics.practical import Prepared
 from dynamics.training.loop import Metrics, TrainState, apply_gradient, initial_state, run
@@ -133,23 +134,22 @@ def compare_recipe(
         h, h_some = _features(prepared, state, population, some)
         name = f"conjugate kernel, {when}"
         modes[name] = contrastive_modes_from_features(h, center=True)
-        functions[name] = h_some @ (h.T @ modes[name].duals[:, :d])
+        functions[name] = _centred(h_some @ (h.T @ modes[name].duals[:, :d]))
         if when == "start" and recipe.objective == "barlow-twins" and recipe.off_diagonal == 1:
-            F0 = h @ np.asarray(state.params["projector"]["readout"]["kernel"], np.float64)
-            F0 = F0 - F0.mean(axis=0)
+            F0 = _centred(h @ np.asarray(state.params["projector"]["readout"]["kernel"], np.float64))
             forecasts["closed_form"] = closed_form(modes[name], F0, measured.times)
             forecasts["ode"] = kernel_flow(modes[name], F0, measured.times)
         rung = "kernel_start" if when == "start" else "kernel_after"
         forecasts[rung] = _frozen_features(prepared, h, measured, rung)
         name = f"tangent kernel, {when}"
         modes[name] = _tangent_modes(prepared, state, some)
-        functions[name] = modes[name].values[:, :d]
+        functions[name] = _centred(modes[name].values[:, :d])
     if fixed_pairs:
         forecasts["fixed_pairs"] = _fixed_pairs(prepared, some, measured, report_cost)
     rows = np.r_[0:m, p : p + m]
     return RecipeComparison(
         overlaps={
-            name: np.array([_overlap(F[rows].astype(np.float64), phi) for F in measured.embeddings])
+            name: np.array([span_overlap(_centred(F[rows]), phi, d) for F in measured.embeddings])
             for name, phi in functions.items()
         },
         times=measured.embedding_times,
@@ -159,10 +159,10 @@ def compare_recipe(
     )
 
 
-def _overlap(F: np.ndarray, functions: np.ndarray) -> float:
-    """‖QᵀQ_φ‖²/d of the spans of two sets of functions on the same views, about their means."""
-    Q, Q_phi = (np.linalg.svd(A - A.mean(axis=0), full_matrices=False)[0] for A in (F, functions))
-    return float(np.square(Q.T @ Q_phi).sum() / F.shape[1])
+def _centred(functions: np.ndarray) -> np.ndarray:
+    """About their mean over the views, float64."""
+    functions = functions.astype(np.float64)
+    return functions - functions.mean(axis=0)
 
 
 def _features(prepared: Prepared, state: TrainState, *views: jax.Array) -> list[np.ndarray]:

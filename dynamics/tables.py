@@ -89,10 +89,10 @@ def steps_line(trajectory: Trajectory) -> str:
 def probes_line(trajectory: Trajectory) -> str:
     """What probes read from the features at the first and at the last step at which they were asked."""
     linear, knn = (trajectory.metrics[f"{kind}_accuracy"] for kind in ("linear", "knn"))
-    asked = np.flatnonzero(np.isfinite(linear))[[0, -1]]
+    asked = np.flatnonzero(np.isfinite(linear))
     return "\n".join(
         f"Class from the backbone's features at step {trajectory.steps[i]:,}: linear {linear[i]:.1%}, k-NN {knn[i]:.1%}"
-        for i in np.unique(asked)
+        for i in np.unique([*asked[:1], *asked[-1:]]).astype(int)
     )
 
 

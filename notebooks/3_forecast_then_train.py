@@ -71,7 +71,7 @@ print("half learned at step:", np.round(step_times(forecast) / recipe.learning_r
 measured = train(prepared)
 print("half learned at step:", np.round(step_times(measured) / recipe.learning_rate))
 with style():
-    figure, (left, right) = plt.subplots(1, 2, figsize=(8, 2.6))
+    figure, (left, right) = plt.subplots(1, 2, figsize=(8, 2.6), dpi=80)
     draw_eigenvalues(left, measured, forecast)
     left.set_ylim(-0.1, 2)
     for j, color in enumerate(mode_colors(16)):

@@ -127,4 +127,4 @@ with style():
 
 # %%
 figure = courses_figure(linear_courses(seed=0))
-figure.set_dpi(72)
+figure.set_dpi(60)

@@ -8,7 +8,7 @@ import pytest
 
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
 QUICK = ("6_",)  # below half a minute of one core
-PICTURE_BYTES = 150_000
+PICTURE_BYTES = 100_000
 
 
 def named(path):

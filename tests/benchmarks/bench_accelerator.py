@@ -10,12 +10,12 @@ speed of the device's own copy. Both speeds are measured here.
 """
 
 import argparse
-import time
 from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from timing import median
 
 from dynamics.practical import Prepared, prepare
 from dynamics.recipe import Recipe, recipe_preset
@@ -26,29 +26,19 @@ CASES = {
 }
 SIDES = {"ResNet-18, 32×32": 32, "ResNet-50, 96×96": 96}
 TINY = {"network": "resnet10", "width": 0.0625, "batch": 8, "projector": (16,), "dim": 4}
-
-
-def seconds(call, repetitions: int = 10) -> float:
-    """Median time of a call, compiled and waited for."""
-    jax.block_until_ready(call())
-    times = []
-    for _ in range(repetitions):
-        began = time.perf_counter()
-        jax.block_until_ready(call())
-        times.append(time.perf_counter() - began)
-    return float(np.median(times))
+REPETITIONS = 10
 
 
 def matmul_ceiling(dtype: jnp.dtype, size: int) -> float:
     """Operations per second of a square matrix product, in the precision that convolutions get by default."""
     a, product = jnp.ones((size, size), dtype), jax.jit(jnp.matmul)
-    return 2 * size**3 / seconds(lambda: product(a, a))
+    return 2 * size**3 / median(lambda: product(a, a), REPETITIONS)
 
 
 def copy_ceiling(size: int) -> float:
     """Bytes per second read and written by x + 1 of `size` float32 numbers."""
     x, add = jnp.ones(size, jnp.float32), jax.jit(lambda x: x + 1)
-    return 8 * size / seconds(lambda: add(x))
+    return 8 * size / median(lambda: add(x), REPETITIONS)
 
 
 def synthetic(recipe: Recipe, side: int, count: int) -> Prepared:
@@ -72,14 +62,13 @@ def measure(name: str, recipe: Recipe, side: int, steps: int, matmul: float, cop
     cost = compiled.cost_analysis() or {}
     cost = cost[0] if isinstance(cost, list) else cost
     memory = compiled.memory_analysis()
-    state, _ = compiled(state, images)
-    times = []
-    for _ in range(steps):
-        began = time.perf_counter()
+
+    def update() -> dict[str, jax.Array]:
+        nonlocal state
         state, metrics = compiled(state, images)
-        jax.block_until_ready(metrics)
-        times.append(time.perf_counter() - began)
-    took = float(np.median(times))
+        return metrics
+
+    took = median(update, steps)
     ideal = max(cost.get("flops", 0.0) / matmul, cost.get("bytes accessed", 0.0) / copy)
     bound = "arithmetic" if cost.get("flops", 0.0) / matmul >= ideal else "memory"
     stats = jax.devices()[0].memory_stats() or {}

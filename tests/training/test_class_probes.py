@@ -7,8 +7,10 @@ from sklearn.linear_model import RidgeClassifier
 from dynamics.errors import ConfigError
 from dynamics.practical import probe_steps
 from dynamics.recipe import Recipe
+from dynamics.tables import probes_line
 from dynamics.training import recording_steps
 from dynamics.training.class_probes import BATCH, LabelledImages, class_accuracy, labelled_images
+from dynamics.trajectory import Trajectory
 from dynamics.views import load_images
 
 
@@ -52,6 +54,11 @@ def test_features_that_tell_nothing_are_at_chance_and_collapsed_ones_nan():
 @pytest.mark.parametrize(("probes", "expected"), [(1, {100}), (2, {0, 100}), (3, {0, 50, 100})])
 def test_steps(probes, expected):
     assert probe_steps(Recipe(steps=100, probes=probes), recording_steps(100, 10)) == expected
+
+
+def test_probes_that_found_nothing_say_nothing():
+    accuracy = {f"{kind}_accuracy": np.full(3, np.nan) for kind in ("linear", "knn")}
+    assert probes_line(Trajectory(np.arange(3.0), np.zeros((3, 2)), np.zeros(3), metrics=accuracy)) == ""
 
 
 def test_a_negative_number_is_refused():
