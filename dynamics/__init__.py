@@ -13,8 +13,8 @@ from importlib import import_module
 from typing import Any
 
 _HOMES = {
-    "dynamics.comparison": ("Comparison", "compare", "step_times"),
-    "dynamics.config": ("Config",),
+    "dynamics.trajectories.comparison": ("Comparison", "compare", "step_times"),
+    "dynamics.experiment.config": ("Config",),
     "dynamics.flow": (
         "closed_form",
         "kernel_descent",
@@ -24,7 +24,7 @@ _HOMES = {
         "matrix_kernel_flow",
         "objective_flow",
     ),
-    "dynamics.forecasting": ("Forecast", "forecast"),
+    "dynamics.experiment.forecasting": ("Forecast", "forecast"),
     "dynamics.kernels": (
         "conjugate_kernel",
         "empirical_ntk",
@@ -34,10 +34,10 @@ _HOMES = {
         "linear",
     ),
     "dynamics.modes": ("ContrastiveModes", "contrastive_modes", "contrastive_modes_from_features"),
-    "dynamics.modes_approximate": ("nystrom_modes", "random_feature_modes"),
-    "dynamics.modes_iterative": ("leading_modes",),
+    "dynamics.modes.approximate": ("nystrom_modes", "random_feature_modes"),
+    "dynamics.modes.lanczos": ("leading_modes",),
     "dynamics.networks": ("MLP", "ConvNet", "FiberPairs", "GroupConvNet", "PlaneGroup", "ResNet", "architecture"),
-    "dynamics.restricted": ("PairMoments", "RestrictedModes", "pair_moments", "restricted_modes"),
+    "dynamics.modes.restricted": ("PairMoments", "RestrictedModes", "pair_moments", "restricted_modes"),
     "dynamics.solvable": ("Task", "solvable_model"),
     "dynamics.sweeps": ("Axis", "sweep"),
     "dynamics.training": (
@@ -48,7 +48,7 @@ _HOMES = {
         "precondition_modes",
         "precondition_spectrum",
     ),
-    "dynamics.trajectory": ("Trajectory",),
+    "dynamics.trajectories.trajectory": ("Trajectory",),
     "dynamics.views": ("Pairs", "Relation", "load_pairs", "make_pairs"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

@@ -1,6 +1,6 @@
 import sys
 
-from dynamics.cli import main
+from dynamics.cli.main import main
 
 
 def run() -> None:

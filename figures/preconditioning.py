@@ -14,16 +14,16 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
-from dynamics.comparison import step_times
-from dynamics.config import Config
-from dynamics.experiment import Experiment, prepare
-from dynamics.files import save_figure, save_json
+from dynamics.drawing.trajectories import mode_colors, style
+from dynamics.experiment.config import Config
+from dynamics.experiment.prepare import Experiment, prepare
 from dynamics.flow import kernel_flow
-from dynamics.metrics import subspace_overlap
-from dynamics.plotting import mode_colors, style
 from dynamics.solvable import Task, preconditioned
+from dynamics.support.files import save_figure, save_json
 from dynamics.training import gradient_descent, precondition_modes, precondition_spectrum
-from dynamics.trajectory import Trajectory
+from dynamics.trajectories.comparison import step_times
+from dynamics.trajectories.metrics import subspace_overlap
+from dynamics.trajectories.trajectory import Trajectory
 
 HERE = Path(__file__).parent
 DIM = 8

@@ -17,15 +17,15 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
-from dynamics import recipe_runs
-from dynamics.comparison import distinct_steps
+from dynamics.drawing.trajectories import MEASURED, mode_colors, style
 from dynamics.errors import DynamicsError
-from dynamics.files import save_figure, save_json
-from dynamics.plotting import MEASURED, mode_colors, style
-from dynamics.practical import prepare, train
-from dynamics.recipe import Recipe, recipe_preset
-from dynamics.runs import write_trajectories
-from dynamics.trajectory import Trajectory
+from dynamics.recipe.config import Recipe, recipe_preset
+from dynamics.recipe.prepare import prepare, train
+from dynamics.runs import resume as recipe_runs
+from dynamics.runs.store import write_trajectories
+from dynamics.support.files import save_figure, save_json
+from dynamics.trajectories.comparison import distinct_steps
+from dynamics.trajectories.trajectory import Trajectory
 
 HERE = Path(__file__).parent
 OBJECTIVES = {"barlow-twins": "Barlow Twins", "vicreg": "VICReg", "simclr": "SimCLR"}

@@ -15,10 +15,10 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
-from dynamics.config import Config
-from dynamics.experiment import compare_run, forecast, infinite_width_forecast, prepare, train
-from dynamics.files import save_figure, save_json
-from dynamics.plotting import style
+from dynamics.drawing.trajectories import style
+from dynamics.experiment.config import Config
+from dynamics.experiment.prepare import compare_run, forecast, infinite_width_forecast, prepare, train
+from dynamics.support.files import save_figure, save_json
 
 HERE = Path(__file__).parent
 WIDTHS = {"mlp": (64, 256, 1024, 4096), "resnet": (8, 16, 32, 64)}

@@ -19,10 +19,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import dynamics
-from dynamics.config import Config
-from dynamics.experiment import compare_run, forecast, prepare, train
-from dynamics.forecasting import forecast_of
-from dynamics.plotting import comparison_figure, draw_eigenvalues, mode_colors, style
+from dynamics.drawing.trajectories import comparison_figure, draw_eigenvalues, mode_colors, style
+from dynamics.experiment.config import Config
+from dynamics.experiment.forecasting import forecast_of
+from dynamics.experiment.prepare import compare_run, forecast, prepare, train
 
 # %% [markdown]
 # ## What the learner sees

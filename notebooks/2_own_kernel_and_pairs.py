@@ -22,9 +22,9 @@ import numpy as np
 from sklearn.linear_model import LinearRegression
 
 import dynamics
-from dynamics.config import Config
-from dynamics.experiment import compare_run, forecast, prepare, train
-from dynamics.plotting import comparison_figure, mode_colors, style
+from dynamics.drawing.trajectories import comparison_figure, mode_colors, style
+from dynamics.experiment.config import Config
+from dynamics.experiment.prepare import compare_run, forecast, prepare, train
 
 rng = np.random.default_rng(0)
 LENGTH = 64

@@ -22,11 +22,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import dynamics
-from dynamics.comparison import step_times
-from dynamics.plotting import draw_eigenvalues, mode_colors, style
-from dynamics.practical import prepare, train
-from dynamics.recipe import recipe_preset
-from dynamics.training.self_supervised import BATCH_STATS, stacked
+from dynamics.drawing.trajectories import draw_eigenvalues, mode_colors, style
+from dynamics.recipe.config import recipe_preset
+from dynamics.recipe.prepare import prepare, train
+from dynamics.training.minibatch import BATCH_STATS, stacked
+from dynamics.trajectories.comparison import step_times
 
 recipe = dataclasses.replace(
     recipe_preset("cpu"),

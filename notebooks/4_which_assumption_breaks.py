@@ -28,12 +28,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import dynamics
-from dynamics.comparison import step_times
-from dynamics.config import Config
-from dynamics.experiment import forecast, prepare, train
+from dynamics.drawing.trajectories import mode_colors, style
+from dynamics.experiment.config import Config
+from dynamics.experiment.prepare import forecast, prepare, train
 from dynamics.objectives import barlow_twins
-from dynamics.plotting import mode_colors, style
 from dynamics.training import apply_gradient, initial_state, optimiser, recording_steps, run
+from dynamics.trajectories.comparison import step_times
 
 COMMON = {"num_pairs": 32, "dim": 4, "network": "mlp", "depth": 1, "multiplier": 1.0}
 RUNGS = ("closed_form", "ode", "linearised", "network")

@@ -19,14 +19,14 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import dynamics
+from dynamics.drawing.trajectories import draw_eigenvalues, draw_step_marks, mode_colors, style
 from dynamics.networks import PlaneGroup
 from dynamics.optima import free_space, simclr_squared_optimum, vicreg_squared_optimum
-from dynamics.plotting import draw_eigenvalues, draw_step_marks, mode_colors, style
-from dynamics.studies.homomorphic_identity import spectral_filter
-from dynamics.studies.inductive_exact import average_errors, law
-from dynamics.studies.linear_model import descend, flattened, random_weights, trajectory
-from dynamics.studies.simve_exact import linear_courses
-from dynamics.studies.simve_figures import courses_figure
+from dynamics.studies.homomorphic.identity import spectral_filter
+from dynamics.studies.inductive_bias.exact import average_errors, law
+from dynamics.studies.simve.exact import linear_courses
+from dynamics.studies.simve.figures import courses_figure
+from dynamics.studies.stepwise.linear_model import descend, flattened, random_weights, trajectory
 from dynamics.views import SignedCube, load_images
 
 pairs = dynamics.load_pairs("digits", num_pairs=100)

@@ -24,9 +24,9 @@ import optax
 from flax import linen as nn
 
 import dynamics
-from dynamics.metrics import knn_probe
+from dynamics.drawing.trajectories import mode_colors, style
 from dynamics.objectives import barlow_twins_normalised
-from dynamics.plotting import mode_colors, style
+from dynamics.trajectories.metrics import knn_probe
 from dynamics.views import get_preset, load_images
 
 digits = load_images("digits")

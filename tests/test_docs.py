@@ -16,10 +16,10 @@ from typing import get_type_hints
 import pytest
 
 import dynamics
-from dynamics.cli import COMMANDS
-from dynamics.config import Config
-from dynamics.recipe import Recipe
-from dynamics.recipe_commands import recipe_commands
+from dynamics.cli.main import COMMANDS
+from dynamics.cli.recipe import recipe_commands
+from dynamics.experiment.config import Config
+from dynamics.recipe.config import Recipe
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

@@ -27,7 +27,7 @@ def test_your_own_network_is_forecast(tmp_path, monkeypatch):
 
 
 def test_commands_of_the_readme_exist():
-    from dynamics.cli import COMMANDS
+    from dynamics.cli.main import COMMANDS
 
     for command in re.findall(r"`(?:uv run )?dynamics (\w+)", README):
         assert command in COMMANDS

@@ -11,10 +11,10 @@ from dynamics.errors import ConfigError
 from dynamics.flow.integrate import integrate_batch
 from dynamics.flow.ode import CorrelationLoss, mode_system
 from dynamics.flow.truncation import truncate
-from dynamics.modes import ContrastiveModes
+from dynamics.modes.contrastive import ContrastiveModes
 from dynamics.objectives.barlow_twins import correlation_loss
-from dynamics.precision import double_precision
-from dynamics.trajectory import Trajectory
+from dynamics.support.precision import double_precision
+from dynamics.trajectories.trajectory import Trajectory
 from dynamics.typing import Array, Embedding, Gram
 
 

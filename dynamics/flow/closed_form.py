@@ -9,8 +9,8 @@ array([1.e-06, 1.e+00])
 import numpy as np
 from jaxtyping import Float
 
-from dynamics.modes import ContrastiveModes
-from dynamics.trajectory import Trajectory
+from dynamics.modes.contrastive import ContrastiveModes
+from dynamics.trajectories.trajectory import Trajectory
 from dynamics.typing import Embedding, Spectrum
 
 

@@ -17,10 +17,10 @@ from jaxtyping import Int
 from dynamics.errors import DivergenceError
 from dynamics.flow.matrix_ode import MatrixGram, flat_matrix_kernel, matrix_system
 from dynamics.flow.ode import CorrelationLoss, mode_system
-from dynamics.modes import ContrastiveModes
+from dynamics.modes.contrastive import ContrastiveModes
 from dynamics.objectives.barlow_twins import barlow_twins, correlation_loss
-from dynamics.precision import double_precision
-from dynamics.trajectory import Trajectory
+from dynamics.support.precision import double_precision
+from dynamics.trajectories.trajectory import Trajectory
 from dynamics.typing import Embedding
 
 

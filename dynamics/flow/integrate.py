@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from dynamics.errors import DivergenceError
-from dynamics.precision import double_precision
+from dynamics.support.precision import double_precision
 
 
 def integrate(

@@ -16,10 +16,10 @@ import numpy as np
 from jaxtyping import Float
 
 from dynamics.flow.integrate import integrate
-from dynamics.modes import contrastive_modes
+from dynamics.modes.contrastive import contrastive_modes
 from dynamics.objectives.barlow_twins import barlow_twins, cross_correlation
-from dynamics.precision import double_precision
-from dynamics.trajectory import Trajectory
+from dynamics.support.precision import double_precision
+from dynamics.trajectories.trajectory import Trajectory
 from dynamics.typing import Array, Embedding
 
 MatrixGram = Float[Array, "views views dim dim"]

@@ -22,7 +22,7 @@ from jaxtyping import Float
 
 from dynamics.flow.integrate import integrate
 from dynamics.objectives.barlow_twins import cross_correlation
-from dynamics.trajectory import Trajectory
+from dynamics.trajectories.trajectory import Trajectory
 from dynamics.typing import Array, Embedding, SquareGram
 
 Objective = Callable[[Embedding], Float[jax.Array, ""]]

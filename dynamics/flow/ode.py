@@ -15,10 +15,10 @@ from jaxtyping import Float
 from dynamics.errors import ConfigError
 from dynamics.flow.integrate import integrate
 from dynamics.flow.truncation import truncate
-from dynamics.modes import ContrastiveModes
+from dynamics.modes.contrastive import ContrastiveModes
 from dynamics.objectives.barlow_twins import correlation_loss
-from dynamics.precision import double_precision
-from dynamics.trajectory import Trajectory
+from dynamics.support.precision import double_precision
+from dynamics.trajectories.trajectory import Trajectory
 from dynamics.typing import Array, Embedding
 
 CorrelationLoss = Callable[[Float[Array, "dim dim"]], Float[jax.Array, ""]]

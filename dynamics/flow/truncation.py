@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dynamics.errors import ConfigError
-from dynamics.modes import ContrastiveModes, swap
+from dynamics.modes.contrastive import ContrastiveModes, swap
 from dynamics.typing import Embedding
 
 _COMPLETE = 1e-8  # relative part of the initial function outside of the modes that is put down to rounding

@@ -1,7 +1,7 @@
 """Gradient flow of L_λ in whitened coordinates, exact from any start: fast growth, then slow selection.
 
-f = Bφ with the orthonormal modes φ of a restricted eigenproblem (`dynamics.restricted`), B (d, m) the trained weights,
-D = diag(1 − μ). L_λ = 2 tr BDBᵀ + λ‖BBᵀ − I‖² (`dynamics.objectives.generalised_spectral`), so
+f = Bφ with the orthonormal modes φ of a restricted eigenproblem (`dynamics.modes.restricted`), B (d, m) the trained
+weights, D = diag(1 − μ). L_λ = 2 tr BDBᵀ + λ‖BBᵀ − I‖² (`dynamics.objectives.generalised_spectral`), so
 
     dB/dt = −∇L = 4λ (B(I − D/λ) − BBᵀB) ,
 

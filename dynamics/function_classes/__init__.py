@@ -2,7 +2,7 @@
 
 >>> import jax
 >>> from dynamics.function_classes import Linear
->>> from dynamics.restricted import restricted_modes
+>>> from dynamics.modes.restricted import restricted_modes
 >>> from dynamics.views import SignedCube
 >>> views = SignedCube(dim=4, signal=2).pairs(500, jax.random.key(0)).stacked
 >>> modes = restricted_modes(Linear(bias=True).moments(views), tolerance=1e-6)

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, Key
 
 from dynamics.errors import ConfigError
-from dynamics.restricted import PairMoments, pair_moments
+from dynamics.modes.restricted import PairMoments, pair_moments
 from dynamics.typing import Array, Embedding, Views
 
 Params = Any

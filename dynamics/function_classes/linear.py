@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from dynamics.function_classes.base import LinearInFeatures, flattened
-from dynamics.restricted import PairMoments
+from dynamics.modes.restricted import PairMoments
 from dynamics.typing import Array, Views
 
 
@@ -22,7 +22,7 @@ class Linear(LinearInFeatures):
 
     Examples
     --------
-    >>> from dynamics.restricted import restricted_modes
+    >>> from dynamics.modes.restricted import restricted_modes
     >>> from dynamics.views import SignedCube
     >>> cube = SignedCube(dim=6, signal=2)
     >>> 28 * restricted_modes(Linear().exact_moments(*cube.coordinate_moments())).eigenvalues

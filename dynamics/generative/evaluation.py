@@ -1,7 +1,8 @@
 """What a frozen representation knows: probes of content and style, clusters, and the distance of generated images.
 
 Content is the class of the image, style what its augmentation did (`dynamics.views.StyledViews`). Linear and k-NN
-probes are those of `dynamics.metrics`; a quantity rather than a class is read by ridge regression and scored by R².
+probes are those of `dynamics.trajectories.metrics`; a quantity rather than a class is read by ridge regression and
+scored by R².
 """
 
 import warnings
@@ -14,7 +15,7 @@ import scipy.optimize
 from jaxtyping import Float, Int, Shaped
 
 from dynamics.errors import ConfigError, DataError
-from dynamics.metrics import knn_probe, linear_probe
+from dynamics.trajectories.metrics import knn_probe, linear_probe
 from dynamics.typing import Array, Embedding
 from dynamics.views import StyledViews
 

@@ -23,7 +23,7 @@ from jaxtyping import Float
 
 from dynamics.flow.integrate import integrate
 from dynamics.generative.linear import TiedPLDA, plda_log_likelihood
-from dynamics.trajectory import Trajectory
+from dynamics.trajectories.trajectory import Trajectory
 from dynamics.typing import Array
 
 Times = Float[np.ndarray, " times"]
@@ -154,7 +154,7 @@ def posterior_encoder(model: TiedPLDA, decoder: Decoder) -> Encoder:
 
 
 def _in_double(objective, *arguments) -> float:
-    from dynamics.precision import double_precision
+    from dynamics.support.precision import double_precision
 
     with double_precision():
         return float(objective(*(jnp.asarray(a) if isinstance(a, np.ndarray) else a for a in arguments)))

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
-from dynamics import files
-from dynamics.environment import versions
 from dynamics.errors import CapacityError, ConfigError, DataError
 from dynamics.kernels.kernel import Kernel
+from dynamics.support import files
+from dynamics.support.environment import versions
 from dynamics.typing import Array
 
 ABANDONED_SECONDS = 3600.0

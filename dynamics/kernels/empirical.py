@@ -27,7 +27,7 @@ from dynamics.errors import ConfigError
 from dynamics.kernels.cache import content_hash
 from dynamics.kernels.kernel import ColumnViews, Kernel, RowViews, blocks
 from dynamics.kernels.layerwise import Factors, Layers, contract, factors, find_layers, forward_numbers, pair_numbers
-from dynamics.precision import full_precision
+from dynamics.support.precision import full_precision
 from dynamics.typing import Array, Gram, Views
 
 Apply = Callable[[Any, Views], Array]

@@ -15,14 +15,14 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from dynamics.arrays import aligned_empty
-from dynamics.environment import available_memory
 from dynamics.errors import CapacityError, ConfigError, DataError, KernelError
 from dynamics.kernels.cache import GramCache
 from dynamics.kernels.kernel import ColumnViews, Kernel, RowViews, as_kernel, blocks, mirror
 from dynamics.kernels.placement import Placement
-from dynamics.precision import full_precision
-from dynamics.progress import progress_bar
+from dynamics.support.aligned import aligned_empty
+from dynamics.support.environment import available_memory
+from dynamics.support.precision import full_precision
+from dynamics.support.progress import progress_bar
 from dynamics.typing import Gram, KernelFn
 
 Progress = Callable[[int, int], None]

@@ -15,7 +15,7 @@ from jaxtyping import Float
 
 from dynamics.errors import ConfigError
 from dynamics.kernels.kernel import ColumnViews, as_kernel, blocks
-from dynamics.precision import double_precision
+from dynamics.support.precision import double_precision
 from dynamics.typing import KernelFn
 
 

@@ -23,13 +23,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from dynamics.environment import available_memory
 from dynamics.errors import CapacityError, ConfigError, DataError
 from dynamics.kernels.cache import GramCache
 from dynamics.kernels.gram import ASYMMETRY, TILES_IN_FLIGHT, Progress, check_block, reporter
 from dynamics.kernels.kernel import ColumnViews, RowViews, as_kernel, blocks
 from dynamics.kernels.placement import Placement
-from dynamics.precision import double_precision, full_precision
+from dynamics.support.environment import available_memory
+from dynamics.support.precision import double_precision, full_precision
 from dynamics.typing import KernelFn
 
 Index = int | jax.Array

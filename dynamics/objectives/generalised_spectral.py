@@ -3,8 +3,9 @@
     L_λ(f) = E⁺ ‖f(x) − f(x⁺)‖² + λ ‖E f fᵀ − I‖_F²       (HaoChen & Ma 2022, Section 2)
 
 without centring. At λ = 1 it is the spectral contrastive loss plus the constant d. With μ_j the agreement of partners
-along mode j of the restricted eigenproblem (`dynamics.restricted`) and δ_j = 2(1 − μ_j), an embedding whose output j is
-mode j with the energy a_j = E f_j² loses Σ_j δ_j a_j + λ(a_j − 1)²: the optimum shrinks every mode on its own.
+along mode j of the restricted eigenproblem (`dynamics.modes.restricted`) and δ_j = 2(1 − μ_j), an embedding whose
+output j is mode j with the energy a_j = E f_j² loses Σ_j δ_j a_j + λ(a_j − 1)²: the optimum shrinks every mode on its
+own.
 
 >>> import numpy as np
 >>> mu = np.array([1.0, 0.9, 0.2])

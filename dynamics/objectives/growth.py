@@ -25,7 +25,7 @@ import numpy as np
 from jaxtyping import Float
 
 from dynamics.objectives.graph import Graph
-from dynamics.precision import double_precision
+from dynamics.support.precision import double_precision
 
 GrowthMatrix = Float[np.ndarray, "views views"]
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from dynamics import files
-from dynamics.comparison import Comparison, step_times
+from dynamics.drawing.trajectories import comparison_figure, label_of, style, trajectory_figure
 from dynamics.errors import ConfigError
-from dynamics.plotting import comparison_figure, label_of, style, trajectory_figure
-from dynamics.runs import Run, read_run
-from dynamics.trajectory import Trajectory
+from dynamics.runs.store import Run, read_run
+from dynamics.support import files
+from dynamics.trajectories.comparison import Comparison, step_times
+from dynamics.trajectories.trajectory import Trajectory
 
 _HERE = Path(__file__).parent
 _POINTS = 400  # of a curve in the interactive figure

@@ -20,7 +20,7 @@ from jaxtyping import Float
 
 from dynamics.solvable.saddle import escape, escape_times
 from dynamics.solvable.task import Task
-from dynamics.trajectory import Trajectory
+from dynamics.trajectories.trajectory import Trajectory
 
 DEPTH = 2
 

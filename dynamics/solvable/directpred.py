@@ -22,7 +22,7 @@ from dynamics.errors import ConfigError
 from dynamics.flow.integrate import integrate
 from dynamics.solvable.saddle import escape_times
 from dynamics.solvable.task import Task
-from dynamics.trajectory import Trajectory
+from dynamics.trajectories.trajectory import Trajectory
 
 Modes = Float[np.ndarray, " modes"]
 Course = Float[np.ndarray, "times modes"]

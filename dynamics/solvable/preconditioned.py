@@ -21,7 +21,7 @@ from jaxtyping import Float
 from dynamics.errors import ConfigError
 from dynamics.solvable.saddle import escape, escape_times
 from dynamics.solvable.task import Task
-from dynamics.trajectory import Trajectory
+from dynamics.trajectories.trajectory import Trajectory
 from dynamics.typing import Array
 
 

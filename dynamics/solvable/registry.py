@@ -19,7 +19,7 @@ from dynamics.solvable.preconditioned import preconditioned, preconditioned_time
 from dynamics.solvable.task import Task
 from dynamics.solvable.variance_regularisation import variance_regularisation, variance_regularisation_times
 from dynamics.solvable.word_embedding import word_embedding, word_embedding_times
-from dynamics.trajectory import Trajectory
+from dynamics.trajectories.trajectory import Trajectory
 
 _TIMES = 400
 _BEYOND_THE_LAST_STEP = 1.25

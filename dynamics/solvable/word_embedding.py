@@ -17,7 +17,7 @@ from jaxtyping import Float
 
 from dynamics.solvable.saddle import escape_times
 from dynamics.solvable.task import Task
-from dynamics.trajectory import Trajectory
+from dynamics.trajectories.trajectory import Trajectory
 from dynamics.typing import Array, Spectrum
 
 _EXPONENT = 20.0

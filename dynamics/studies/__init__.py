@@ -16,11 +16,11 @@ from dynamics.studies.claims import Claim, claims_table, save_claims
 __all__ = ["STUDIES", "Claim", "claims_table", "load_study", "save_claims", "study_settings"]
 
 STUDIES = {
-    "stepwise": "dynamics.studies.stepwise",  # Simon et al. 2023
-    "spectral-embedding": "dynamics.studies.spectral_embedding",  # Balestriero & LeCun 2022
-    "inductive-bias": "dynamics.studies.inductive_bias",  # HaoChen & Ma 2022
-    "homomorphic": "dynamics.studies.homomorphic",  # Keller, Suau, Zappella 2023
-    "simve": "dynamics.studies.simve",  # Bizeul et al. 2024
+    "stepwise": "dynamics.studies.stepwise.study",  # Simon et al. 2023
+    "spectral-embedding": "dynamics.studies.spectral_embedding.study",  # Balestriero & LeCun 2022
+    "inductive-bias": "dynamics.studies.inductive_bias.study",  # HaoChen & Ma 2022
+    "homomorphic": "dynamics.studies.homomorphic.study",  # Keller, Suau, Zappella 2023
+    "simve": "dynamics.studies.simve.study",  # Bizeul et al. 2024
 }
 """Name -> module, imported when it is asked for."""
 

@@ -16,7 +16,7 @@ from typing import Literal, SupportsFloat
 from rich.table import Table
 from rich.text import Text
 
-from dynamics import files
+from dynamics.support import files
 
 _COLOURS = {"holds": "green", "fails": "red", "unknown": "yellow"}
 

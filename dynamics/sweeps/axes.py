@@ -12,8 +12,8 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from dynamics.config import Config
 from dynamics.errors import ConfigError
+from dynamics.experiment.config import Config
 
 
 @dataclass(frozen=True)

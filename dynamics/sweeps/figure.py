@@ -9,10 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator, PercentFormatter
 
-from dynamics.plotting import label_of, line_style, mode_colors
-from dynamics.runs import Run
+from dynamics.drawing.trajectories import label_of, line_style, mode_colors
+from dynamics.runs.store import Run
 from dynamics.sweeps.run import Sweep
-from dynamics.trajectory import Trajectory
+from dynamics.trajectories.trajectory import Trajectory
 
 
 def sweep_figure(swept: Sweep) -> Figure:

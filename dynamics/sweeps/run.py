@@ -9,11 +9,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from dynamics import files
-from dynamics.config import Config
 from dynamics.errors import ConfigError, DataError, DynamicsError
-from dynamics.progress import progress_bar
-from dynamics.runs import Run, read_run
+from dynamics.experiment.config import Config
+from dynamics.runs.store import Run, read_run
+from dynamics.support import files
+from dynamics.support.progress import progress_bar
 from dynamics.sweeps.axes import Axis, grid
 
 
@@ -120,8 +120,8 @@ def read_sweep(folder: str | Path) -> Sweep:
 
 def run_point(config: Config, folder: Path) -> None:
     """One point of a sweep: forecast, train, compare, written as `dynamics compare` does."""
-    from dynamics.experiment import compare_run, forecast, prepare, train
-    from dynamics.runs import write_settings, write_trajectories
+    from dynamics.experiment.prepare import compare_run, forecast, prepare, train
+    from dynamics.runs.store import write_settings, write_trajectories
 
     experiment = prepare(config)
     files.output_folder(folder)

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from dynamics import files
 from dynamics.errors import ConfigError
+from dynamics.support import files
 from dynamics.sweeps.run import Sweep
 
 

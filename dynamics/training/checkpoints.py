@@ -17,8 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import serialization
 
-from dynamics import files
 from dynamics.errors import CapacityError, DataError, DivergenceError
+from dynamics.support import files
 from dynamics.training.sharding import place
 
 if TYPE_CHECKING:

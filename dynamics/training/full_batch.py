@@ -19,10 +19,10 @@ import optax
 from jaxtyping import Int
 
 from dynamics.objectives.barlow_twins import barlow_twins
-from dynamics.progress import progress_bar
+from dynamics.support.progress import progress_bar
 from dynamics.training.recorder import SpectrumRecorder, recording_steps
 from dynamics.training.small_network import SmallNetwork
-from dynamics.trajectory import Trajectory
+from dynamics.trajectories.trajectory import Trajectory
 from dynamics.typing import Embedding, Views
 from dynamics.views import Pairs
 

@@ -26,7 +26,7 @@ import numpy as np
 import optax
 
 from dynamics.errors import CapacityError, DivergenceError
-from dynamics.progress import progress_bar
+from dynamics.support.progress import progress_bar
 from dynamics.training.checkpoints import Checkpoints
 
 log = logging.getLogger(__name__)

@@ -26,7 +26,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dynamics.errors import ConfigError
-from dynamics.modes import ContrastiveModes
+from dynamics.modes.contrastive import ContrastiveModes
 from dynamics.objectives.barlow_twins import barlow_twins, cross_correlation
 from dynamics.typing import Embedding
 

@@ -25,9 +25,15 @@ from jaxtyping import Float, Int
 
 from dynamics.errors import ConfigError
 from dynamics.kernels.drift import Drift, kernel_drift
-from dynamics.metrics import correlation_spectrum, covariance_spectrum, rankme, spectrum_metrics, subspace_overlap
-from dynamics.modes import ContrastiveModes
-from dynamics.trajectory import Trajectory
+from dynamics.modes.contrastive import ContrastiveModes
+from dynamics.trajectories.metrics import (
+    correlation_spectrum,
+    covariance_spectrum,
+    rankme,
+    spectrum_metrics,
+    subspace_overlap,
+)
+from dynamics.trajectories.trajectory import Trajectory
 from dynamics.typing import Array
 
 EMBEDDINGS = "embeddings"

@@ -17,8 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 from timing import median
 
-from dynamics.practical import Prepared, prepare
-from dynamics.recipe import Recipe, recipe_preset
+from dynamics.recipe.config import Recipe, recipe_preset
+from dynamics.recipe.prepare import Prepared, prepare
 
 CASES = {
     "ResNet-18, 32×32": {"network": "resnet18", "stem": "cifar", "batch": 512},
@@ -43,7 +43,7 @@ def copy_ceiling(size: int) -> float:
 
 def synthetic(recipe: Recipe, side: int, count: int) -> Prepared:
     """The recipe on random images of a given size, so that no data set is needed."""
-    from dynamics import practical
+    from dynamics.recipe import prepare as practical
     from dynamics.views import Images
 
     pixels = np.random.default_rng(0).uniform(size=(count, side, side, 3)).astype(np.float32)

@@ -10,13 +10,13 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from timing import Row, compare, seconds
 
-from dynamics.config import Config
-from dynamics.experiment import Experiment, forecast, prepare, train
+from dynamics.experiment.config import Config
+from dynamics.experiment.prepare import Experiment, forecast, prepare, train
 from dynamics.flow import kernel_flow, kernel_flow_batch
 from dynamics.modes import contrastive_modes_from_features
 from dynamics.networks import MLP
 from dynamics.objectives.barlow_twins import barlow_twins
-from dynamics.precision import double_precision
+from dynamics.support.precision import double_precision
 
 
 def against_raw_weights(quick: bool) -> list[Row]:

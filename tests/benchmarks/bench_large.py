@@ -13,7 +13,7 @@ from bench_modes import MODES, crops
 from timing import median
 
 from dynamics.kernels import TiledGram, gram, infinite_kernel
-from dynamics.modes_iterative import leading_modes, mode_residuals
+from dynamics.modes.lanczos import leading_modes, mode_residuals
 from dynamics.networks import MLP, ResNet
 from dynamics.views import load_images, make_pairs
 from dynamics.views.presets import default_preset, get_preset

@@ -8,9 +8,9 @@ from timing import Row, compare, median
 
 from dynamics.kernels import gram, infinite_kernel
 from dynamics.modes import contrastive_modes, swap
-from dynamics.modes_iterative import BLOCK, leading_modes
+from dynamics.modes.gram_product import gram_product
+from dynamics.modes.lanczos import BLOCK, leading_modes
 from dynamics.networks import MLP
-from dynamics.products import gram_product
 
 MODES = 50
 TOLERANCES = (1e-10, 1e-6)  # the default; and one at which eigenvalues, whose error is its square, are as good

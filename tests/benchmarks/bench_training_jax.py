@@ -15,7 +15,7 @@ from dynamics.networks.standard_resnet import StandardResNet
 from dynamics.objectives import objective
 from dynamics.training import SpectrumRecorder
 from dynamics.training.loop import initial_state
-from dynamics.training.self_supervised import descent, on_minibatches
+from dynamics.training.minibatch import descent, on_minibatches
 from dynamics.views.presets import get_preset
 
 

@@ -12,13 +12,13 @@ from bench_modes import MODES, crops
 from matplotlib import pyplot as plt
 from timing import exponent, processor_seconds
 
-from dynamics.files import save_figure, save_json
+from dynamics.drawing.trajectories import style
 from dynamics.flow import kernel_flow
 from dynamics.kernels import gram, infinite_kernel
 from dynamics.modes import ContrastiveModes
-from dynamics.modes_iterative import leading_modes
+from dynamics.modes.lanczos import leading_modes
 from dynamics.networks import MLP, ResNet
-from dynamics.plotting import style
+from dynamics.support.files import save_figure, save_json
 
 PAIRS, PIXELS, DIMENSIONS, RANGE = "pairs n", "pixels", "dimensions d", "γ₁ / γ_d"
 

@@ -29,7 +29,7 @@ from dynamics.objectives.growth import (
     vicreg_growth,
     vicreg_squared_growth,
 )
-from dynamics.precision import double_precision
+from dynamics.support.precision import double_precision
 
 CASES = {
     "barlow_twins": (barlow_twins, barlow_twins_growth),

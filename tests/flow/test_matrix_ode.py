@@ -4,13 +4,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dynamics.comparison import step_times
 from dynamics.flow.matrix_ode import centred_matrix_kernel, matrix_growth_rate, matrix_kernel_flow
 from dynamics.flow.ode import kernel_flow
 from dynamics.kernels import full_empirical_ntk
 from dynamics.modes import contrastive_modes
 from dynamics.networks import MLP
-from dynamics.precision import double_precision
+from dynamics.support.precision import double_precision
+from dynamics.trajectories.comparison import step_times
 
 
 @pytest.fixture

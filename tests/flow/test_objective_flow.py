@@ -21,7 +21,7 @@ from dynamics.objectives import (
     vicreg,
     vicreg_squared,
 )
-from dynamics.precision import double_precision
+from dynamics.support.precision import double_precision
 
 TIMES = np.linspace(0, 3, 7)
 

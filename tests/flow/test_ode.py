@@ -25,7 +25,7 @@ from dynamics.errors import DivergenceError
 from dynamics.flow import closed_form, kernel_flow
 from dynamics.modes import contrastive_modes
 from dynamics.objectives.barlow_twins import barlow_twins, correlation_loss, plateau
-from dynamics.precision import double_precision
+from dynamics.support.precision import double_precision
 
 
 def integrate(F, times, right_hand_side):

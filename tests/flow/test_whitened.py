@@ -8,9 +8,9 @@ import scipy.integrate
 
 from dynamics.errors import ConfigError
 from dynamics.flow import logistic_energy, selection_rates, whitened_flow
+from dynamics.modes.restricted import pair_moments, restricted_modes
 from dynamics.objectives import generalised_spectral
-from dynamics.precision import double_precision
-from dynamics.restricted import pair_moments, restricted_modes
+from dynamics.support.precision import double_precision
 
 MU = np.array([0.95, 0.9, 0.6, 0.3, -0.2])
 

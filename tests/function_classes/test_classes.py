@@ -17,8 +17,8 @@ from dynamics.function_classes import (
     lipschitz_constant,
     lipschitz_extension,
 )
-from dynamics.precision import double_precision
-from dynamics.restricted import restricted_modes
+from dynamics.modes.restricted import restricted_modes
+from dynamics.support.precision import double_precision
 from dynamics.views import SignedCube
 
 KEY = jax.random.key(0)

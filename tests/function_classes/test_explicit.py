@@ -8,7 +8,7 @@ import pytest
 from dynamics.errors import CollapseError
 from dynamics.function_classes import PatchConvolution, ReLUUnits, explicit, linear_head_error, lipschitz_constant
 from dynamics.objectives import generalised_spectral
-from dynamics.precision import double_precision
+from dynamics.support.precision import double_precision
 from dynamics.views import PlacedPatch, SeparatedManifolds, SignedCube
 
 KEY = jax.random.key(3)

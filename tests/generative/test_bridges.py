@@ -17,7 +17,7 @@ from dynamics.generative import (
 )
 from dynamics.generative.mehler import hermite, multiplicity
 from dynamics.objectives import vicreg
-from dynamics.precision import double_precision
+from dynamics.support.precision import double_precision
 
 
 def test_eigenvalues_of_the_pair_operator_are_powers_of_the_correlation():

@@ -21,7 +21,7 @@ from dynamics.generative import (
     linear_elbo,
 )
 from dynamics.networks import MLPDecoder, MLPEncoder
-from dynamics.precision import double_precision
+from dynamics.support.precision import double_precision
 
 KEY = jax.random.key(0)
 

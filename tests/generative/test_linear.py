@@ -20,7 +20,7 @@ from dynamics.generative import (
     simvae_forecast,
     simvae_growth,
 )
-from dynamics.precision import double_precision
+from dynamics.support.precision import double_precision
 
 
 @pytest.mark.parametrize("J", [1, 2, 4])

@@ -9,7 +9,7 @@ import scipy.stats
 
 from dynamics.errors import ConfigError
 from dynamics.generative import FlatPrior, GaussianPrior
-from dynamics.precision import double_precision
+from dynamics.support.precision import double_precision
 
 
 @pytest.mark.parametrize("J", [1, 2, 3, 6])

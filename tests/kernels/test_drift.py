@@ -6,7 +6,7 @@ from flax import linen as nn
 from dynamics.errors import ConfigError, KernelError
 from dynamics.kernels import empirical_ntk, gram, kernel_drift, kernel_probe
 from dynamics.networks import MLP
-from dynamics.precision import double_precision
+from dynamics.support.precision import double_precision
 
 
 @pytest.fixture

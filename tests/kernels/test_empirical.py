@@ -9,7 +9,7 @@ from jax.flatten_util import ravel_pytree
 from dynamics.errors import ConfigError
 from dynamics.kernels import conjugate_kernel, empirical_ntk, full_empirical_ntk, gram
 from dynamics.networks import MLP, ConvNet
-from dynamics.precision import double_precision
+from dynamics.support.precision import double_precision
 
 
 @pytest.fixture

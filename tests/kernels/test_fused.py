@@ -17,7 +17,7 @@ from dynamics.kernels.expectations import EXPECTATIONS
 from dynamics.kernels.fused import CHUNK_BYTES, fused_kernel, supports
 from dynamics.networks import MLP, ConvNet, ResNet
 from dynamics.networks.layers import Activation, Conv, Dense, Flatten, Pool, Residual, Tap
-from dynamics.precision import double_precision
+from dynamics.support.precision import double_precision
 
 ARCHITECTURES = {
     "mlp": MLP(depth=3),

@@ -12,7 +12,7 @@ from jax.flatten_util import ravel_pytree
 
 from dynamics.kernels import conjugate_kernel, empirical_ntk, full_empirical_ntk, gram
 from dynamics.kernels.layerwise import Product, find_layers
-from dynamics.precision import double_precision
+from dynamics.support.precision import double_precision
 
 
 def explicit(apply, params, x):

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dynamics.precision import double_precision
+from dynamics.support.precision import double_precision
 
 BORROW = """
 import sys, types

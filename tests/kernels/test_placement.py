@@ -9,14 +9,14 @@ import numpy as np
 
 from dynamics.kernels import arc_cosine, gram, infinite_kernel, relu_network
 from dynamics.modes import ContrastiveModes
-from dynamics.modes_iterative import leading_modes
+from dynamics.modes.lanczos import leading_modes
 from dynamics.networks import ConvNet
 
 VIEWS = """
 import sys
 import jax, jax.numpy as jnp, numpy as np
 from dynamics.kernels import *
-from dynamics.modes_iterative import leading_modes
+from dynamics.modes.lanczos import leading_modes
 from dynamics.networks import MLP, ConvNet
 
 x = np.random.default_rng(0).normal(size=(37, 4, 4, 1))

@@ -5,7 +5,7 @@ from dynamics.errors import ConfigError
 from dynamics.kernels import empirical_ntk, gram, infinite_kernel, rbf
 from dynamics.kernels.product import KernelProduct
 from dynamics.modes import contrastive_modes
-from dynamics.modes_iterative import leading_modes
+from dynamics.modes.lanczos import leading_modes
 from dynamics.networks import MLP
 
 

@@ -6,7 +6,7 @@ import pytest
 from dynamics.errors import CapacityError, ConfigError, DataError, KernelError
 from dynamics.kernels import Kernel, TiledGram, empirical_ntk, gram, infinite_kernel, rbf
 from dynamics.modes import contrastive_modes
-from dynamics.modes_iterative import leading_modes, mode_residuals
+from dynamics.modes.lanczos import leading_modes, mode_residuals
 from dynamics.networks import MLP
 
 

@@ -11,7 +11,7 @@ from dynamics.errors import ConfigError
 from dynamics.networks import ARCHITECTURES, MLP, ConvNet, GroupConvNet, PlaneGroup, ResNet, architecture
 from dynamics.networks.layers import ACTIVATION_GAINS
 from dynamics.networks.linen import convolve_patches, convolve_xla
-from dynamics.precision import double_precision
+from dynamics.support.precision import double_precision
 
 IMAGES = [
     ConvNet(width=8, depth=2),

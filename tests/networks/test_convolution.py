@@ -11,7 +11,7 @@ from jax import lax
 from dynamics.networks import convolution as module
 from dynamics.networks.convolution import convolution
 from dynamics.networks.standard_resnet import StandardResNet
-from dynamics.precision import double_precision
+from dynamics.support.precision import double_precision
 
 SETTINGS = {"dimension_numbers": ("NHWC", "HWIO", "NHWC")}
 

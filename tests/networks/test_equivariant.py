@@ -15,7 +15,7 @@ from dynamics.networks.equivariant import (
     untie,
 )
 from dynamics.networks.groups import PlaneGroup, PointGroup
-from dynamics.precision import double_precision
+from dynamics.support.precision import double_precision
 
 
 def network(name, side=(6, 6), **settings):

@@ -12,7 +12,7 @@ from dynamics.networks.equivariant import EquivariantNetwork
 from dynamics.networks.fiber_pairs import FiberPairs
 from dynamics.networks.groups import GROUPS, PlaneGroup
 from dynamics.objectives import barlow_twins, barlow_twins_normalised, nt_xent, spectral_contrastive, vicreg
-from dynamics.precision import double_precision
+from dynamics.support.precision import double_precision
 from dynamics.views import load_images
 
 OBJECTIVES = (barlow_twins, barlow_twins_normalised, spectral_contrastive, nt_xent, vicreg)

@@ -9,7 +9,7 @@ from theory_references import correlation, random_rotation, swap_matrix
 
 from dynamics.objectives import barlow_twins, correlation_loss, cross_correlation
 from dynamics.objectives.barlow_twins import plateau
-from dynamics.precision import double_precision
+from dynamics.support.precision import double_precision
 
 
 def test_cross_correlation_is_the_mean_symmetrised_outer_product(rng):

@@ -19,7 +19,7 @@ from dynamics.objectives import (
     vicreg,
     vicreg_squared,
 )
-from dynamics.precision import double_precision
+from dynamics.support.precision import double_precision
 
 LOSSES = {
     "barlow_twins": barlow_twins,

@@ -16,7 +16,7 @@ from dynamics.objectives import (
     target_decay,
     vicreg_released,
 )
-from dynamics.precision import double_precision
+from dynamics.support.precision import double_precision
 
 N, DIM = 6, 3
 

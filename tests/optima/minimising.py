@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.optimize
 
-from dynamics.precision import double_precision
+from dynamics.support.precision import double_precision
 
 
 def minimised(loss, features, dim, rng, starts=2, scale=1.0):

@@ -7,11 +7,11 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from dynamics.cli import main
-from dynamics.comparison import step_times
+from dynamics.cli.main import main
 from dynamics.errors import ConfigError, DataError
 from dynamics.report import report
-from dynamics.runs import read_run
+from dynamics.runs.store import read_run
+from dynamics.trajectories.comparison import step_times
 
 SMALL = ["--network", "mlp", "--width", "32", "--depth", "1", "--num-pairs", "12", "--dim", "2", "--init-scale", "1e-2"]
 VOID = {"meta", "path", "use", "rect", "br", "stop", "image"}

@@ -9,8 +9,8 @@ from scipy.integrate import solve_ivp
 from theory_references import features_with_spectrum, random_rotation
 
 from dynamics.modes import contrastive_modes
-from dynamics.precision import double_precision
 from dynamics.solvable import Task
+from dynamics.support.precision import double_precision
 
 GAMMA = np.array([1.0, 0.6, 0.35, 0.1, -0.2])
 

@@ -7,8 +7,8 @@ from jax.lax import stop_gradient
 from matrix_flow import gradient_flow, problem
 from theory_references import random_rotation
 
-from dynamics.precision import double_precision
 from dynamics.solvable import Task, jepa, jepa_times, mae, mae_times
+from dynamics.support.precision import double_precision
 
 
 def product(layers):

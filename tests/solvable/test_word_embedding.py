@@ -4,8 +4,8 @@ import pytest
 from matrix_flow import gradient_flow, problem
 from theory_references import random_rotation
 
-from dynamics.comparison import step_times
 from dynamics.solvable import word_embedding, word_embedding_flow, word_embedding_times
+from dynamics.trajectories.comparison import step_times
 
 
 @pytest.mark.parametrize("size", [1.0, 1e-3])

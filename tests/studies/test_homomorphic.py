@@ -5,15 +5,15 @@ import json
 import numpy as np
 import pytest
 
-from dynamics.cli import main
+from dynamics.cli.main import main
 from dynamics.networks.equivariant import EquivariantNetwork
 from dynamics.networks.fiber_pairs import FiberPairs
 from dynamics.networks.groups import PlaneGroup
-from dynamics.studies import homomorphic as study
-from dynamics.studies.homomorphic_identity import Twins, spectral_filter
-from dynamics.studies.homomorphic_steps import inv_ratio, ladder
-from dynamics.studies.homomorphic_training import Measured, Setting, measure, rotation_settings, sweep_settings
-from dynamics.trajectory import Trajectory
+from dynamics.studies.homomorphic import study
+from dynamics.studies.homomorphic.identity import Twins, spectral_filter
+from dynamics.studies.homomorphic.steps import inv_ratio, ladder
+from dynamics.studies.homomorphic.training import Measured, Setting, measure, rotation_settings, sweep_settings
+from dynamics.trajectories.trajectory import Trajectory
 from dynamics.views import load_images
 
 

@@ -6,16 +6,16 @@ import jax
 import numpy as np
 import pytest
 
-from dynamics.cli import main
+from dynamics.cli.main import main
 from dynamics.errors import ConfigError
 from dynamics.function_classes import ReLUUnits
 from dynamics.studies import load_study
-from dynamics.studies.implementable import Budget, measure
-from dynamics.studies.inductive_bounds import bounds
-from dynamics.studies.inductive_exact import average_errors, law, law_claims, loss_mode_by_mode, spectra
-from dynamics.studies.inductive_explicit import explicit_minimisers
-from dynamics.studies.inductive_figures import bounds_figure, errors_figure, phi_figure
-from dynamics.studies.inductive_training import Runs, success_claims, train_and_probe, trained_laws
+from dynamics.studies.inductive_bias.bounds import bounds
+from dynamics.studies.inductive_bias.exact import average_errors, law, law_claims, loss_mode_by_mode, spectra
+from dynamics.studies.inductive_bias.explicit import explicit_minimisers
+from dynamics.studies.inductive_bias.figures import bounds_figure, errors_figure, phi_figure
+from dynamics.studies.inductive_bias.implementable import Budget, measure
+from dynamics.studies.inductive_bias.training import Runs, success_claims, train_and_probe, trained_laws
 from dynamics.views import SignedCube
 
 

@@ -5,8 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from dynamics.objectives import barlow_twins
-from dynamics.precision import double_precision
-from dynamics.studies.linear_model import descend, descend_continuously, pair_correlation, random_weights, trajectory
+from dynamics.studies.stepwise.linear_model import (
+    descend,
+    descend_continuously,
+    pair_correlation,
+    random_weights,
+    trajectory,
+)
+from dynamics.support.precision import double_precision
 
 
 def test_steps_are_gradient_steps_of_the_loss_in_the_weights(rng):

@@ -5,14 +5,14 @@ import json
 import numpy as np
 import pytest
 
-from dynamics.cli import main
+from dynamics.cli.main import main
 from dynamics.errors import ConfigError, DataError
 from dynamics.generative import Bernoulli
 from dynamics.studies import load_study
-from dynamics.studies import simve as study
-from dynamics.studies.simve_exact import expansion_claims, mehler_claims, prior_claims, threshold_claims
-from dynamics.studies.simve_methods import JOINT, RANDOM, VAES, Results, load_task
-from dynamics.studies.simve_settings import CPU, RELEASED, setting
+from dynamics.studies.simve import study
+from dynamics.studies.simve.exact import expansion_claims, mehler_claims, prior_claims, threshold_claims
+from dynamics.studies.simve.methods import JOINT, RANDOM, VAES, Results, load_task
+from dynamics.studies.simve.settings import CPU, RELEASED, setting
 
 METHODS = (RANDOM, *VAES, "SimVAE J = 2", "SimVAE J = 6", *JOINT)
 

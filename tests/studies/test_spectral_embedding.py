@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from dynamics.cli import main
+from dynamics.cli.main import main
 from dynamics.optima import kernel_space, vicreg_squared_optimum
 from dynamics.studies import load_study
-from dynamics.studies.relation_probe import Probes, _relation, half_width
+from dynamics.studies.spectral_embedding.relation_probe import Probes, _relation, half_width
 
 
 @pytest.fixture(scope="module")

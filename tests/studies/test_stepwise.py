@@ -5,11 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from dynamics.comparison import step_times
 from dynamics.errors import DataError
 from dynamics.studies import save_claims
-from dynamics.studies import stepwise as study
-from dynamics.trajectory import Trajectory
+from dynamics.studies.stepwise import study
+from dynamics.trajectories.comparison import step_times
+from dynamics.trajectories.trajectory import Trajectory
 
 
 @pytest.fixture(scope="module")

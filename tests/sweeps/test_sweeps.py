@@ -6,10 +6,10 @@ import os
 import numpy as np
 import pytest
 
-from dynamics.cli import main
-from dynamics.config import Config
+from dynamics.cli.main import main
 from dynamics.errors import ConfigError, DataError, StabilityError
-from dynamics.experiment import compare_run, forecast, prepare, train
+from dynamics.experiment.config import Config
+from dynamics.experiment.prepare import compare_run, forecast, prepare, train
 from dynamics.sweeps import Axis, grid, parse_axis, read_sweep, sweep_figure, tidy_rows, write_csv, write_parquet
 from dynamics.sweeps import run as running
 

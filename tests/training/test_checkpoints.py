@@ -81,7 +81,7 @@ def test_a_full_disk_leaves_the_last_checkpoint_as_it_was(fails, tmp_path, monke
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     if fails == "write":
-        monkeypatch.setattr("dynamics.files._checksum", full)
+        monkeypatch.setattr("dynamics.support.files._checksum", full)
     else:
         monkeypatch.setattr(os, {"fsync": "fsync", "rename": "replace"}[fails], full)
     with pytest.raises(CapacityError, match=r"step 9 .* \(No space left on device\); the one of step 4 stays"):

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from sklearn.linear_model import RidgeClassifier
 
+from dynamics.cli.tables import probes_line
 from dynamics.errors import ConfigError
-from dynamics.practical import probe_steps
-from dynamics.recipe import Recipe
-from dynamics.tables import probes_line
+from dynamics.recipe.config import Recipe
+from dynamics.recipe.prepare import probe_steps
 from dynamics.training import recording_steps
 from dynamics.training.class_probes import BATCH, LabelledImages, class_accuracy, labelled_images
-from dynamics.trajectory import Trajectory
+from dynamics.trajectories.trajectory import Trajectory
 from dynamics.views import load_images
 
 

@@ -9,7 +9,7 @@ from dynamics.networks.equivariant import EquivariantNetwork
 from dynamics.networks.fiber_pairs import FiberPairs
 from dynamics.networks.groups import PlaneGroup
 from dynamics.objectives import generalised_spectral
-from dynamics.precision import double_precision
+from dynamics.support.precision import double_precision
 from dynamics.training import gradient_descent, initial_state, run, small_network
 from dynamics.training.fiber_update import fiber_update
 from dynamics.views import Pairs

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dynamics.precision import double_precision
+from dynamics.support.precision import double_precision
 from dynamics.training import SmallNetwork, SpectrumRecorder, full_batch, gradient_descent, recording_steps
 from dynamics.views import Pairs
 

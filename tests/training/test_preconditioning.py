@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 import scipy.linalg
 
-from dynamics.comparison import step_times
-from dynamics.config import Config
 from dynamics.errors import ConfigError
-from dynamics.experiment import prepare
-from dynamics.metrics import subspace_overlap
+from dynamics.experiment.config import Config
+from dynamics.experiment.prepare import prepare
 from dynamics.modes import contrastive_modes
 from dynamics.objectives.barlow_twins import barlow_twins
-from dynamics.precision import double_precision
+from dynamics.support.precision import double_precision
 from dynamics.training import SmallNetwork, gradient_descent, precondition_modes, precondition_spectrum
+from dynamics.trajectories.comparison import step_times
+from dynamics.trajectories.metrics import subspace_overlap
 from dynamics.views import Pairs
 
 

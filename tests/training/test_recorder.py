@@ -7,9 +7,9 @@ import pytest
 
 from dynamics.errors import ConfigError
 from dynamics.kernels import kernel_drift
-from dynamics.metrics import rankme
 from dynamics.modes import contrastive_modes
 from dynamics.training import SpectrumRecorder, recording_steps
+from dynamics.trajectories.metrics import rankme
 
 N, DIM = 12, 3
 

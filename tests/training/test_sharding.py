@@ -19,10 +19,10 @@ from flax import linen as nn
 from dynamics.networks.encoder import Encoder
 from dynamics.networks.projector import Head
 from dynamics.training import Checkpoints, initial_state, run
-from dynamics.training.losses import recipe_loss
-from dynamics.training.self_supervised import descent, on_minibatches
+from dynamics.recipe.losses import recipe_loss
+from dynamics.training.minibatch import descent, on_minibatches
 from dynamics.training.sharding import Placement
-from dynamics.recipe import Recipe
+from dynamics.recipe.config import Recipe
 from dynamics.views import get_preset
 
 

@@ -10,7 +10,7 @@ import scipy.stats
 from quick import over_both, over_keys
 
 from dynamics.errors import ConfigError, DataError
-from dynamics.precision import double_precision
+from dynamics.support.precision import double_precision
 from dynamics.views.augment import (
     binarise,
     color_jitter,

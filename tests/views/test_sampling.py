@@ -7,7 +7,7 @@ import pytest
 from official_files import cifar_batch
 
 from dynamics.errors import ConfigError, DataError
-from dynamics.precision import double_precision
+from dynamics.support.precision import double_precision
 from dynamics.views import Images, Pairs, TwoViews, compose, gaussian_noise, load_images, load_pairs, make_pairs
 from dynamics.views.augment import random_crop
 

@@ -1,0 +1,334 @@
+"""The command line. Each command imports what it needs when it runs, so that `--help` answers at once."""
+
+import math
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+from dynamics.cli.console import draw_run, duration, report_cost, save_figure, show
+from dynamics.cli.recipe import recipe_commands
+from dynamics.errors import ConfigError, DivergenceError, DynamicsError
+from dynamics.experiment.config import Config
+
+if TYPE_CHECKING:
+    from dynamics.experiment.prepare import Experiment
+    from dynamics.trajectories.trajectory import Trajectory
+
+Settings = tyro.conf.OmitArgPrefixes[Config]
+Preset = Literal["cpu", "gpu", "stl10"]
+Varied = Annotated[tuple[str, ...], tyro.conf.arg(metavar="SETTING=VALUES"), tyro.conf.Positional]
+RunFolders = Annotated[tuple[Path, ...], tyro.conf.arg(metavar="RUN"), tyro.conf.Positional]
+StudyName = Annotated[str, tyro.conf.arg(metavar="NAME"), tyro.conf.Positional]
+
+_INTERRUPTED = 130
+_INFINITE_WIDTH_SECONDS = 60.0
+
+
+def compare(config: Settings, recipe: Literal["practical"] | None = None, out: Path = Path("runs/compare")) -> None:
+    """Forecast the training of a network, train it, and lay both on one time axis.
+
+    With --recipe practical the network is that of `dynamics train --preset`, with its settings, which
+    `dynamics compare --recipe practical --help` lists; a run that is in the folder already is not trained again.
+
+    Args:
+        config: Settings of the experiment.
+        recipe: Compare a practical recipe with the kernels of its network before and after training.
+        out: Folder for the results.
+    """
+    from dynamics.cli.tables import comparison_table
+    from dynamics.experiment.prepare import compare_run, forecast, infinite_width_cost, infinite_width_forecast, train
+    from dynamics.runs.store import write_trajectories
+
+    experiment = _prepared("compare", config, out)
+    forecasts = forecast(experiment)
+    if config.kernel == "empirical" and experiment.architecture.has_infinite_width:
+        seconds = infinite_width_cost(experiment)
+        if seconds < _INFINITE_WIDTH_SECONDS:
+            forecasts["infinite_width"] = infinite_width_forecast(experiment)
+        else:
+            show(f"\nThe infinite-width kernel takes about {duration(seconds)} and is left out;")
+            show("--kernel infinite asks for it.")
+    write_trajectories(out, forecasts)
+    measured = train(experiment, report_cost)
+    write_trajectories(out, {"network": measured})
+    comparison = compare_run(experiment, measured, forecasts)
+    comparison.save(out / "comparison.json", kernel=experiment.kernel, reason=experiment.reason)
+    show(comparison_table(comparison, experiment.learning_rate))
+    show(f"\nKernel: {experiment.kernel}; {experiment.reason}.")
+    draw_run(out)
+    _report_partial(measured, out)
+
+
+def simulate(
+    config: Settings,
+    dynamics: str = "barlow-twins",
+    by_step: int | None = None,
+    resume_from: Path | None = None,
+    out: Path = Path("runs/simulate"),
+) -> None:
+    """Forecast alone: which dimension will be learned when, before anything is trained.
+
+    Args:
+        config: Settings of the experiment.
+        dynamics: barlow-twins, or a model that can be solved: deep-linear, directpred, isoloss, jepa, mae,
+            preconditioned, variance-regularisation, word-embedding.
+        by_step: Say how many dimensions will be learned by this training step.
+        resume_from: Recorder file (.npz) of a run in progress with these settings, which updates the forecast.
+        out: Folder for the results.
+    """
+    from dynamics.cli.tables import forecast_answers, forecast_table
+    from dynamics.experiment.forecasting import forecast_of
+    from dynamics.experiment.prepare import forecast
+    from dynamics.runs.store import write_trajectories
+    from dynamics.trajectories.trajectory import Trajectory
+
+    if dynamics != "barlow-twins":
+        _solve(dynamics, config, out)
+        return
+    measured = None if resume_from is None else Trajectory.load(resume_from)
+    experiment = _prepared("simulate", config, out)
+    ahead = forecast_of(experiment)
+    if measured is not None:
+        ahead = ahead.updated(measured)
+        show()
+        show(forecast_table(ahead))
+    show(f"\n{forecast_answers(ahead, by_step)}")
+    write_trajectories(out, forecast(experiment))
+    if measured is not None:
+        write_trajectories(out, {"updated": ahead.trajectory(experiment.times)})
+    show(f"\nKernel: {experiment.kernel}; {experiment.reason}.")
+    draw_run(out)
+
+
+def train(config: Settings, preset: Preset | None = None, out: Path = Path("runs/train")) -> None:
+    """Train the network alone and record its spectrum.
+
+    Without --preset this is the network of `compare`, which theory describes. With one it is the practical recipe:
+    a ResNet with normalisation and projector, minibatches and fresh augmentations. It has settings of its own, which
+    `dynamics train --preset cpu --help` lists.
+
+    Args:
+        config: Settings of the experiment.
+        preset: Train a practical recipe: cpu, gpu (CIFAR-10) or stl10 (ResNet-50).
+        out: Folder for the results.
+    """
+    from dynamics.experiment.prepare import train
+    from dynamics.runs.store import write_trajectories
+
+    experiment = _prepared("train", config, out)
+    measured = train(experiment, report_cost)
+    write_trajectories(out, {"network": measured})
+    draw_run(out)
+    _report_partial(measured, out)
+
+
+def sweep(
+    vary: Varied,
+    config: Settings,
+    jobs: int | None = None,
+    parquet: bool = False,
+    out: Path = Path("runs/sweep"),
+) -> None:
+    """Forecast and train over a grid of settings, several runs at a time, and draw where the forecast holds.
+
+    Args:
+        vary: A setting and its values, such as width=16,32,64 or seed=0,1,2; several give their grid.
+        config: Settings that all runs share.
+        jobs: Runs at a time; by default one a core, or one on an accelerator.
+        parquet: Write the table as Parquet as well as CSV.
+        out: Folder for the results; the same command goes on with a sweep that was stopped.
+    """
+    from dynamics.sweeps import parse_axis, sweep, sweep_figure, tidy_rows, write_csv, write_parquet
+
+    axes = [parse_axis(text) for text in vary]
+    counts = [len(axis.values) for axis in axes]
+    show(f"{math.prod(counts)} runs: {', '.join(f'{len(axis.values)} × {axis.name}' for axis in axes)}")
+    swept = sweep(config, axes, out, jobs=jobs)
+    rows = list(tidy_rows(swept))
+    write_csv(rows, out / "sweep.csv")
+    if parquet:
+        write_parquet(rows, out / "sweep.parquet")
+    for name, reason in swept.failed.items():
+        show(f"left out {name}: {reason}")
+    save_figure(lambda: sweep_figure(swept), out, "sweep")
+    show(f"\nResults in {out}: sweep.csv, figure sweep.png")
+
+
+def plot(runs: RunFolders, out: Path | None = None) -> None:
+    """Draw the figures of saved runs again.
+
+    Args:
+        runs: Folders that compare, simulate or train wrote.
+        out: Folder for the figures; by default each goes to its run.
+    """
+    from dynamics.support.files import output_folder
+
+    if not runs:
+        raise ConfigError("No run was named; give the --out folder of compare, simulate or train.")
+    for run in runs:
+        target = None if out is None else output_folder(out if len(runs) == 1 else out / run.name)
+        draw_run(run, target)
+
+
+def report(runs: RunFolders, out: Path = Path("report.html")) -> None:
+    """Write one self-contained HTML page about saved runs: forecast, ladder, figures, settings, environment.
+
+    Args:
+        runs: Folders that compare, simulate or train wrote.
+        out: The file to write.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from dynamics.report import report
+    from dynamics.support.files import output_folder
+
+    output_folder(out.parent)
+    show(f"Report in {report(runs, out)}")
+
+
+def study(
+    name: StudyName,
+    out: Path | None = None,
+    data_dir: Path | None = None,
+    full: bool = False,
+    seed: int = 0,
+    dataset: str | None = None,
+    num_pairs: int | None = None,
+    dim: int | None = None,
+    init_scale: float | None = None,
+    num_seeds: int | None = None,
+    steps: int | None = None,
+) -> None:
+    """Test the claims of one paper and draw its figures.
+
+    Args:
+        name: The study, such as stepwise.
+        out: Folder for the results; by default runs/study-NAME.
+        data_dir: Folder with the official files of the real data sets.
+        full: Use the paper's data and sizes.
+        seed: Seeds everything random.
+        dataset: Data set, where the study leaves it open.
+        num_pairs: Positive pairs n, in place of the study's own number.
+        dim: Embedding dimensions d, in place of the study's own number.
+        init_scale: Scale of the initial function, where the study leaves it open.
+        num_seeds: Repetitions, in place of the study's own number.
+        steps: Updates of every training, in place of the study's own number.
+    """
+    from dynamics.studies import claims_table, load_study, save_claims, study_settings
+    from dynamics.support.files import output_folder
+
+    chosen = {
+        "dataset": dataset,
+        "num_pairs": num_pairs,
+        "dim": dim,
+        "init_scale": init_scale,
+        "num_seeds": num_seeds,
+        "steps": steps,
+    }
+    settings = study_settings(name, {key: value for key, value in chosen.items() if value is not None})
+    folder = output_folder(out or Path(f"runs/study-{name}"))
+    claims = load_study(name).run(folder, data_dir=data_dir, full=full, seed=seed, **settings)
+    save_claims(claims, folder / "claims.json")
+    show(claims_table(claims))
+    show(f"\nResults in {folder}")
+
+
+def info() -> None:
+    """Versions and devices: what to put into a bug report."""
+    from dynamics.support.environment import devices, versions
+
+    for package, version in versions().items():
+        show(f"{package:16} {version}")
+    for device in devices():
+        show(f"{'device':16} {device}")
+
+
+COMMANDS: dict[str, Callable[..., None]] = {
+    "compare": compare,
+    "simulate": simulate,
+    "train": train,
+    "sweep": sweep,
+    "plot": plot,
+    "report": report,
+    "study": study,
+    "info": info,
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; 0 if all went well, 2 with one sentence on stderr if the user can mend it."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        tyro.extras.subcommand_cli_from_dict(
+            COMMANDS | recipe_commands(arguments),
+            prog="dynamics",
+            description="Forecast how a self-supervised network will learn, train it, and see where they part.",
+            args=arguments,
+        )
+    except DynamicsError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt as interruption:
+        print(str(interruption) or "interrupted", file=sys.stderr)
+        return _INTERRUPTED
+    return 0
+
+
+def _prepared(command: str, config: Config, out: Path) -> "Experiment":
+    """The experiment, its settings on disk and its forecast on the screen."""
+    from dynamics.cli.tables import forecast_table
+    from dynamics.experiment.forecasting import forecast_of
+    from dynamics.experiment.prepare import describe, prepare
+    from dynamics.runs.store import write_settings
+    from dynamics.support.files import output_folder
+
+    out = output_folder(out)
+    experiment = prepare(config)
+    write_settings(out, command, experiment)
+    show(f"{experiment.pairs.source}: {len(experiment.pairs)} pairs of {experiment.pairs.input_shape}")
+    show(describe(experiment.architecture))
+    automatic = " (automatic)" if config.multiplier == "auto" else ""
+    show(
+        f"output multiplier c = {experiment.multiplier:.4g}{automatic}; learning rate "
+        f"{experiment.learning_rate:.4g} of at most {experiment.stability_limit:.4g}; "
+        f"{experiment.steps:,} steps\n"
+    )
+    show(forecast_table(forecast_of(experiment)))
+    return experiment
+
+
+def _solve(name: str, config: Config, out: Path) -> None:
+    """`simulate` for a solvable model: settings, trajectory, table and figure."""
+    from dynamics.experiment.prepare import prepare
+    from dynamics.experiment.solvable import solution_table, solve
+    from dynamics.runs.store import write_settings, write_trajectories
+    from dynamics.solvable import solvable_model
+    from dynamics.support.files import output_folder
+
+    solvable_model(name)  # a wrong name is answered before anything long begins
+    out = output_folder(out)
+    experiment = prepare(config)
+    trajectory = solve(name, experiment)
+    write_settings(out, f"simulate --dynamics {name}", experiment)
+    write_trajectories(out, {trajectory.rung: trajectory})
+    show(solution_table(trajectory))
+    share = f"{100 * trajectory.meta['off_diagonal']:.0f} %"
+    show(f"\nModes of the {experiment.kernel}. In their basis {share} of the covariance of single views lies off the")
+    show("diagonal, which these models leave out.")
+    draw_run(out)
+
+
+def _report_partial(measured: "Trajectory", out: Path) -> None:
+    """End with an error if the run ended early; what it has is on disk, marked partial."""
+    if not measured.partial:
+        return
+    reason, saved = measured.meta["partial"], f"what it recorded is in {out / 'trajectories' / 'network.npz'}"
+    if reason.startswith("interrupted"):
+        raise KeyboardInterrupt(f"{reason}; {saved}, marked partial")
+    raise DivergenceError(
+        f"The training diverged: {reason}; {saved}, marked partial. Lower --lr-fraction or --init-scale."
+    )

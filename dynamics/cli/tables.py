@@ -1,0 +1,124 @@
+"""What the command line prints: the forecast before training, and the ladder after it."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from jaxtyping import Float
+from rich.table import Table
+
+from dynamics.drawing.trajectories import label_of
+from dynamics.experiment.forecasting import Forecast
+from dynamics.trajectories.comparison import Comparison, distinct_steps, half_times
+from dynamics.trajectories.trajectory import Trajectory
+
+
+def forecast_table(ahead: Forecast) -> Table:
+    """Mode, γ, step time and training step of every dimension: before training, or in the light of a run so far."""
+    title = "Forecast, updated from the run" if ahead.known_until else "Forecast (closed form)"
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    for column in ("mode", "γ", "step time t", "training step", "separation"):
+        table.add_column(column, justify="right")
+    first_of_blur = {first for first, _ in ahead.blurred}
+    for j, tau in enumerate(ahead.step_times, start=1):
+        collapses = not np.isfinite(tau)
+        separation = "" if j == len(ahead.step_times) or not np.isfinite(ahead.step_times[j]) else "clear"
+        table.add_row(
+            str(j),
+            f"{ahead.eigenvalues[j - 1]:.4g}",
+            "never" if collapses else f"{tau:.4g}",
+            "–" if collapses else f"{tau / ahead.learning_rate:,.0f}",
+            "measured" if tau <= ahead.known_until else "blurs into the next" if j in first_of_blur else separation,
+        )
+    return table
+
+
+def forecast_answers(ahead: Forecast, by_step: int | None = None) -> str:
+    """The questions that a forecast answers, in sentences: how long for all, what by a step, which rate is stable."""
+    dims, finite = len(ahead.step_times), int(np.isfinite(ahead.step_times).sum())
+    needed = ahead.steps_for(finite) if finite else None
+    lines = []
+    if finite < dims:
+        lines.append(f"{dims - finite} of {dims} dimensions are never learned: the pairs and the kernel offer no mode.")
+    if needed is not None:
+        lines.append(f"{finite} dimension{'s' * (finite > 1)} half learned after {needed:,} steps.")
+    if by_step is not None:
+        lines.append(f"After {by_step:,} steps: {ahead.learned_by(by_step)} of {dims}.")
+    if ahead.blurred:
+        pairs = ", ".join(f"{a} and {b}" for a, b in ahead.blurred)
+        lines.append(f"Modes that rise as one step: {pairs}.")
+    rate, limit = ahead.learning_rate, ahead.stability_limit
+    lines.append(f"Learning rate {rate:.4g}; descent is stable below {limit:.4g}.")
+    return "\n".join(lines)
+
+
+def comparison_table(comparison: Comparison, learning_rate: float) -> Table:
+    """Predicted over measured step time of every forecast, mode by mode, and the subspace overlap at every plateau."""
+    table = Table(title="Predicted / measured step time", title_justify="left", box=None, pad_edge=False)
+    table.add_column("mode", justify="right")
+    table.add_column("γ", justify="right")
+    table.add_column("measured\nat step", justify="right")
+    for name in comparison.step_time_ratio:
+        table.add_column(label_of(name).replace(" ", "\n", 1), justify="right")
+    table.add_column("subspace\noverlap", justify="right")
+    measured = comparison.step_times[comparison.measured]
+    overlaps = {plateau.learned: plateau.overlap for plateau in comparison.subspace_overlap}
+    for j, reached in enumerate(measured):
+        ratios = (comparison.step_time_ratio[name][j] for name in comparison.step_time_ratio)
+        table.add_row(
+            str(j + 1),
+            f"{comparison.eigenvalues_gamma[j]:.4g}" if j < len(comparison.eigenvalues_gamma) else "0",
+            f"{reached / learning_rate:,.0f}" if np.isfinite(reached) else "not reached",
+            *("–" if np.isnan(ratio) else f"{ratio:.3f}" for ratio in ratios),
+            f"{overlaps[j + 1]:.3f}" if j + 1 in overlaps else "–",
+        )
+    errors = (comparison.median_error(name) for name in comparison.step_time_ratio)
+    table.add_section()
+    table.add_row("", "", "median error", *("–" if np.isnan(e) else f"{100 * e:.1f} %" for e in errors), "")
+    return table
+
+
+def steps_line(trajectory: Trajectory) -> str:
+    """How many dimensions a network learned, and how many of them one after the other."""
+    learned, distinct = np.isfinite(half_times(trajectory)).sum(), len(distinct_steps(trajectory))
+    return (
+        f"{learned} of {trajectory.dim} dimensions were learned, {distinct} in distinct steps\n"
+        "(half of an eigenvalue is there before a tenth of the next)."
+    )
+
+
+def probes_line(trajectory: Trajectory) -> str:
+    """What probes read from the features at the first and at the last step at which they were asked."""
+    linear, knn = (trajectory.metrics[f"{kind}_accuracy"] for kind in ("linear", "knn"))
+    asked = np.flatnonzero(np.isfinite(linear))
+    return "\n".join(
+        f"Class from the backbone's features at step {trajectory.steps[i]:,}: linear {linear[i]:.1%}, k-NN {knn[i]:.1%}"
+        for i in np.unique([*asked[:1], *asked[-1:]]).astype(int)
+    )
+
+
+def recipe_table(measured: Trajectory, forecasts: Mapping[str, Trajectory]) -> Table:
+    """Time at which each dimension is half learned by a practical network, and that of each forecast over it."""
+    table = Table(title="Half learned: predicted / measured time", title_justify="left", box=None, pad_edge=False)
+    table.add_column("mode", justify="right")
+    table.add_column("measured\nat t", justify="right")
+    for name in forecasts:
+        table.add_column(label_of(name).replace(" ", "\n", 1), justify="right")
+    reached = half_times(measured)
+    with np.errstate(divide="ignore", invalid="ignore"):  # a dimension that is there at t = 0 was not learned
+        ratios = {name: np.where(reached > 0, half_times(f) / reached, np.nan) for name, f in forecasts.items()}
+    for j, time in enumerate(reached):
+        shown = (ratios[name][j] for name in forecasts)
+        cells = ("–" if np.isnan(ratio) else f"{ratio:.2f}" for ratio in shown)
+        table.add_row(str(j + 1), f"{time:.3g}" if np.isfinite(time) else "never", *cells)
+    return table
+
+
+def overlap_table(overlaps: Mapping[str, Float[np.ndarray, " times"]], chance: float) -> Table:
+    """Share of the learned subspace that the strongest modes of each kernel explain, at the start and at the end."""
+    table = Table(title="Overlap with the strongest modes", title_justify="left", box=None, pad_edge=False)
+    for column in ("kernel", "embedding at the start", "at the end"):
+        table.add_column(column, justify="left" if column == "kernel" else "right")
+    for name, values in overlaps.items():
+        table.add_row(name, f"{values[0]:.3f}", f"{values[-1]:.3f}")
+    table.add_row("chance", f"{chance:.3f}", f"{chance:.3f}")
+    return table

@@ -1,0 +1,229 @@
+"""Drawing: functions that draw on an Axes and return it, and figures put together from them. Nothing here saves.
+
+The same convention everywhere: what was measured is a solid line or a filled mark, theory is dashed or hollow, and mode
+j has the same colour in every panel.
+
+>>> import numpy as np
+>>> from dynamics.flow import closed_form
+>>> from dynamics.modes import contrastive_modes
+>>> views = np.random.default_rng(0).normal(size=(12, 20))
+>>> modes = contrastive_modes(views @ views.T)
+>>> forecast = closed_form(modes, 1e-3 * np.ones((12, 2)), np.linspace(0, 9, 50))
+>>> with style():
+...     figure = trajectory_figure(None, {"closed_form": forecast})
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import Colormap
+from matplotlib.figure import Figure
+
+from dynamics.trajectories.comparison import Comparison, step_times
+from dynamics.trajectories.trajectory import Trajectory
+
+MEASURED = "#1b1b1b"
+_MARKERS = {"closed_form": "o", "ode": "s", "matrix_ode": "D", "linearised": "x", "infinite_width": "^"}
+# colour and dashes of a forecast; other names take the grey of the last
+_LINES = {
+    "closed_form": ("#c2410c", (0, (4, 1.5))),
+    "ode": ("#1d4ed8", (0, (1, 1))),
+    "matrix_ode": ("#15803d", (0, (3, 1))),
+    "linearised": ("#7c3aed", (0, (5, 1, 1, 1))),
+    "infinite_width": ("0.55", (0, (2, 2))),
+    "updated": ("#be185d", (0, (6, 2))),
+}
+_LABELS = {
+    "closed_form": "closed form",
+    "ode": "kernel flow",
+    "matrix_ode": "matrix kernel",
+    "linearised": "linearised",
+    "infinite_width": "infinite width",
+    "updated": "updated",
+    "network": "network",
+    "fixed_pairs": "fixed pairs",
+    "kernel_start": "kernel at the start",
+    "kernel_after": "kernel after training",
+}
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Matplotlib settings of all figures, for the duration of a block."""
+    with mpl.style.context(Path(__file__).with_name("dynamics.mplstyle")):
+        try:
+            yield
+        finally:
+            interactive = mpl.is_interactive()
+    # a notebook turns this on when the first figure is made, and would show no other if it were put back
+    mpl.interactive(interactive)
+
+
+def label_of(rung: str) -> str:
+    """Name of a rung as a reader wants it."""
+    return _LABELS.get(rung, rung.replace("_", " "))
+
+
+def line_style(rung: str) -> tuple[str, tuple]:
+    """Colour and dashes of a rung of theory."""
+    return _LINES.get(rung, _LINES["infinite_width"])
+
+
+def mode_colors(dim: int) -> list[tuple[float, ...]]:
+    """One colour a mode, from the first learned (dark) to the last (bright)."""
+    palette: Colormap = mpl.colormaps["viridis"]
+    return [palette(0.92 * j / max(dim - 1, 1)) for j in range(dim)]
+
+
+def draw_loss(ax: Axes, measured: Trajectory | None, forecasts: Mapping[str, Trajectory]) -> Axes:
+    """Loss against effective time: measured solid, forecasts dashed."""
+    if measured is not None:
+        ax.plot(measured.times, measured.loss, color=MEASURED, lw=2.4, label=label_of(measured.rung))
+    for name, forecast in forecasts.items():
+        color, dashes = line_style(name)
+        ax.plot(forecast.times, forecast.loss, color=color, ls=dashes, lw=1.0, label=label_of(name))
+    objective = measured.meta.get("objective") if measured is not None else None
+    ax.set(xlabel="effective time  $t$ = learning rate × step", ylabel=r"loss  $\Vert C - I\Vert_F^2$", ylim=(0, None))
+    if objective not in (None, "barlow-twins"):  # of a practical recipe
+        ax.set(ylabel=f"loss  ({objective})", ylim=(None, None))
+        ax.autoscale(axis="y")
+    ax.legend(loc="upper right")
+    return ax
+
+
+def draw_eigenvalues(ax: Axes, measured: Trajectory | None, forecast: Trajectory | None) -> Axes:
+    """Eigenvalues of the cross-correlation against effective time: measured solid, forecast dashed."""
+    for trajectory, line in ((measured, "-"), (forecast, (0, (3, 1.5)))):
+        if trajectory is None:
+            continue
+        for u, color in zip(trajectory.eigenvalues.T, mode_colors(trajectory.dim), strict=True):
+            ax.plot(trajectory.times, u, color=color, ls=line, lw=1.3 if line == "-" else 1.0)
+        ax.plot([], [], color="0.4", ls=line, label=label_of(trajectory.rung))
+    ax.set(xlabel="effective time  $t$ = learning rate × step", ylabel="eigenvalues of $C$")
+    ax.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2, borderaxespad=0.2)  # the curves fill the panel
+    return ax
+
+
+def draw_step_marks(ax: Axes, times: np.ndarray) -> Axes:
+    """Thin dashed vertical lines at the forecast step times, in the colours of the modes."""
+    for time, color in zip(times, mode_colors(len(times)), strict=True):
+        if np.isfinite(time):
+            ax.axvline(time, color=color, ls=(0, (2, 2)), lw=0.7, zorder=0)
+    return ax
+
+
+def draw_step_times(ax: Axes, comparison: Comparison) -> Axes:
+    """Predicted against measured step times, one mark a mode and forecast, on logarithmic axes."""
+    measured = comparison.step_times[comparison.measured]
+    colors = mode_colors(len(measured))
+    finite = []
+    for name in comparison.step_time_ratio:
+        predicted = comparison.step_times[name]
+        both = np.isfinite(predicted) & np.isfinite(measured) & (predicted > 0) & (measured > 0)
+        finite += [*predicted[both], *measured[both]]
+        marker = _MARKERS.get(name, "v")
+        chosen = [color for color, drawn in zip(colors, both, strict=True) if drawn]
+        filled = name in ("ode", "matrix_ode")
+        # a cross has no face to leave empty
+        look = {"c": chosen} if filled or marker == "x" else {"facecolors": "none", "edgecolors": chosen}
+        size = 60 if name == "closed_form" else 22  # a ring around the marks of the other rungs
+        ax.scatter(measured[both], predicted[both], s=size, marker=marker, lw=0.9, **look)
+        error = comparison.median_error(name)
+        text = label_of(name) + ("" if np.isnan(error) else f"  ({100 * error:.1f} %)")
+        ax.plot([], [], ls="", marker=marker, mfc="0.4" if filled else "none", mec="0.4", label=text)
+    if finite:
+        ends = np.array([min(finite) / 1.15, max(finite) * 1.15])
+        ax.plot(ends, ends, color="0.6", lw=0.8, zorder=0)
+        ax.set(xscale="log", yscale="log", xlim=ends, ylim=ends)
+        for axis in (ax.xaxis, ax.yaxis):
+            axis.set_major_locator(mpl.ticker.LogLocator(subs=(1, 2, 5)))
+            axis.set_major_formatter(mpl.ticker.FormatStrFormatter("%g"))
+            axis.set_minor_locator(mpl.ticker.NullLocator())
+    else:
+        ax.text(0.5, 0.5, "no step was reached", transform=ax.transAxes, ha="center", color="0.4")
+    ax.set(xlabel="measured step time", ylabel="predicted step time", aspect="equal")
+    ax.legend(title="median error", title_fontsize=7, loc="lower right", borderaxespad=0.1, handletextpad=0.3)
+    return ax
+
+
+def comparison_figure(
+    comparison: Comparison, measured: Trajectory, forecasts: Mapping[str, Trajectory], title: str = ""
+) -> Figure:
+    """Loss, eigenvalue trajectories and step times of one experiment, side by side."""
+    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(10.2, 3.0), width_ratios=(1.1, 1.1, 1))
+    main = _main(forecasts)
+    draw_loss(left, measured, forecasts)
+    draw_step_marks(left, comparison.step_times[main])
+    draw_eigenvalues(middle, measured, forecasts[main])
+    draw_step_times(right, comparison)
+    _letters(left, middle, right)
+    if title:
+        figure.suptitle(title, fontsize=8, color="0.35")
+    return figure
+
+
+def trajectory_figure(measured: Trajectory | None, forecasts: Mapping[str, Trajectory], title: str = "") -> Figure:
+    """Loss and eigenvalues of one experiment: a run without forecast, or forecasts without a run."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(7.2, 3.0))
+    draw_loss(left, measured, forecasts)
+    main = _main(forecasts)
+    draw_eigenvalues(right, measured, forecasts[main] if main else None)
+    if main:
+        draw_step_marks(left, step_times(forecasts[main]))
+    _letters(left, right)
+    if title:
+        figure.suptitle(title, fontsize=8, color="0.35")
+    return figure
+
+
+def draw_overlaps(ax: Axes, times: np.ndarray, overlaps: Mapping[str, np.ndarray], chance: float) -> Axes:
+    """Overlap of the embedding's subspace with the strongest modes of kernels against effective time.
+
+    Colour says which kernel, hollow marks that it is the one before training, filled ones that it is the one after.
+    """
+    colors = {"conjugate kernel": "#1d4ed8", "tangent kernel": "#c2410c"}
+    for name, values in overlaps.items():
+        kernel, when = name.rsplit(", ", 1)
+        color, filled = colors.get(kernel, "0.4"), when == "end"
+        face = color if filled else "white"
+        label = f"{kernel}, {'after' if filled else 'before'} training"
+        every = max(1, len(times) // 12)
+        ax.plot(times, values, "-o", color=color, mfc=face, ms=3.5, lw=1.1, markevery=every, label=label)
+    ax.axhline(chance, color="0.5", ls=(0, (1, 1.5)), lw=1.0, label=f"chance, d / 2m = {chance:.2g}")
+    ax.set(xlabel="effective time  $t$ = learning rate × step", ylabel="subspace overlap", ylim=(0, 1))
+    ax.legend(loc="center right", bbox_to_anchor=(1.0, 0.26), fontsize=6, handlelength=1.5)
+    return ax
+
+
+def recipe_figure(
+    measured: Trajectory,
+    forecasts: Mapping[str, Trajectory],
+    times: np.ndarray,
+    overlaps: Mapping[str, np.ndarray],
+    chance: float,
+    title: str = "",
+) -> Figure:
+    """A practical network against forecasts from its kernel before and after training, and what the kernels explain."""
+    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(10.6, 3.2))
+    draw_eigenvalues(left, measured, forecasts.get("kernel_start"))
+    draw_eigenvalues(middle, measured, forecasts.get("kernel_after"))
+    draw_overlaps(right, times, overlaps, chance)
+    _letters(left, middle, right)
+    if title:
+        figure.suptitle(title, fontsize=8, color="0.35")
+    return figure
+
+
+def _main(forecasts: Mapping[str, Trajectory]) -> str | None:
+    """The forecast that drops the most assumptions."""
+    return next((name for name in ("matrix_ode", "ode", *forecasts) if name in forecasts), None)
+
+
+def _letters(*axes: Axes) -> None:
+    for letter, ax in zip("abc", axes, strict=False):
+        ax.set_title(letter, loc="left", fontweight="bold", fontsize=9)

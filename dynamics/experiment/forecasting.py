@@ -1,0 +1,261 @@
+"""The forecast as a tool: what will be learned by which training step, asked before training or during it.
+
+>>> import numpy as np
+>>> from dynamics.experiment.forecasting import Forecast
+>>> gamma = np.array([0.4, 0.1, 0.09])
+>>> forecast = Forecast(gamma, np.array([3.0, 12.0, 13.0]), learning_rate=0.01, stability_limit=1 / (4 * 0.4))
+>>> forecast.learned_by(500), forecast.steps_for(3), forecast.blurred
+(1, 1300, [(2, 3)])
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from dynamics.errors import ConfigError
+from dynamics.experiment.config import Config
+from dynamics.experiment.prepare import Experiment, learning_rate_below, prepare
+from dynamics.flow.closed_form import initial_correlations, mode_correlations
+from dynamics.flow.closed_form import step_times as closed_form_step_times
+from dynamics.modes import ContrastiveModes, contrastive_modes
+from dynamics.networks import Architecture
+from dynamics.trajectories.comparison import step_times
+from dynamics.trajectories.trajectory import Trajectory
+from dynamics.typing import Embedding, Spectrum
+from dynamics.views import Pairs
+
+# Two logistic steps leave a plateau between them if ln(1/u_0)(γ_j/γ_{j+1} − 1) is above this (10 % of the plateau).
+SEPARATE = 4.4
+
+# An eigenvalue that has grown by so many e-folds gives its own rate; the last few of them are the cleanest.
+E_FOLDS_NEEDED, E_FOLDS_USED = 1.0, 3.0
+
+
+@dataclass(frozen=True, eq=False)
+class Forecast:
+    """When each embedding dimension is learned.
+
+    Parameters
+    ----------
+    eigenvalues : array (d,)
+        Contrastive eigenvalues γ_j of the modes, descending; 0 or negative for dimensions that collapse.
+    step_times : array (d,)
+        Effective time at which half of each mode is learned (its eigenvalue of C is ½); infinite if it never is.
+    learning_rate : float
+        η; training step = effective time / η.
+    stability_limit : float
+        Gradient descent diverges for learning rates above it, 1/(4 γ_1).
+    known_until : float
+        Effective time up to which the steps were measured in a run instead of forecast; 0 before training.
+    """
+
+    eigenvalues: Spectrum
+    step_times: Float[np.ndarray, " dim"]
+    learning_rate: float
+    stability_limit: float
+    known_until: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.learning_rate < np.inf:
+            raise ConfigError(f"learning_rate is {self.learning_rate}; give a positive number.")
+
+    @property
+    def steps(self) -> Float[np.ndarray, " dim"]:
+        """Training step at which half of each mode is learned; infinite if it never is."""
+        return self.step_times / self.learning_rate
+
+    def learned_by(self, step: float | int) -> int:
+        """How many dimensions are at least half learned after so many training steps."""
+        return int((self.steps <= step).sum())
+
+    def steps_for(self, dims: int | None = None) -> int | None:
+        """Training steps until `dims` dimensions (all of them by default) are half learned; None if they never are."""
+        dims = len(self.step_times) if dims is None else dims
+        if not 1 <= dims <= len(self.step_times):
+            raise ConfigError(f"dims is {dims}; the forecast is about 1 to {len(self.step_times)} dimensions.")
+        needed = np.sort(self.steps)[dims - 1]
+        return int(np.ceil(needed)) if np.isfinite(needed) else None
+
+    @property
+    def blurred(self) -> list[tuple[int, int]]:
+        """Neighbouring modes, counted from 1, that rise as one step: ln(1/u_0)(γ_j/γ_{j+1} − 1) is below 4.4."""
+        # the growth of the later one until its step, 8γτ, is ln(1/u_0) up to rounding
+        gamma, tau = self.eigenvalues, self.step_times
+        learned = np.isfinite(tau) & (gamma > 0)
+        return [
+            (j + 1, j + 2)
+            for j in range(len(tau) - 1)
+            if learned[j] and learned[j + 1] and 8 * tau[j + 1] * (gamma[j] - gamma[j + 1]) < SEPARATE
+        ]
+
+    def trajectory(self, times: Float[np.ndarray, " times"]) -> Trajectory:
+        """Logistic steps at the forecast times, as a `Trajectory`."""
+        u0 = np.where(np.isfinite(self.step_times), _odds(-8.0 * self.eigenvalues * self.step_times), 0.0)
+        u = mode_correlations(self.eigenvalues, u0, np.asarray(times, np.float64))
+        return Trajectory(
+            times=np.asarray(times, np.float64),
+            eigenvalues=-np.sort(-u, axis=1),
+            loss=((1.0 - u) ** 2).sum(axis=1),
+            meta={"rung": "forecast", "mode_step_times": self.step_times.tolist()},
+        )
+
+    def updated(self, measured: Trajectory) -> "Forecast":
+        """The forecast in the light of a run in progress.
+
+        Steps that the run has made are taken from it. An eigenvalue of C that is still small but already grows by
+        itself gives its own rate 8γ_j, by a line through its log-odds, and is carried on from where it is. The others
+        keep the γ_j of this forecast, on a clock that runs as fast as that of the steps made so far: a learning rate,
+        a momentum or a kernel that the forecast does not know shows there.
+
+        Parameters
+        ----------
+        measured : Trajectory
+            What the run has recorded, at least twice.
+
+        Raises
+        ------
+        ConfigError
+            If the run has another number of dimensions, or fewer than two records.
+        """
+        if measured.dim != len(self.step_times):
+            raise ConfigError(
+                f"The run has {measured.dim} embedding dimensions and the forecast {len(self.step_times)}; "
+                "give both the same --dim."
+            )
+        if len(measured.times) < 2:
+            raise ConfigError("The run has recorded fewer than two steps; update the forecast when it has gone on.")
+        now = float(measured.times[-1])
+        made = step_times(measured)
+        clock = _clock(self.step_times, made)
+        gamma, tau = self.eigenvalues.astype(np.float64).copy(), made.copy()
+        for j in map(int, np.flatnonzero(np.isnan(made))):
+            u = measured.eigenvalues[:, j]
+            rate = growth_rate(measured.times, u)
+            if rate is not None:
+                gamma[j] = rate / 8.0
+            elif np.isfinite(self.step_times[j]):
+                gamma[j] = gamma[j] * clock
+            tau[j] = self._continued(j, gamma[j], u[-1], now, clock)
+        return replace(self, eigenvalues=gamma, step_times=tau, known_until=now)
+
+    def _continued(self, j: int, gamma: float, u: float, now: float, clock: float) -> float:
+        if gamma <= 0:
+            return np.inf
+        if 0 < u < 0.5:
+            return now + float(np.log(1.0 / u - 1.0) / (8.0 * gamma))
+        return max(now, self.step_times[j] / clock)
+
+
+def growth_rate(times: Float[np.ndarray, " times"], u: Float[np.ndarray, " times"]) -> float | None:
+    """Slope of ln(u/(1 − u)) over the last e-folds of an eigenvalue that grows towards 1; None if it does not yet."""
+    after_noise = np.flatnonzero(u <= 0)[-1] + 1 if (u <= 0).any() else 0
+    t, u = times[after_noise:], u[after_noise:]
+    if len(u) < 3 or u[-1] >= 1:
+        return None
+    log_odds = np.log(u / (1.0 - np.minimum(u, 1 - 1e-15)))
+    window = log_odds >= log_odds[-1] - E_FOLDS_USED
+    window[: np.flatnonzero(~window)[-1] + 1 if (~window).any() else 0] = False
+    if window.sum() < 3 or np.ptp(log_odds[window]) < E_FOLDS_NEEDED:
+        return None
+    slope = float(np.polyfit(t[window], log_odds[window], 1)[0])
+    return slope if slope > 0 else None
+
+
+def forecast(
+    pairs: Pairs,
+    network: Architecture | Callable[[Any, Any], Any],
+    *,
+    dim: int = 8,
+    learning_rate: float | None = None,
+    start: Embedding | None = None,
+    **settings: Any,
+) -> Forecast:
+    """Forecast the training of a network on your pairs, before anything is trained.
+
+    Parameters
+    ----------
+    pairs : Pairs
+        The n training pairs.
+    network : Architecture or callable
+        A declared network such as `dynamics.ResNet(width=64)`, or any kernel (x1 (a, …), x2 (b, …)) -> (a, b).
+    dim : int
+        Embedding dimensions d.
+    learning_rate : float, optional
+        η; 1/20 of the stability limit by default.
+    start : array (2n, d), optional
+        With a kernel: the initial function on the views. By default a draw of the Gaussian process of that kernel,
+        made small by `init_scale`.
+    **settings
+        Others of `dynamics.Config`, such as `init`, `init_scale`, `multiplier`, `center`, `seed`.
+
+    Raises
+    ------
+    ConfigError, StabilityError, CollapseError
+        If a setting is out of range, the learning rate is unstable, or fewer than d dimensions can be learned.
+
+    Examples
+    --------
+    >>> import dynamics
+    >>> pairs = dynamics.load_pairs("digits", num_pairs=32)
+    >>> ahead = dynamics.forecast(pairs, dynamics.MLP(depth=1, width=128), dim=4)
+    >>> ahead.learned_by(0), ahead.learned_by(ahead.steps_for(4))
+    (0, 4)
+    """
+    config = Config(dim=dim, learning_rate=learning_rate, **settings)
+    if isinstance(network, Architecture):
+        return forecast_of(prepare(config, pairs=pairs, declared=network))
+    return _of_kernel(pairs, network, config, start)
+
+
+def forecast_of(experiment: Experiment) -> Forecast:
+    """The forecast of a prepared experiment, from its closed form."""
+    return Forecast(
+        eigenvalues=_padded(experiment.modes, experiment.config.dim),
+        step_times=experiment.mode_step_times,
+        learning_rate=experiment.learning_rate,
+        stability_limit=experiment.stability_limit,
+    )
+
+
+def _of_kernel(pairs: Pairs, kernel: Any, config: Config, start: Embedding | None) -> Forecast:
+    from dynamics.kernels import gram
+
+    K = gram(kernel, pairs.stacked)
+    modes = contrastive_modes(K, center=config.center)
+    if not config.allow_collapse:
+        modes.require_learnable(config.dim)
+    if start is None:
+        start = config.init_scale * _gaussian_process(K, config.dim, config.seed)
+    start = start - start.mean(axis=0) if config.center else start
+    gamma, u0 = _padded(modes, config.dim), initial_correlations(modes, start)
+    return Forecast(
+        eigenvalues=gamma,
+        step_times=closed_form_step_times(gamma, u0),
+        learning_rate=learning_rate_below(modes.stability_limit, config),
+        stability_limit=modes.stability_limit,
+    )
+
+
+def _gaussian_process(K: np.ndarray, dim: int, seed: int) -> np.ndarray:
+    """`dim` draws from N(0, K), (2n, dim)."""
+    values, Q = np.linalg.eigh((K + K.T) / 2)
+    return Q @ (np.sqrt(np.maximum(values, 0))[:, None] * np.random.default_rng(seed).normal(size=(len(K), dim)))
+
+
+def _padded(modes: ContrastiveModes, dim: int) -> np.ndarray:
+    """γ of the first `dim` modes, 0 where there are fewer."""
+    gamma = modes.eigenvalues[:dim]
+    return np.pad(gamma, (0, dim - len(gamma)))
+
+
+def _clock(predicted: np.ndarray, made: np.ndarray) -> float:
+    """How much faster the run goes than the forecast: the median over the steps that it has made, 1 without any."""
+    both = np.isfinite(made) & np.isfinite(predicted) & (made > 0)
+    return float(np.median(predicted[both] / made[both])) if both.any() else 1.0
+
+
+def _odds(log_odds: np.ndarray) -> np.ndarray:
+    return 1.0 / (1.0 + np.exp(-log_odds))

@@ -1,0 +1,260 @@
+"""Contrastive modes: what a kernel and a set of positive pairs let a network learn, in the order it learns it.
+
+>>> import numpy as np
+>>> from dynamics.modes.contrastive import contrastive_modes
+>>> views = np.random.default_rng(0).normal(size=(12, 20))  # n = 6 pairs, x first, then x'
+>>> modes = contrastive_modes(views @ views.T)
+>>> modes.eigenvalues.shape, modes.num_positive
+((12,), 6)
+
+With n pairs, X̃ = (x_1 … x_n, x'_1 … x'_n), Gram matrix K̃ (2n × 2n) and J the swap of the two halves, the modes solve
+
+    (1/2n) J K̃ v_j = γ_j v_j ,    v_iᵀ K̃ v_j = δ_ij ,
+
+the dual form of the eigenproblem of Γ = (1/2n) Σ (x xᵀ' + x' xᵀ) in feature space (Simon et al. 2023, section 4).
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import scipy.linalg
+from jaxtyping import Float
+
+from dynamics.errors import CollapseError, KernelError
+from dynamics.support import files
+from dynamics.typing import Array, Embedding, Gram, Spectrum, SquareGram
+
+_EPS = np.finfo(np.float64).eps
+_PRECISIONS = (_EPS, 1e-13, 1e-10, np.finfo(np.float32).eps)
+
+
+@dataclass(frozen=True, eq=False)
+class ContrastiveModes:
+    """Eigenpairs of the contrastive problem, largest signed eigenvalue first.
+
+    Parameters
+    ----------
+    eigenvalues : array (m,)
+        γ, descending. Negative ones are modes on which partners disagree; they are never learned.
+    duals : array (2n, m)
+        V with Vᵀ K̃ V = I; column j gives the mode function φ_j(x) = k(x, X̃) v_j.
+    values : array (2n, m)
+        Mode functions on the training views, φ(X̃) = K̃ V.
+    offset : array (m,)
+        Mean of k(X̃, X̃) V over the training views if the kernel was centred, else 0: φ(x) = k(x, X̃) V − offset.
+    """
+
+    eigenvalues: Spectrum
+    duals: Float[Array, "views modes"]
+    values: Float[Array, "views modes"]
+    offset: Float[Array, " modes"]
+
+    def __len__(self) -> int:
+        """Return the number of modes m."""
+        return self.eigenvalues.size
+
+    @property
+    def num_pairs(self) -> int:
+        """The number of pairs n."""
+        return self.duals.shape[0] // 2
+
+    @property
+    def num_positive(self) -> int:
+        """How many modes can be learned: those with γ_j > 0, beyond rounding."""
+        rounding = 2 * self.num_pairs * _EPS * np.abs(self.eigenvalues).max(initial=0.0)
+        return int((self.eigenvalues > rounding).sum())
+
+    @property
+    def stability_limit(self) -> float:
+        """Largest learning rate at which gradient descent is stable at the end point, 1 / (4 γ_1)."""
+        return 1.0 / (4.0 * float(self.eigenvalues[0]))
+
+    def scaled(self, factor: float) -> "ContrastiveModes":
+        """Modes of the kernel multiplied by a positive factor: γ grows by it, the mode functions by its square root."""
+        root = factor**0.5
+        return ContrastiveModes(self.eigenvalues * factor, self.duals / root, self.values * root, self.offset * root)
+
+    def functions(self, rows: Gram) -> Float[np.ndarray, "rows modes"]:
+        """Mode functions φ on new points.
+
+        Parameters
+        ----------
+        rows : array (b, 2n)
+            Kernel values k(x, X̃) between b new points and the training views.
+        """
+        return np.asarray(rows, np.float64) @ self.duals - self.offset
+
+    def coordinates(self, embeddings: Embedding) -> Float[np.ndarray, "modes dim"]:
+        """Mode coordinates a = Vᵀ F of embeddings F (2n, d) of the training views, so that f = φ a."""
+        return self.duals.T @ np.asarray(embeddings, np.float64)
+
+    def minimum_norm(self, dim: int) -> Float[np.ndarray, "modes dim"]:
+        """Coordinates of the end point of training: diag(γ_j^{−1/2}) on the top `dim` modes.
+
+        It is the zero-loss solution of smallest RKHS norm, Σ_j 1/γ_j, up to a rotation of the outputs (Simon et al.
+        2023, Prop. 4.2). Outputs beyond the number of positive modes stay zero: they collapse.
+        """
+        r = min(dim, self.num_positive)
+        a = np.zeros((len(self), dim))
+        a[range(r), range(r)] = self.eigenvalues[:r] ** -0.5
+        return a
+
+    def require_learnable(self, dim: int) -> None:
+        """Raise `CollapseError` unless there are `dim` positive modes."""
+        if dim > self.num_positive:
+            raise CollapseError(
+                f"dim is {dim}, but these pairs and this kernel have {self.num_positive} positive modes, so only "
+                f"{self.num_positive} dimensions can be learned; lower dim, add pairs, or allow the others to collapse "
+                "(--allow-collapse)."
+            )
+
+    def save(self, path: str | Path) -> None:
+        """Write the modes as `.npz`, atomically."""
+        arrays = {name: getattr(self, name) for name in ("eigenvalues", "duals", "values", "offset")}
+        files.save_npz(path, arrays)
+
+    @staticmethod
+    def load(path: str | Path) -> "ContrastiveModes":
+        """Read what `save` wrote; `DataError` if the file is missing or damaged."""
+        arrays, _ = files.load_npz(path, required=("eigenvalues", "duals", "values", "offset"))
+        return ContrastiveModes(**{name: arrays[name] for name in ("eigenvalues", "duals", "values", "offset")})
+
+
+def swap(rows: Float[Array, "views columns"]) -> Float[Array, "views columns"]:
+    """J applied from the left: exchange every view with its partner."""
+    first, second = np.split(rows, 2)
+    return np.concatenate([second, first])
+
+
+def contrastive_modes(gram: SquareGram, *, num_modes: int | None = None, center: bool = False) -> ContrastiveModes:
+    """Solve the contrastive eigenproblem from a Gram matrix (the dual problem).
+
+    A pivoted Cholesky factor K̃ = Φ Φᵀ turns it into the symmetric problem of ΦᵀJΦ/2n without a matrix square root,
+    and stops at the numerical rank, so that singular Gram matrices need no ridge.
+
+    Parameters
+    ----------
+    gram : array (2n, 2n)
+        K̃, positive semi-definite, views in the order x_1 … x_n, x'_1 … x'_n.
+    num_modes : int, optional
+        Keep the largest so many; all modes of the numerical rank by default.
+    center : bool
+        Solve for the kernel of embeddings with their mean over the 2n views removed, H K̃ H with H = I − 11ᵀ/2n.
+
+    Raises
+    ------
+    KernelError
+        If the matrix is not square with an even number of rows, not finite, not symmetric, zero, or has negative
+        eigenvalues beyond rounding.
+    """
+    K = np.array(gram, np.float64)
+    _check_gram(K)
+    kernel_mean = K.mean(axis=0)
+    scale = np.abs(K).max()  # rounding counts against the kernel as given: centring may leave little of it
+    if center:
+        for _ in range(2):  # the second pass removes the rounding of the means, which would look like one more mode
+            mean = K.mean(axis=0)
+            K += mean.mean() - mean - mean[:, None]
+        if np.abs(K).max() <= len(K) * _EPS * scale:
+            raise KernelError("The kernel is the same for all views, so nothing is left of it once it is centred.")
+    Phi, V = _pivoted_cholesky(K, scale)
+    gamma, W = _symmetric_modes(Phi, num_modes)
+    V = V @ W
+    if center:
+        V -= V.mean(axis=0)
+    offset = kernel_mean @ V if center else np.zeros(gamma.size)
+    return with_fixed_signs(gamma, V, Phi @ W, offset)
+
+
+def contrastive_modes_from_features(
+    features: Float[Array, "views features"], *, num_modes: int | None = None, center: bool = False
+) -> ContrastiveModes:
+    """Solve the contrastive eigenproblem of the kernel k(x, y) = ψ(x)·ψ(y) from its features (the primal problem).
+
+    Cheaper than `contrastive_modes` when there are fewer features than views.
+
+    Parameters
+    ----------
+    features : array (2n, p)
+        ψ of the views in the order x_1 … x_n, x'_1 … x'_n.
+    num_modes, center
+        As in `contrastive_modes`.
+
+    Raises
+    ------
+    KernelError
+        If the number of views is odd, or the features are not finite or all zero.
+    """
+    Psi = np.asarray(features, np.float64)
+    if Psi.shape[0] % 2 or not np.isfinite(Psi).all():
+        raise KernelError(f"Features of shape {Psi.shape} must be finite, with one row for each of the 2n views.")
+    if Psi.shape[1] >= Psi.shape[0]:
+        return contrastive_modes(Psi @ Psi.T, num_modes=num_modes, center=center)
+    mean = Psi.mean(axis=0)
+    U, S, Zt = np.linalg.svd(Psi - mean if center else Psi, full_matrices=False)
+    kept = S > np.linalg.norm(Psi) * max(Psi.shape) * _EPS
+    if not kept.any():
+        raise KernelError("The features are the same for all views, so there is nothing to learn.")
+    U, S, Zt = U[:, kept], S[kept], Zt[kept]
+    gamma, W = _symmetric_modes(U * S, num_modes)
+    V = (U / S) @ W
+    if center:
+        V -= V.mean(axis=0)
+    offset = mean @ (Zt.T @ W) if center else np.zeros(gamma.size)
+    return with_fixed_signs(gamma, V, (U * S) @ W, offset)
+
+
+def _check_gram(K: np.ndarray) -> None:
+    if K.ndim != 2 or K.shape[0] != K.shape[1] or K.shape[0] % 2 or K.shape[0] == 0:
+        raise KernelError(f"The Gram matrix has shape {K.shape}; give (2n, 2n) for the 2n views of n pairs.")
+    if not np.isfinite(K).all():
+        raise KernelError("The Gram matrix has NaN or infinite entries; check the kernel and the scale of the inputs.")
+    scale = np.abs(K).max()
+    if scale == 0:
+        raise KernelError("The Gram matrix is zero, so there is nothing to learn.")
+    asymmetry = np.abs(K - K.T).max() / scale
+    if asymmetry > 1e-6:
+        raise KernelError(f"The Gram matrix is not symmetric (relative difference {asymmetry:.1e}); check the kernel.")
+
+
+def _pivoted_cholesky(K: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray]:
+    """Φ (2n, r) with K = ΦΦᵀ up to rounding, and V (2n, r) with KV = Φ, VᵀKV = I; r is the numerical rank.
+
+    How precise the entries are is not known (a kernel computed in float32 may arrive as float64). Pivots below their
+    rounding errors would amplify them, so the factorisation stops earlier if what it leaves over is too large.
+    """
+    for eps in _PRECISIONS:
+        tolerance = len(K) * eps * scale
+        factor, pivots, rank, _ = scipy.linalg.lapack.dpstrf(K, tol=tolerance, lower=1)
+        pivots = pivots - 1
+        L = np.tril(factor)[:, :rank]
+        Phi = np.empty_like(L)
+        Phi[pivots] = L
+        remainder = np.abs(K - Phi @ Phi.T).max() if rank < len(K) else 0.0
+        if remainder <= 2 * tolerance:
+            break
+    else:
+        raise KernelError(
+            "The Gram matrix is not positive semi-definite "
+            f"(a part of relative size {remainder / scale:.1e} is left over); check the kernel."
+        )
+    V = np.zeros_like(Phi)
+    V[pivots[:rank]] = scipy.linalg.solve_triangular(L[:rank], np.eye(rank), lower=True, trans="T")
+    return Phi, V
+
+
+def _symmetric_modes(Phi: np.ndarray, num_modes: int | None) -> tuple[np.ndarray, np.ndarray]:
+    """Eigenpairs of ΦᵀJΦ/2n, the largest signed eigenvalue first."""
+    views, rank = Phi.shape
+    Gamma = Phi.T @ swap(Phi) / views
+    kept = min(num_modes or rank, rank)
+    gamma, W = scipy.linalg.eigh((Gamma + Gamma.T) / 2, subset_by_index=(rank - kept, rank - 1))
+    return gamma[::-1], W[:, ::-1]
+
+
+def with_fixed_signs(gamma: np.ndarray, V: np.ndarray, values: np.ndarray, offset: np.ndarray) -> ContrastiveModes:
+    """Every mode function is positive where it is largest, so that two runs give the same signs."""
+    largest = np.abs(values).argmax(axis=0)
+    signs = np.sign(values[largest, range(values.shape[1])])
+    return ContrastiveModes(gamma, V * signs, values * signs, offset * signs)

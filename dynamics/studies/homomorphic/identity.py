@@ -1,0 +1,225 @@
+"""What equivariance makes exact: equal losses and gradients of A-SSL and H-SSL, and the filter of the distance.
+
+Everything here is float64 and without training. The filter: for fibers on a cycle of length n with power matrices S_m
+by frequency, C₀ = Σ S_m and C₊(d) = Σ Re S_m cos(2πmd/n); a window of radius D has the Dirichlet kernel in place of
+the cosine.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from dynamics.modes.restricted import pair_moments
+from dynamics.networks.equivariant import EquivariantNetwork, equivariance_error, untie
+from dynamics.networks.fiber_pairs import Drawn, FiberPairs
+from dynamics.networks.groups import PlaneGroup
+from dynamics.objectives import barlow_twins, generalised_spectral, nt_xent, vicreg
+from dynamics.support.precision import double_precision
+
+OBJECTIVES = {"Barlow Twins": barlow_twins, "L₁": generalised_spectral, "SimCLR": nt_xent, "VICReg": vicreg}
+
+
+@dataclass(frozen=True)
+class Gaps:
+    """Relative differences between A-SSL and H-SSL at the same parameters, the largest over all objectives.
+
+    Parameters
+    ----------
+    loss, gradient : float
+        Of the values, and of the gradients in the parameters (Euclidean norm).
+    equivariance : float
+        Error of the network, `equivariance_error`.
+    """
+
+    loss: float
+    gradient: float
+    equivariance: float
+
+
+class Twins:
+    """A-SSL and H-SSL with one network at one set of parameters, in float64.
+
+    Parameters
+    ----------
+    network : EquivariantNetwork
+        f.
+    images : array (n, h, w, c)
+        One pair is drawn for each.
+    seed : int
+        Of parameters and pairs.
+    """
+
+    def __init__(self, network: EquivariantNetwork, images: Float[np.ndarray, "n h w c"], seed: int):
+        self.network, self.images = network, np.asarray(images, np.float64)
+        self.pairs = FiberPairs.haar(network.group)
+        with double_precision():
+            init = jax.jit(network.init)(jax.random.key(seed), self.images[:1])
+            self.params = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), init)
+            self.drawn = np.asarray(self.pairs.draw(jax.random.key(seed + 1), len(images)))
+        self._embed = {
+            flag: partial(_embed, self.pairs, network, self.images, homomorphic=flag) for flag in (False, True)
+        }
+
+    def gaps(self) -> Gaps:
+        """Compare both."""
+        with double_precision():
+            a, h = (self._losses_and_gradients(flag) for flag in (False, True))
+        return Gaps(
+            loss=max(abs(a[name][0] / h[name][0] - 1) for name in OBJECTIVES),
+            gradient=max(_distance(a[name][1], h[name][1]) for name in OBJECTIVES),
+            equivariance=self.equivariance(self.params),
+        )
+
+    def loss_gap(self, params: Any = None, drawn: Drawn | None = None) -> float:
+        """Largest relative difference of the losses, with other parameters, or other fibers on the side of H-SSL."""
+        params = self.params if params is None else params
+        with double_precision():
+            a = _forward(self._embed[False], params, self.drawn)
+            h = _forward(self._embed[True], params, self.drawn if drawn is None else drawn)
+            values = [[float(_value_and_cotangent(f, F)[0]) for F in (a, h)] for f in OBJECTIVES.values()]
+        return max(abs(augmented / homomorphic - 1) for augmented, homomorphic in values)
+
+    def equivariance(self, params: Any) -> float:
+        """`equivariance_error` of the network, on two images."""
+        with double_precision():
+            return equivariance_error(lambda x: _fibers(self.network, params, x), self.network.group, self.images[:2])
+
+    def _losses_and_gradients(self, homomorphic: bool) -> dict[str, tuple[float, Any]]:
+        embed, found = self._embed[homomorphic], {}
+        F = _forward(embed, self.params, self.drawn)
+        for name, objective in OBJECTIVES.items():
+            value, cotangent = _value_and_cotangent(objective, F)
+            found[name] = float(value), _pull_back(embed, self.params, self.drawn, cotangent)
+        return found
+
+
+def _embed(pairs, network, images, params, drawn, *, homomorphic):
+    return pairs.embeddings(network, params, images, drawn, homomorphic=homomorphic)
+
+
+@partial(jax.jit, static_argnums=0)
+def _forward(embed, params, drawn):
+    return embed(params, drawn)
+
+
+@partial(jax.jit, static_argnums=0)
+def _value_and_cotangent(objective, F):
+    return jax.value_and_grad(objective)(F)
+
+
+@partial(jax.jit, static_argnums=0)
+def _pull_back(embed, params, drawn, cotangent):
+    return jax.vjp(lambda params: embed(params, drawn), params)[1](cotangent)[0]
+
+
+@partial(jax.jit, static_argnums=0)
+def _fibers(network, params, x):
+    return network.apply(params, x, method="fibers")
+
+
+def _distance(a: Any, b: Any) -> float:
+    """‖a − b‖/‖b‖ over all leaves."""
+    flat_a, flat_b = (np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(tree)]) for tree in (a, b))
+    return float(np.linalg.norm(flat_a - flat_b) / np.linalg.norm(flat_b))
+
+
+def broken_symmetry(
+    tied: Twins, sizes: Float[np.ndarray, " sizes"], seed: int
+) -> tuple[Float[np.ndarray, " sizes"], Float[np.ndarray, " sizes"]]:
+    """Equivariance error, and gap of the losses, of networks whose turned filters differ by relative random errors.
+
+    Parameters
+    ----------
+    tied : Twins
+        Of an equivariant network.
+    sizes : array
+        Of the errors, relative to the filters.
+    seed : int
+        Of the errors.
+    """
+    free = Twins(tied.network.clone(tied=False), tied.images, seed)
+    free.drawn, exact = tied.drawn, untie(tied.params, tied.network.group.point)
+    errors, gaps = [], []
+    for size in sizes:
+        rng = np.random.default_rng(seed)
+        noisy = jax.tree.map(lambda leaf, rng=rng, e=size: np.asarray(leaf) + e * rng.normal(size=leaf.shape), exact)
+        errors.append(free.equivariance(noisy))
+        gaps.append(free.loss_gap(noisy))
+    return np.array(errors), np.array(gaps)
+
+
+# ---------------------------------------------------------------- the filter
+
+
+@dataclass(frozen=True, eq=False)
+class Filter:
+    """Correlation of partners by frequency, of the fibers of a random network on a cycle of n.
+
+    Parameters
+    ----------
+    predicted, measured : dict of array (n//2 + 1,)
+        Law of the pairs -> μ_m by the formula, and E⟨P_m z, z⁺⟩ / E‖P_m z‖² from C₊ of the pairs.
+    error : dict of float
+        Law -> largest |C₊ − Σ μ_m Re S_m| as a part of the largest entry of C₀.
+    """
+
+    predicted: dict[str, Float[np.ndarray, " frequencies"]]
+    measured: dict[str, Float[np.ndarray, " frequencies"]]
+    error: dict[str, float]
+
+
+def spectral_filter(group: PlaneGroup, images: Float[np.ndarray, "n h w c"], seed: int) -> Filter:
+    """Measure C₊ of all pairs at every distance and in every window, beside the powers S_m filtered by μ_m."""
+    network = EquivariantNetwork(group, width=16, dim=6, activation="erf")
+    with double_precision():
+        params = jax.jit(network.init)(jax.random.key(seed), jnp.asarray(images[:1]))
+        params = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), params)
+        z = np.asarray(_fibers(network, params, np.asarray(images, np.float64)))
+    components = _by_frequency(z)
+    S = np.stack([pair_moments(_doubled(part)).second for part in components])
+    predicted, measured, error = {}, {}, {}
+    for law, pairs, mu in laws(group):
+        drawn = pairs.every(len(z))
+        plus = pair_moments(pairs.select(z, drawn)).pair
+        predicted[law] = mu
+        measured[law] = np.array(
+            [
+                np.trace(pair_moments(pairs.select(part, drawn)).pair) / np.trace(s)
+                for part, s in zip(components, S, strict=True)
+            ]
+        )
+        error[law] = float(np.abs(plus - np.tensordot(mu, S, 1)).max() / np.abs(S.sum(axis=0)).max())
+    return Filter(predicted, measured, error)
+
+
+def laws(group: PlaneGroup) -> list[tuple[str, FiberPairs, Float[np.ndarray, " frequencies"]]]:
+    """Name, pairs and predicted μ_m of every distance, every window that does not wrap, and Haar pairs."""
+    n = group.order
+    m = np.arange(n // 2 + 1)
+    found: list[tuple[str, FiberPairs, np.ndarray]] = []
+    for d in range(1, n // 2 + 1):
+        found.append((f"distance {d}", FiberPairs.at_distance(group, d), np.cos(2 * np.pi * m * d / n)))
+    for D in range(1, (n - 1) // 2 + 1):
+        with np.errstate(invalid="ignore"):
+            dirichlet = np.sin(np.pi * m * (2 * D + 1) / n) / ((2 * D + 1) * np.sin(np.pi * m / n))
+        found.append((f"window {D}", FiberPairs.within(group, D), np.where(m == 0, 1.0, dirichlet)))
+    found.append(("Haar", FiberPairs.haar(group), (m == 0).astype(float)))
+    return found
+
+
+def _by_frequency(z: Float[np.ndarray, "n fibers dim"]) -> list[Float[np.ndarray, "n fibers dim"]]:
+    """Parts of the fibers with each frequency, m and −m together; their sum is z."""
+    n = z.shape[1]
+    transform, m = np.fft.fft(z, axis=1), np.arange(n)
+    return [np.fft.ifft(transform * (np.minimum(m, n - m) == k)[:, None], axis=1).real for k in range(n // 2 + 1)]
+
+
+def _doubled(part: Float[np.ndarray, "n fibers dim"]) -> Float[np.ndarray, "views dim"]:
+    """All fibers as their own partners."""
+    flat = part.reshape(-1, part.shape[-1])
+    return np.concatenate([flat, flat])

@@ -1,0 +1,1 @@
+"""HaoChen & Ma 2023: what a limited class of functions learns."""

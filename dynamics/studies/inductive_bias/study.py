@@ -1,0 +1,134 @@
+"""HaoChen & Ma (2022), A Theoretical Study of Inductive Biases in Contrastive Learning (arXiv 2211.14699).
+
+A limited class of functions has fewer modes than the data have clusters, so fewer outputs tell the label. Spectra,
+laws, explicit minimisers and bounds are exact; trained classes are reported as shares of seeds; φ_m is measured on
+real images. Numbers of the paper's Table 1 stand beside ours and are not claimed: data, networks and budget differ.
+"""
+
+from pathlib import Path
+
+from dynamics.errors import ConfigError
+from dynamics.function_classes import ReLUUnits
+from dynamics.studies.claims import Claim
+from dynamics.studies.inductive_bias.bounds import bounds
+from dynamics.studies.inductive_bias.exact import CUBE, PAPER, average_errors, law_claims, loss_mode_by_mode, spectra
+from dynamics.studies.inductive_bias.explicit import explicit_minimisers
+from dynamics.studies.inductive_bias.figures import bounds_figure, errors_figure, phi_figure
+from dynamics.studies.inductive_bias.implementable import (
+    CIFAR,
+    DIGITS,
+    FULL,
+    PAPER_SIZES,
+    PAPER_TABLE,
+    Implementable,
+    measure,
+)
+from dynamics.studies.inductive_bias.training import (
+    LAW_SEEDS,
+    Runs,
+    success,
+    success_claims,
+    train_and_probe,
+    trained_laws,
+)
+from dynamics.support import files
+from dynamics.views import SignedCube
+
+LAW_CUBE = SignedCube(dim=6, signal=3)
+"""Of the error laws: with s = 3 they have something in between."""
+
+
+def run(
+    out: Path, *, data_dir: Path | None = None, full: bool = False, seed: int = 0, num_seeds: int = 16
+) -> list[Claim]:
+    """Test the claims and draw the figures.
+
+    Parameters
+    ----------
+    out : Path
+        Folder for figures (PNG and PDF) and numbers (JSON).
+    data_dir : Path, optional
+        Folder with the official CIFAR-10 files: φ_m is measured there in place of the embedded digits.
+    full : bool
+        CIFAR-10 (downloaded if there is no `data_dir`) with the paper's updates and sizes. Days on a CPU.
+    seed : int
+        Seeds everything.
+    num_seeds : int
+        Of each trained class; the shares are as coarse as this.
+
+    Raises
+    ------
+    ConfigError
+        If there is no seed.
+    """
+    if num_seeds < 1:
+        raise ConfigError(f"num_seeds is {num_seeds}; give at least 1.")
+    out = Path(out)
+    flow, descent = average_errors(seed, LAW_CUBE), trained_laws(seed, LAW_CUBE)
+    found, bound_claims = bounds(seed)
+    runs = success(seed, num_seeds)
+    at_one = train_and_probe(ReLUUnits(), CUBE, dims=(4,), weight=1.0, num_seeds=num_seeds, seed=seed)[4]
+    files.save_figure(errors_figure(flow, descent, LAW_CUBE, runs), out / "errors")
+    files.save_figure(bounds_figure(found), out / "bounds")
+    files.save_json(out / "trained.json", _rows(runs))
+    claims = [
+        *spectra(seed),
+        *law_claims(flow, LAW_CUBE, "exact flow from random starts"),
+        *law_claims(descent, LAW_CUBE, f"plain descent, {LAW_SEEDS} seeds"),
+        *loss_mode_by_mode(seed),
+        *explicit_minimisers(seed),
+        *bound_claims,
+        *success_claims(runs, at_one, num_seeds),
+    ]
+    dataset, budget = ("digits", DIGITS) if data_dir is None and not full else ("cifar10", FULL if full else CIFAR)
+    measured = measure(dataset, budget, data_dir=data_dir, full=full, seed=seed, report=print)
+    files.save_figure(phi_figure(measured), out / "phi")
+    paper = [
+        {"architecture": name, **dict(zip(map(str, PAPER_SIZES), row, strict=True))}
+        for name, row in PAPER_TABLE.items()
+    ]
+    files.save_json(out / "phi.json", {"data": measured.dataset, "measured": measured.table(), "paper": paper})
+    return claims + phi_claims(measured)
+
+
+def phi_claims(measured: Implementable) -> list[Claim]:
+    """Rise with m (by construction), and the order of architectures, of which the paper's table is one instance."""
+    claims = []
+    for name, phi in measured.phi.items():
+        values = ", ".join(f"{value:.3f}" for value in phi)
+        claims.append(
+            Claim.at_least(
+                f"{name}: φ_m rises with m, by construction: {values} at m = {', '.join(map(str, measured.sizes))} "
+                "(smallest rise)",
+                f"{PAPER}, Section 6; {measured.dataset}",
+                bound=0.0,
+                measured=min((phi[1:] - phi[:-1]).tolist()),
+            )
+        )
+    last = {name: float(phi[-1]) for name, phi in measured.phi.items()}
+    order = " < ".join(sorted(last, key=last.get))
+    claims.append(
+        Claim.at_least(
+            f"architectures differ: {order} at m = {measured.sizes[-1]} (largest φ_m over smallest; in the paper's "
+            f"table 1.5 at m = {PAPER_SIZES[-1]})",
+            f"{PAPER}, Table 1; {measured.dataset}",
+            bound=1.1,
+            measured=max(last.values()) / min(last.values()),
+        )
+    )
+    return claims
+
+
+def _rows(runs: dict[str, dict[int, Runs]]) -> list[dict]:
+    return [
+        {
+            "class": name,
+            "outputs": k,
+            "solved": found.solved,
+            "error_of_smallest_loss": found.chosen,
+            "errors": found.error.tolist(),
+            "losses": found.loss.tolist(),
+        }
+        for name, by_k in runs.items()
+        for k, found in by_k.items()
+    ]

@@ -1,0 +1,1 @@
+"""Bizeul, Schölkopf & Allen 2024: the generative model behind SSL."""

@@ -1,0 +1,1 @@
+"""Simon et al. 2023: embeddings are learned one dimension at a time."""

@@ -1,0 +1,163 @@
+"""Trajectory: what every rung of the ladder returns.
+
+>>> import numpy as np
+>>> from dynamics.trajectories.trajectory import Trajectory
+>>> t = np.linspace(0, 1, 5)
+>>> trajectory = Trajectory(t, eigenvalues=np.stack([t, t / 2], axis=1), loss=(1 - t) ** 2 + (1 - t / 2) ** 2)
+>>> trajectory.dim, trajectory.partial
+(2, False)
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from dynamics.errors import ConfigError, DataError
+from dynamics.support import files
+
+if TYPE_CHECKING:
+    import xarray
+
+
+@dataclass(frozen=True, eq=False)
+class Trajectory:
+    """Course of training of one model of an experiment.
+
+    Parameters
+    ----------
+    times : array (T,)
+        Effective time t = learning rate × step (gradient-flow time), ascending from 0.
+    eigenvalues : array (T, d)
+        Eigenvalues of the cross-correlation C = FᵀJF/2n, descending at every time; of wide embeddings perhaps only the
+        largest.
+    loss : array (T,)
+        The objective, dimensionless.
+    covariance : array (T, d), optional
+        Eigenvalues of the covariance of the embeddings, FᵀF/2n, descending.
+    embeddings : array (S, 2n, d), optional
+        Embeddings of the training views at `embedding_times`.
+    embedding_times : array (S,), optional
+        Effective times of the embeddings.
+    steps : array (T,), optional
+        Training steps of the records.
+    hidden : mapping
+        Hidden layer -> array (T, k), eigenvalues of the covariance of its activations, descending.
+    metrics : mapping
+        Metric -> array (T,), such as `rankme`; NaN where it was not evaluated.
+    meta : mapping
+        What made it: `rung`, and as the case may be seed, learning rate, versions. `partial` names the reason why a
+        run ended early.
+    """
+
+    times: Float[np.ndarray, " times"]
+    eigenvalues: Float[np.ndarray, "times dim"]
+    loss: Float[np.ndarray, " times"]
+    covariance: Float[np.ndarray, "times dim"] | None = None
+    embeddings: Float[np.ndarray, "snapshots views _"] | None = None
+    embedding_times: Float[np.ndarray, " snapshots"] | None = None
+    meta: Mapping[str, Any] = field(default_factory=dict)
+    steps: Int[np.ndarray, " times"] | None = None
+    hidden: Mapping[str, Float[np.ndarray, "times _"]] = field(default_factory=dict)
+    metrics: Mapping[str, Float[np.ndarray, " times"]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        times = self.eigenvalues.shape[0]
+        if self.times.shape != (times,) or self.loss.shape != (times,):
+            raise ValueError(
+                f"times {self.times.shape}, eigenvalues {self.eigenvalues.shape} and loss {self.loss.shape} do not "
+                "share their first axis."
+            )
+        for kind in _NAMED:
+            for name, values in getattr(self, kind).items():
+                if len(values) != times:
+                    raise ValueError(f"{kind} {name!r} has {len(values)} records, the eigenvalues {times}.")
+        if (np.diff(self.times) <= 0).any():
+            raise ValueError("times must ascend.")
+
+    @property
+    def dim(self) -> int:
+        """Number of embedding dimensions d."""
+        return self.eigenvalues.shape[1]
+
+    @property
+    def rung(self) -> str:
+        """Name of the model that made it, such as `closed_form`, `ode` or `network`."""
+        return str(self.meta.get("rung", "trajectory"))
+
+    @property
+    def partial(self) -> bool:
+        """Whether the run ended before its last step; `meta["partial"]` says why."""
+        return bool(self.meta.get("partial"))
+
+    def to_xarray(self) -> "xarray.Dataset":
+        """Return everything as a labelled `xarray.Dataset`.
+
+        Dimensions are `time` (effective time, with `step` beside it where it is known), `mode` (from 1),
+        `snapshot` (effective time of the embeddings), `view` and `output`. A hidden layer becomes
+        `hidden_NAME (time, NAME_direction)`, a metric `metric_NAME (time)`; `meta` becomes the attributes.
+
+        Raises
+        ------
+        ConfigError
+            If xarray is not installed.
+        """
+        try:
+            import xarray
+        except ImportError as error:
+            raise ConfigError(
+                "to_xarray needs xarray, which is not installed; add it, for example with pip install xarray."
+            ) from error
+        variables: dict[str, tuple[Any, np.ndarray]] = {
+            "eigenvalues": (("time", "mode"), self.eigenvalues),
+            "loss": (("time",), self.loss),
+        }
+        coordinates: dict[str, tuple[Any, np.ndarray]] = {
+            "time": (("time",), self.times),
+            "mode": (("mode",), np.arange(1, self.dim + 1)),
+        }
+        if self.steps is not None:
+            coordinates["step"] = (("time",), self.steps)
+        if self.covariance is not None:
+            variables["covariance"] = (("time", "mode"), self.covariance)
+        if self.embeddings is not None and self.embedding_times is not None:
+            variables["embeddings"] = (("snapshot", "view", "output"), self.embeddings)
+            coordinates["snapshot"] = (("snapshot",), self.embedding_times)
+        for name, values in self.hidden.items():
+            variables[f"hidden_{name}"] = (("time", f"{name}_direction"), values)
+        variables |= {f"metric_{name}": (("time",), values) for name, values in self.metrics.items()}
+        return xarray.Dataset(variables, coordinates, attrs=dict(self.meta))
+
+    def save(self, path: str | Path) -> None:
+        """Write an `.npz` file with a JSON header, atomically."""
+        arrays = {name: getattr(self, name) for name in _ARRAYS if getattr(self, name) is not None}
+        for kind in _NAMED:
+            arrays |= {f"{kind}.{name}": values for name, values in getattr(self, kind).items()}
+        files.save_npz(path, arrays, header=dict(self.meta))
+
+    @staticmethod
+    def load(path: str | Path) -> "Trajectory":
+        """Read what any rung wrote.
+
+        Raises
+        ------
+        DataError
+            If the file is missing, damaged, or no trajectory.
+        """
+        arrays, meta = files.load_npz(path, required=("times", "eigenvalues", "loss"))
+        try:
+            named = {kind: _with_prefix(arrays, f"{kind}.") for kind in _NAMED}
+            return Trajectory(**{name: arrays[name] for name in _ARRAYS if name in arrays}, **named, meta=meta)
+        except (ValueError, TypeError) as error:
+            raise DataError(f"{path}: holds no trajectory ({str(error).splitlines()[0]})") from error
+
+
+def _with_prefix(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+
+
+_ARRAYS = ("times", "eigenvalues", "loss", "covariance", "embeddings", "embedding_times", "steps")
+_NAMED = ("hidden", "metrics")

@@ -1,0 +1,95 @@
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+from dynamics.drawing.trajectories import (
+    comparison_figure,
+    draw_eigenvalues,
+    draw_loss,
+    draw_step_marks,
+    draw_step_times,
+    mode_colors,
+    style,
+    trajectory_figure,
+)
+from dynamics.modes import contrastive_modes
+from dynamics.trajectories.comparison import compare
+from dynamics.trajectories.trajectory import Trajectory
+
+
+def trajectory(centres, rung):
+    times = np.linspace(0, 10, 50)
+    u = 1 / (1 + np.exp(-3 * (times[:, None] - np.asarray(centres))))
+    return Trajectory(times, u, ((1 - u) ** 2).sum(1), meta={"rung": rung})
+
+
+@pytest.fixture
+def scene(rng):
+    views = rng.normal(size=(12, 30))
+    measured = trajectory([2, 4, 99], "network")
+    forecasts = {"closed_form": trajectory([2.2, 4, 8], "closed_form"), "ode": trajectory([2.1, 4, 7], "ode")}
+    return measured, forecasts, compare(measured, forecasts, contrastive_modes(views @ views.T))
+
+
+@pytest.fixture(autouse=True)
+def close():
+    yield
+    plt.close("all")
+
+
+def test_the_lines_are_the_data_and_theory_is_dashed(scene):
+    measured, forecasts, _ = scene
+    ax = draw_loss(plt.subplots()[1], measured, forecasts)
+    solid, *dashed = ax.lines
+    np.testing.assert_array_equal(solid.get_ydata(), measured.loss)
+    assert solid.get_linestyle() == "-" and all(line.get_linestyle() != "-" for line in dashed)
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["network", "closed form", "kernel flow"]
+
+
+def test_a_mode_has_one_colour_in_every_panel(scene):
+    measured, forecasts, comparison = scene
+    ax = draw_eigenvalues(plt.subplots()[1], measured, forecasts["ode"])
+    curves = [line for line in ax.lines if len(line.get_xdata()) == 50]
+    for j, color in enumerate(mode_colors(3)):
+        assert curves[j].get_color() == curves[j + 3].get_color() == color
+    marks = draw_step_marks(plt.subplots()[1], comparison.step_times["ode"]).lines
+    assert [line.get_color() for line in marks] == mode_colors(3)
+
+
+def test_steps_that_were_not_reached_are_left_out_of_the_scatter(scene):
+    _, _, comparison = scene
+    ax = draw_step_times(plt.subplots()[1], comparison)
+    points = ax.collections[1].get_offsets()
+    np.testing.assert_allclose(points, [[2, 2.1], [4, 4]], rtol=1e-6)
+    assert ax.get_xlim() == ax.get_ylim()
+
+
+def test_no_step_at_all_is_said_and_not_drawn(rng):
+    views = rng.normal(size=(12, 30))
+    flat = trajectory([99, 99], "network")
+    comparison = compare(flat, {"ode": flat}, contrastive_modes(views @ views.T))
+    ax = draw_step_times(plt.subplots()[1], comparison)
+    assert "no step was reached" in [text.get_text() for text in ax.texts]
+
+
+def test_figures_are_put_together_and_the_style_does_not_leak(scene, tmp_path):
+    measured, forecasts, comparison = scene
+    before = plt.rcParams["font.size"]
+    with style():
+        figure = comparison_figure(comparison, measured, forecasts, "title")
+        figure.savefig(tmp_path / "a.pdf")
+        alone, theory = trajectory_figure(measured, {}), trajectory_figure(None, forecasts)
+    assert [len(f.axes) for f in (figure, alone, theory)] == [3, 2, 2]
+    assert plt.rcParams["font.size"] == before
+
+
+def test_style_leaves_a_notebook_interactive():
+    """Its backend turns this on inside of the block, when the first figure is made."""
+    assert not mpl.is_interactive()
+    try:
+        with style():
+            mpl.interactive(True)
+        assert mpl.is_interactive()
+    finally:
+        mpl.interactive(False)

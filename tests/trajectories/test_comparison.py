@@ -1,0 +1,62 @@
+import json
+
+import numpy as np
+import pytest
+
+from dynamics.modes import contrastive_modes
+from dynamics.trajectories.comparison import compare, eigenvalue_error, step_times
+from dynamics.trajectories.trajectory import Trajectory
+
+
+def logistic(times, centres, rate=3.0, rung="network", **fields):
+    u = 1 / (1 + np.exp(-rate * (times[:, None] - np.asarray(centres))))
+    return Trajectory(times, u, ((1 - u) ** 2).sum(1), meta={"rung": rung}, **fields)
+
+
+def test_step_times_of_logistic_curves_are_exact_however_coarse_the_record():
+    trajectory = logistic(np.linspace(0, 10, 14), [2.2, 5.1, 7.77])
+    np.testing.assert_allclose(step_times(trajectory), [2.2, 5.1, 7.77], rtol=1e-12)
+
+
+def test_a_step_that_is_not_reached_is_nan_and_one_before_the_start_is_the_first_time():
+    times = np.linspace(0, 4, 30)
+    trajectory = logistic(times, [-1.0, 2.0, 50.0])
+    np.testing.assert_allclose(step_times(trajectory), [0.0, 2.0, np.nan], rtol=1e-12)
+
+
+def test_other_levels():
+    trajectory = logistic(np.linspace(0, 10, 50), [4.0], rate=2.0)
+    np.testing.assert_allclose(step_times(trajectory, level=0.9), [4.0 + np.log(9) / 2.0], rtol=1e-12)
+
+
+def test_eigenvalue_error_is_the_mean_distance_at_the_measured_times():
+    measured = logistic(np.linspace(0, 10, 40), [2.0, 6.0])
+    shifted = Trajectory(measured.times, measured.eigenvalues + np.array([0.1, -0.3]), measured.loss)
+    np.testing.assert_allclose(eigenvalue_error(measured, shifted), 0.2, rtol=1e-12)
+
+
+@pytest.fixture
+def modes(rng):
+    views = rng.normal(size=(40, 60))
+    return contrastive_modes(views @ views.T)
+
+
+def test_compare_gives_ratios_overlaps_at_the_plateaus_and_plain_json(modes, rng, tmp_path):
+    times = np.linspace(0, 12, 60)
+    order = np.sqrt(np.array([1 / (1 + np.exp(-3 * (times - c))) for c in (2.0, 5.0, 90.0)]).T)
+    embeddings = np.einsum("vr,tr->tvr", np.linalg.qr(modes.values[:, :3])[0], order)
+    measured = logistic(times, [2.0, 5.0, 90.0], embeddings=embeddings, embedding_times=times)
+    comparison = compare(measured, {"ode": logistic(times, [3.0, 4.0, 6.0], rung="ode")}, modes)
+    np.testing.assert_allclose(comparison.step_time_ratio["ode"], [1.5, 0.8, np.nan], rtol=1e-12)
+    assert comparison.median_error("ode") == pytest.approx(0.35)
+    assert [plateau.learned for plateau in comparison.subspace_overlap] == [1, 2]
+    assert comparison.subspace_overlap[0].time == pytest.approx(3.5, abs=0.2)
+    assert comparison.subspace_overlap[1].overlap == pytest.approx(1.0, abs=1e-10)
+    assert comparison.subspace_overlap[1].chance == pytest.approx(2 / 40)
+
+    comparison.save(tmp_path / "comparison.json", kernel="linear")
+    content = json.loads((tmp_path / "comparison.json").read_text())
+    assert content["step_times"]["network"][2] is None
+    assert content["step_time_ratio"]["ode"] == pytest.approx([1.5, 0.8, None])
+    assert content["kernel"] == "linear"
+    assert {"eigenvalues_gamma", "eigenvalue_error", "subspace_overlap"} <= set(content)
