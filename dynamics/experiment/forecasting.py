@@ -99,7 +99,8 @@ class Forecast:
             times=np.asarray(times, np.float64),
             eigenvalues=-np.sort(-u, axis=1),
             loss=((1.0 - u) ** 2).sum(axis=1),
-            meta={"rung": "forecast", "mode_step_times": self.step_times.tolist()},
+            rung="forecast",
+            meta={"mode_step_times": self.step_times.tolist()},
         )
 
     def updated(self, measured: Trajectory) -> "Forecast":

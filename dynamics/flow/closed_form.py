@@ -96,5 +96,6 @@ def closed_form(
         times=times,
         eigenvalues=-np.sort(-u, axis=1),
         loss=((1.0 - u) ** 2).sum(axis=1),
-        meta={"rung": "closed_form", "mode_step_times": step_times(gamma, u0).tolist()},
+        rung="closed_form",
+        meta={"mode_step_times": step_times(gamma, u0).tolist()},
     )

@@ -108,5 +108,6 @@ def _trajectory(C: np.ndarray, losses: np.ndarray, learning_rate: float, record_
         times=learning_rate * np.asarray(record_at, np.float64),
         eigenvalues=np.linalg.eigvalsh(C)[:, ::-1],
         loss=losses,
-        meta={"rung": "linearised", "learning_rate": learning_rate},
+        rung="linearised",
+        meta={"learning_rate": learning_rate},
     )

@@ -89,7 +89,8 @@ def matrix_kernel_flow(
         times=np.asarray(times, np.float64),
         eigenvalues=np.linalg.eigvalsh(C)[:, ::-1],
         loss=losses,
-        meta={"rung": "matrix_ode", "tolerance": tolerance},
+        rung="matrix_ode",
+        meta={"tolerance": tolerance},
     )
 
 

@@ -95,7 +95,8 @@ def objective_flow(
         covariance=np.linalg.eigvalsh(moments)[:, ::-1],
         embeddings=states,
         embedding_times=None if embedding_times is None else np.asarray(embedding_times, np.float64),
-        meta={"rung": "objective_flow", "tolerance": tolerance, "test_points": len(K) - N},
+        rung="objective_flow",
+        meta={"tolerance": tolerance, "test_points": len(K) - N},
     )
 
 

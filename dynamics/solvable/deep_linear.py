@@ -47,7 +47,8 @@ def deep_linear(task: Task, times: Float[np.ndarray, " times"], *, depth: int = 
         times=times,
         eigenvalues=x,
         loss=((1.0 - x) ** 2).sum(axis=1),
-        meta={"rung": "deep_linear", "depth": depth, "targets": (task.strength > 0).astype(float).tolist()},
+        rung="deep_linear",
+        meta={"depth": depth, "targets": (task.strength > 0).astype(float).tolist()},
     )
 
 

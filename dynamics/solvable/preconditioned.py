@@ -58,7 +58,8 @@ def preconditioned(task: Task, times: Float[np.ndarray, " times"]) -> Trajectory
         times=times,
         eigenvalues=c,
         loss=((1.0 - c) ** 2).sum(axis=1),
-        meta={"rung": "preconditioned", "targets": (task.strength > 0).astype(float).tolist()},
+        rung="preconditioned",
+        meta={"targets": (task.strength > 0).astype(float).tolist()},
     )
 
 

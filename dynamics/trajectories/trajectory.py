@@ -9,7 +9,7 @@
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from jaxtyping import Float, Int
 
 from dynamics.errors import ConfigError, DataError
 from dynamics.support import files
+from dynamics.trajectories.outcome import Outcome
 
 if TYPE_CHECKING:
     import xarray
@@ -42,15 +43,23 @@ class Trajectory:
         Embeddings of the training views at `embedding_times`.
     embedding_times : array (S,), optional
         Effective times of the embeddings.
+    meta : mapping
+        Provenance, for a reader of the file: seed, learning rate, versions. Nothing is decided by it.
     steps : array (T,), optional
         Training steps of the records.
     hidden : mapping
         Hidden layer -> array (T, k), eigenvalues of the covariance of its activations, descending.
     metrics : mapping
         Metric -> array (T,), such as `rankme`; NaN where it was not evaluated.
-    meta : mapping
-        What made it: `rung`, and as the case may be seed, learning rate, versions. `partial` names the reason why a
-        run ended early.
+    rung : str
+        Name of the model that made it, such as `closed_form`, `ode` or `network` (`dynamics.trajectories.ladder`).
+    outcome : Outcome
+        How the run ended.
+    objective : str, optional
+        Name of the objective that `loss` is; by default the Barlow Twins loss of the theory, ‖C − I‖²_F.
+    mode_step_times : array (d,), optional
+        Effective times at which a theory has learned half of each mode, in the order of the modes; infinite for modes
+        that are never learned.
     """
 
     times: Float[np.ndarray, " times"]
@@ -63,6 +72,10 @@ class Trajectory:
     steps: Int[np.ndarray, " times"] | None = None
     hidden: Mapping[str, Float[np.ndarray, "times _"]] = field(default_factory=dict)
     metrics: Mapping[str, Float[np.ndarray, " times"]] = field(default_factory=dict)
+    rung: str = "trajectory"
+    outcome: Outcome = Outcome()
+    objective: str | None = None
+    mode_step_times: Float[np.ndarray, " modes"] | None = None
 
     def __post_init__(self) -> None:
         times = self.eigenvalues.shape[0]
@@ -84,14 +97,9 @@ class Trajectory:
         return self.eigenvalues.shape[1]
 
     @property
-    def rung(self) -> str:
-        """Name of the model that made it, such as `closed_form`, `ode` or `network`."""
-        return str(self.meta.get("rung", "trajectory"))
-
-    @property
     def partial(self) -> bool:
-        """Whether the run ended before its last step; `meta["partial"]` says why."""
-        return bool(self.meta.get("partial"))
+        """Whether the run ended before its last step; `outcome` says how."""
+        return self.outcome.is_partial
 
     def to_xarray(self) -> "xarray.Dataset":
         """Return everything as a labelled `xarray.Dataset`.
@@ -136,7 +144,8 @@ class Trajectory:
         arrays = {name: getattr(self, name) for name in _ARRAYS if getattr(self, name) is not None}
         for kind in _NAMED:
             arrays |= {f"{kind}.{name}": values for name, values in getattr(self, kind).items()}
-        files.save_npz(path, arrays, header=dict(self.meta))
+        header = {"format": FORMAT, "rung": self.rung, "objective": self.objective, "outcome": asdict(self.outcome)}
+        files.save_npz(path, arrays, header=header | {"meta": dict(self.meta)})
 
     @staticmethod
     def load(path: str | Path) -> "Trajectory":
@@ -147,10 +156,16 @@ class Trajectory:
         DataError
             If the file is missing, damaged, or no trajectory.
         """
-        arrays, meta = files.load_npz(path, required=("times", "eigenvalues", "loss"))
+        arrays, header = files.load_npz(path, required=("times", "eigenvalues", "loss"))
+        if header and header.get("format") != FORMAT:
+            raise DataError(f"{path}: was written by another version of dynamics; run the command again.")
         try:
             named = {kind: _with_prefix(arrays, f"{kind}.") for kind in _NAMED}
-            return Trajectory(**{name: arrays[name] for name in _ARRAYS if name in arrays}, **named, meta=meta)
+            fields = {name: header[name] for name in ("rung", "objective", "meta") if name in header}
+            outcome = Outcome(**header.get("outcome", {}))
+            return Trajectory(
+                **{name: arrays[name] for name in _ARRAYS if name in arrays}, **named, **fields, outcome=outcome
+            )
         except (ValueError, TypeError) as error:
             raise DataError(f"{path}: holds no trajectory ({str(error).splitlines()[0]})") from error
 
@@ -159,5 +174,17 @@ def _with_prefix(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.
     return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
 
-_ARRAYS = ("times", "eigenvalues", "loss", "covariance", "embeddings", "embedding_times", "steps")
+FORMAT = 2
+"""Version of the file format; files of version 0.1 have none."""
+
+_ARRAYS = (
+    "times",
+    "eigenvalues",
+    "loss",
+    "covariance",
+    "embeddings",
+    "embedding_times",
+    "steps",
+    "mode_step_times",
+)
 _NAMED = ("hidden", "metrics")

@@ -21,7 +21,7 @@ from dynamics.trajectories.trajectory import Trajectory
 def trajectory(centres, rung):
     times = np.linspace(0, 10, 50)
     u = 1 / (1 + np.exp(-3 * (times[:, None] - np.asarray(centres))))
-    return Trajectory(times, u, ((1 - u) ** 2).sum(1), meta={"rung": rung})
+    return Trajectory(times, u, ((1 - u) ** 2).sum(1), rung=rung)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from dynamics.trajectories.trajectory import Trajectory
 
 def logistic(times, centres, rate=3.0, rung="network", **fields):
     u = 1 / (1 + np.exp(-rate * (times[:, None] - np.asarray(centres))))
-    return Trajectory(times, u, ((1 - u) ** 2).sum(1), meta={"rung": rung}, **fields)
+    return Trajectory(times, u, ((1 - u) ** 2).sum(1), rung=rung, **fields)
 
 
 def test_step_times_of_logistic_curves_are_exact_however_coarse_the_record():

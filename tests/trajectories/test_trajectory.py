@@ -21,7 +21,8 @@ def trajectory(rng):
         covariance=rng.uniform(size=(5, 3)),
         embeddings=rng.normal(size=(2, 8, 3)),
         embedding_times=np.array([0.0, 2.0]),
-        meta={"rung": "network", "seed": 3, "learning_rate": 0.1, "versions": {"jax": "0.10"}, "partial": None},
+        rung="network",
+        meta={"seed": 3, "learning_rate": 0.1, "versions": {"jax": "0.10"}, "partial": None},
         steps=np.arange(0, 25, 5),
         hidden={"stage/1.out": rng.uniform(size=(5, 4)), "readout": rng.uniform(size=(5, 2))},
         metrics={"rankme": np.array([1.0, np.nan, 2.0, 2.5, 3.0])},
@@ -125,7 +126,8 @@ def test_to_xarray_labels_what_is_there(rng):
         steps=np.array([0, 10, 40]),
         hidden={"layer1": rng.normal(size=(3, 5))},
         metrics={"rankme": rng.normal(size=3)},
-        meta={"rung": "network", "seed": 3},
+        rung="network",
+        meta={"seed": 3},
     )
     pytest.importorskip("xarray")
     data = trajectory.to_xarray()

@@ -90,7 +90,7 @@ def trajectory(
         times=times,
         eigenvalues=np.linalg.eigvalsh(C)[:, ::-1],
         loss=np.square(C - np.eye(C.shape[1])).sum(axis=(1, 2)),
-        meta={"rung": rung},
+        rung=rung,
     )
 
 
