@@ -12,7 +12,7 @@ from dynamics.flow.integrate import integrate_batch
 from dynamics.flow.ode import CorrelationLoss, mode_system
 from dynamics.flow.truncation import truncate
 from dynamics.modes.contrastive import ContrastiveModes
-from dynamics.objectives.barlow_twins import correlation_loss
+from dynamics.objectives.correlation import correlation_loss
 from dynamics.support.precision import double_precision
 from dynamics.trajectories.trajectory import Trajectory
 from dynamics.typing import Array, Embedding, Gram

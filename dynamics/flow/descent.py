@@ -18,7 +18,7 @@ from dynamics.errors import DivergenceError
 from dynamics.flow.matrix_ode import MatrixGram, flat_matrix_kernel, matrix_system
 from dynamics.flow.ode import CorrelationLoss, mode_system
 from dynamics.modes.contrastive import ContrastiveModes
-from dynamics.objectives.barlow_twins import barlow_twins, correlation_loss
+from dynamics.objectives.correlation import barlow_twins, correlation_loss
 from dynamics.support.precision import double_precision
 from dynamics.trajectories.trajectory import Trajectory
 from dynamics.typing import Embedding

@@ -17,7 +17,7 @@ from jaxtyping import Float
 
 from dynamics.flow.integrate import integrate
 from dynamics.modes.contrastive import contrastive_modes
-from dynamics.objectives.barlow_twins import barlow_twins, cross_correlation
+from dynamics.objectives.correlation import barlow_twins, cross_correlation
 from dynamics.support.precision import double_precision
 from dynamics.trajectories.trajectory import Trajectory
 from dynamics.typing import Array, Embedding

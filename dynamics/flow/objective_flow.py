@@ -21,7 +21,7 @@ import numpy as np
 from jaxtyping import Float
 
 from dynamics.flow.integrate import integrate
-from dynamics.objectives.barlow_twins import cross_correlation
+from dynamics.objectives.correlation import cross_correlation
 from dynamics.trajectories.trajectory import Trajectory
 from dynamics.typing import Array, Embedding, SquareGram
 

@@ -17,7 +17,7 @@ Oja's equation, whose P = BᵀB obeys a Riccati equation: with α = 1 − D/λ a
 import numpy as np
 from jaxtyping import Float
 
-from dynamics.objectives.generalised_spectral import check_weight
+from dynamics.objectives.weighted_spectral import check_weight
 from dynamics.typing import Array, Spectrum
 
 Coordinates = Float[np.ndarray, "dim modes"]

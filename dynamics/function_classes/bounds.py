@@ -9,7 +9,7 @@ import scipy.linalg
 from jaxtyping import Float, Shaped
 
 from dynamics.errors import ConfigError, DataError
-from dynamics.objectives.generalised_spectral import check_weight
+from dynamics.objectives.weighted_spectral import check_weight
 from dynamics.typing import Array, Spectrum
 
 

@@ -34,18 +34,35 @@ The ε of PyTorch functions (`normalize` 1e-12, `cosine_similarity` 1e-8, `Batch
 there. ε decides what a small start is: embeddings far below it are not normalised.
 """
 
-from dynamics.objectives.barlow_twins import (
-    barlow_twins,
-    barlow_twins_normalised,
-    correlation_loss,
-    cross_correlation,
-)
-from dynamics.objectives.generalised_spectral import generalised_spectral
-from dynamics.objectives.infonce import infonce, infonce_expansion, nt_xent
-from dynamics.objectives.predictor import byol, moving_average, simsiam, target_decay
-from dynamics.objectives.registry import OBJECTIVES, Objective, objective
-from dynamics.objectives.spectral import simclr_squared, spectral_contrastive
-from dynamics.objectives.vicreg import vicreg, vicreg_released, vicreg_squared
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dynamics.objectives.contrastive import infonce, infonce_expansion, nt_xent
+    from dynamics.objectives.correlation import (
+        barlow_twins,
+        barlow_twins_normalised,
+        correlation_loss,
+        cross_correlation,
+    )
+    from dynamics.objectives.predictor import byol, moving_average, simsiam, target_decay
+    from dynamics.objectives.registry import OBJECTIVES, Objective, objective
+    from dynamics.objectives.spectral import simclr_squared, spectral_contrastive
+    from dynamics.objectives.variance import vicreg, vicreg_released, vicreg_squared
+    from dynamics.objectives.weighted_spectral import generalised_spectral
+
+# Names are loaded when they are first used, so that the command line lists objectives without importing JAX. No file
+# of this folder may have the name of a loss: the file would take the place of the loss.
+_FILES = {
+    "contrastive": ("infonce", "infonce_expansion", "nt_xent"),
+    "correlation": ("barlow_twins", "barlow_twins_normalised", "correlation_loss", "cross_correlation"),
+    "predictor": ("byol", "moving_average", "simsiam", "target_decay"),
+    "registry": ("OBJECTIVES", "Objective", "objective"),
+    "spectral": ("simclr_squared", "spectral_contrastive"),
+    "variance": ("vicreg", "vicreg_released", "vicreg_squared"),
+    "weighted_spectral": ("generalised_spectral",),
+}
+_FILE_OF = {name: file for file, names in _FILES.items() for name in names}
 
 __all__ = [
     "OBJECTIVES",
@@ -69,3 +86,9 @@ __all__ = [
     "vicreg_released",
     "vicreg_squared",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _FILE_OF:
+        return getattr(import_module(f"dynamics.objectives.{_FILE_OF[name]}"), name)
+    raise AttributeError(f"module 'dynamics.objectives' has no attribute {name!r}")

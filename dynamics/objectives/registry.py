@@ -13,11 +13,11 @@ from functools import partial
 import jax
 
 from dynamics.errors import ConfigError
-from dynamics.objectives.barlow_twins import barlow_twins, barlow_twins_normalised
-from dynamics.objectives.infonce import nt_xent
+from dynamics.objectives.contrastive import nt_xent
+from dynamics.objectives.correlation import barlow_twins, barlow_twins_normalised
 from dynamics.objectives.predictor import byol, simsiam
 from dynamics.objectives.spectral import spectral_contrastive
-from dynamics.objectives.vicreg import vicreg_released
+from dynamics.objectives.variance import vicreg_released
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ import numpy as np
 import optax
 from jaxtyping import Int
 
-from dynamics.objectives.barlow_twins import barlow_twins
+from dynamics.objectives.correlation import barlow_twins
 from dynamics.support.progress import progress_bar
 from dynamics.training.recorder import SpectrumRecorder, recording_steps
 from dynamics.training.small_network import SmallNetwork

@@ -22,7 +22,7 @@ from jaxtyping import Key
 from dynamics.errors import ConfigError, DivergenceError
 from dynamics.function_classes import FunctionClass
 from dynamics.function_classes.base import Params
-from dynamics.objectives.generalised_spectral import check_weight, generalised_spectral
+from dynamics.objectives.weighted_spectral import check_weight, generalised_spectral
 from dynamics.training.loop import TrainState, apply_gradient, initial_state, run
 from dynamics.training.optimisers import optimiser
 from dynamics.typing import Embedding, Views

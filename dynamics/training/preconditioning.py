@@ -27,7 +27,7 @@ import numpy as np
 
 from dynamics.errors import ConfigError
 from dynamics.modes.contrastive import ContrastiveModes
-from dynamics.objectives.barlow_twins import barlow_twins, cross_correlation
+from dynamics.objectives.correlation import barlow_twins, cross_correlation
 from dynamics.typing import Embedding
 
 Objective = Callable[[Embedding], jax.Array]

@@ -15,7 +15,7 @@ from dynamics.experiment.prepare import Experiment, forecast, prepare, train
 from dynamics.flow import kernel_flow, kernel_flow_batch
 from dynamics.modes import contrastive_modes_from_features
 from dynamics.networks import MLP
-from dynamics.objectives.barlow_twins import barlow_twins
+from dynamics.objectives.correlation import barlow_twins
 from dynamics.support.precision import double_precision
 
 

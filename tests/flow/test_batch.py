@@ -5,7 +5,7 @@ from theory_references import features_with_spectrum, random_gram, velocity
 from dynamics.errors import ConfigError, DivergenceError
 from dynamics.flow import embeddings_at, kernel_flow, kernel_flow_batch
 from dynamics.modes import contrastive_modes
-from dynamics.objectives.barlow_twins import correlation_loss
+from dynamics.objectives.correlation import correlation_loss
 
 N = 9
 

@@ -4,7 +4,7 @@ import pytest
 from dynamics.errors import DivergenceError
 from dynamics.flow import kernel_descent, kernel_flow, matrix_kernel_descent
 from dynamics.modes import contrastive_modes
-from dynamics.objectives.barlow_twins import correlation_loss
+from dynamics.objectives.correlation import correlation_loss
 
 
 @pytest.fixture

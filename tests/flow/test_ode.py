@@ -24,7 +24,7 @@ from theory_references import (
 from dynamics.errors import DivergenceError
 from dynamics.flow import closed_form, kernel_flow
 from dynamics.modes import contrastive_modes
-from dynamics.objectives.barlow_twins import barlow_twins, correlation_loss, plateau
+from dynamics.objectives.correlation import barlow_twins, correlation_loss, plateau
 from dynamics.support.precision import double_precision
 
 

@@ -5,7 +5,7 @@ from theory_references import correlation, features_with_spectrum, random_gram
 from dynamics.errors import ConfigError
 from dynamics.flow import kernel_flow, truncate
 from dynamics.modes import ContrastiveModes, contrastive_modes
-from dynamics.objectives.barlow_twins import correlation_loss
+from dynamics.objectives.correlation import correlation_loss
 
 GAMMA = np.array([1.0, 0.6, 0.3, 0.1, 0.05, 0.02, 0.01, -0.01, -0.2, -0.8])
 N, DIM, END = 12, 3, 14.0

@@ -8,7 +8,7 @@ from dynamics.errors import ConfigError, DivergenceError
 from dynamics.function_classes import Linear, ReLUUnits
 from dynamics.modes.restricted import restricted_modes
 from dynamics.objectives import vicreg_squared
-from dynamics.objectives.generalised_spectral import shrinkage
+from dynamics.objectives.weighted_spectral import shrinkage
 from dynamics.training.function_class import batches, train_functions
 from dynamics.views import Pairs, SignedCube
 

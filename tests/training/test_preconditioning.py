@@ -8,7 +8,7 @@ from dynamics.errors import ConfigError
 from dynamics.experiment.config import Config
 from dynamics.experiment.prepare import prepare
 from dynamics.modes import contrastive_modes
-from dynamics.objectives.barlow_twins import barlow_twins
+from dynamics.objectives.correlation import barlow_twins
 from dynamics.support.precision import double_precision
 from dynamics.training import SmallNetwork, gradient_descent, precondition_modes, precondition_spectrum
 from dynamics.trajectories.comparison import step_times

@@ -11,7 +11,7 @@ from dynamics.function_classes import (
     restricted_gap,
 )
 from dynamics.modes.restricted import RestrictedModes, pair_moments, restricted_modes
-from dynamics.objectives.generalised_spectral import shrinkage
+from dynamics.objectives.weighted_spectral import shrinkage
 from dynamics.studies.claims import Claim
 from dynamics.studies.inductive_bias.exact import CIRCLES, PAPER
 from dynamics.support.precision import double_precision

@@ -14,7 +14,7 @@ from dynamics.function_classes import (
 )
 from dynamics.modes.restricted import RestrictedModes, pair_moments, restricted_modes
 from dynamics.objectives import generalised_spectral, spectral_contrastive
-from dynamics.objectives.generalised_spectral import minimum, shrinkage
+from dynamics.objectives.weighted_spectral import minimum, shrinkage
 from dynamics.studies.claims import Claim
 from dynamics.support.precision import double_precision
 from dynamics.support.progress import progress_bar

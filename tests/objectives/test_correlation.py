@@ -8,7 +8,7 @@ import scipy.optimize
 from theory_references import correlation, random_rotation, swap_matrix
 
 from dynamics.objectives import barlow_twins, correlation_loss, cross_correlation
-from dynamics.objectives.barlow_twins import plateau
+from dynamics.objectives.correlation import plateau
 from dynamics.support.precision import double_precision
 
 

@@ -9,8 +9,8 @@ import scipy.optimize
 from dynamics.errors import CollapseError, ConfigError
 from dynamics.modes.restricted import pair_moments, restricted_modes
 from dynamics.objectives import generalised_spectral, spectral_contrastive
-from dynamics.objectives.generalised_spectral import minimum, shrinkage
 from dynamics.objectives.growth import generalised_spectral_growth, growth_of
+from dynamics.objectives.weighted_spectral import minimum, shrinkage
 from dynamics.support.precision import double_precision
 
 
