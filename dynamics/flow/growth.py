@@ -15,9 +15,8 @@ import numpy as np
 from jaxtyping import Float
 
 from dynamics.errors import KernelError
+from dynamics.modes.factor import semidefinite_factor
 from dynamics.typing import Array, Spectrum, SquareGram
-
-_EPS = np.finfo(np.float64).eps
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,26 +53,8 @@ def growth_modes(kernel_gram: SquareGram, growth: Float[Array, "views views"]) -
     KernelError
         If K̃ has negative eigenvalues beyond rounding, or is zero.
     """
-    Phi = kernel_factor(kernel_gram)[0]
+    Phi = semidefinite_factor(kernel_gram).features
+    if not Phi.size:
+        raise KernelError("The Gram matrix is zero, so there is nothing to learn.")
     rates, W = np.linalg.eigh(2 * Phi.T @ np.asarray(growth, np.float64) @ Phi)
     return GrowthModes(rates[::-1], (Phi @ W)[:, ::-1])
-
-
-def kernel_factor(kernel_gram: SquareGram) -> tuple[np.ndarray, np.ndarray]:
-    """Φ (N, r) with K̃ = ΦΦᵀ and V (N, r) with K̃V = Φ, at the numerical rank r.
-
-    Raises
-    ------
-    KernelError
-        If K̃ has negative eigenvalues beyond rounding, or is zero.
-    """
-    K = np.asarray(kernel_gram, np.float64)
-    values, vectors = np.linalg.eigh(K)
-    tolerance = len(K) * _EPS * np.abs(values).max(initial=0.0)
-    if values[-1] <= 0:
-        raise KernelError("The Gram matrix is zero, so there is nothing to learn.")
-    if values[0] < -1e3 * tolerance:
-        raise KernelError(f"The Gram matrix has the negative eigenvalue {values[0]:.3g}; check the kernel.")
-    kept = values > tolerance
-    roots = np.sqrt(values[kept])
-    return vectors[:, kept] * roots, vectors[:, kept] / roots

@@ -90,7 +90,7 @@ def kernel_flow(
         times=np.asarray(times, np.float64),
         eigenvalues=np.linalg.eigvalsh(C)[:, ::-1],
         loss=losses,
-        embeddings=None if a is None else modes.values @ a,
+        embeddings=None if a is None else modes.on_views @ a,
         embedding_times=None if embedding_times is None else np.asarray(embedding_times, np.float64),
         meta=meta,
     )

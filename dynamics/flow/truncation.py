@@ -72,7 +72,7 @@ def truncate(
         raise ConfigError("truncate: give either a positive tolerance, or num_modes of at least 1.")
     F, gamma, views = np.asarray(initial_embeddings, np.float64), modes.eigenvalues, 2 * modes.num_pairs
     a = modes.coordinates(F)
-    remainder = F - modes.values @ a
+    remainder = F - modes.on_views @ a
     eigenvalues = np.linalg.eigvalsh(F.T @ swap(F) / views)
     g = max(1 - eigenvalues[0], eigenvalues[-1] - 1)
     growing = np.abs(gamma) if eigenvalues[-1] > 1 else np.maximum(gamma, 0)
@@ -86,7 +86,7 @@ def truncate(
         num_modes = max(1, int(enough[0])) if enough.size else len(modes)
     num_modes = min(num_modes, len(modes))
     kept = slice(num_modes)
-    first = ContrastiveModes(gamma[kept], modes.duals[:, kept], modes.values[:, kept], modes.offset[kept])
+    first = ContrastiveModes(gamma[kept], modes.duals[:, kept], modes.on_views[:, kept], modes.offset[kept])
     return Truncation(first, float(lost[num_modes]))
 
 
@@ -94,7 +94,7 @@ def _outside(
     modes: ContrastiveModes, a: np.ndarray, remainder: np.ndarray, squared_norm: float | None, time: float
 ) -> float:
     """Bound for the modes that were not given, whose eigenvalues are not above the last that was."""
-    rounding = _COMPLETE * np.abs(modes.values @ a).max(initial=0.0)
+    rounding = _COMPLETE * np.abs(modes.on_views @ a).max(initial=0.0)
     if np.abs(remainder).max(initial=0.0) <= rounding or len(modes) == 2 * modes.num_pairs:
         return 0.0
     if squared_norm is None:

@@ -9,6 +9,7 @@ import scipy.linalg
 from jaxtyping import Float, Shaped
 
 from dynamics.errors import ConfigError, DataError
+from dynamics.modes.factor import semidefinite_factor
 from dynamics.objectives.weighted_spectral import check_weight
 from dynamics.typing import Array, Spectrum
 
@@ -67,10 +68,9 @@ def restricted_gap(
         share = share / share.sum()
         centred = psi - share @ psi
         apart = 2 * psi.T @ (edges.sum(axis=1)[:, None] * psi - edges @ psi) / edges.sum()
-        spread, Q = scipy.linalg.eigh(2 * centred.T @ (share[:, None] * centred))
-        kept = spread > len(spread) * np.finfo(float).eps * size
-        if kept.any():
-            T = Q[:, kept] / np.sqrt(spread[kept])
+        spread = 2 * centred.T @ (share[:, None] * centred)
+        T = semidefinite_factor(spread, scale=size, name="spread of the features in a cluster").duals
+        if T.size:
             gap = min(gap, float(scipy.linalg.eigvalsh(T.T @ apart @ T)[0]))
     return gap
 

@@ -69,7 +69,7 @@ def infinite_kernel(architecture: Architecture, kind: str = "ntk", *, backend: s
         if fused:
             return evaluate_fused(layers, kind, x1, x2)
         if evaluate is None:
-            evaluate = jax.jit(partial(architecture.stax(), get=kind))
+            evaluate = jax.jit(partial(stax_kernel(architecture), get=kind))
         return evaluate(jnp.asarray(x1), jnp.asarray(x2))
 
     tile_side = _fused_tile_side if fused else _tile_side
@@ -95,11 +95,15 @@ def _tile_side(layers: Layers, view_shape: tuple[int, ...]) -> int:
     return max(1, min(512, math.isqrt(TILE_BYTES // bytes_per_pair)))
 
 
-def stax_kernel_fn(layers: Layers) -> Callable:
-    """Return neural-tangents' `kernel_fn(x1, x2, get)` of a declaration followed by a unit readout without bias."""
-    from dynamics.kernels._neural_tangents import stax
+def stax_kernel(architecture: Architecture) -> Callable:
+    """Return neural-tangents' own `kernel_fn(x1, x2, get)` of the infinite-width network, which checks no inputs.
 
-    kernel_fn = stax.serial(_serial(stax, layers), stax.Dense(1, W_std=1.0, b_std=None))[2]
+    `get="nngp"` is the limit of h hᵀ/N, h the last hidden layer; `get="ntk"` that of Σ_θ ∂_θf ∂_θfᵀ for one output,
+    with a readout of unit scale and without bias. `infinite_kernel` is the same with its inputs checked.
+    """
+    from dynamics.kernels._neural_tangents import stax  # imported late: it takes seconds, and few need it
+
+    kernel_fn = stax.serial(_serial(stax, architecture.layers()), stax.Dense(1, W_std=1.0, b_std=None))[2]
 
     @wraps(kernel_fn)
     def quiet(*args: Any, **kwargs: Any) -> Any:

@@ -13,11 +13,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.linalg
 from jaxtyping import Float, Shaped
 
 from dynamics.errors import ConfigError, KernelError
 from dynamics.modes.contrastive import ContrastiveModes, contrastive_modes_from_features
+from dynamics.modes.factor import semidefinite_factor
 from dynamics.support.precision import double_precision
 from dynamics.typing import Array, KernelFn, Spectrum
 
@@ -57,7 +57,7 @@ def nystrom_modes(
     """Solve the eigenproblem among the functions Σ_l k(·, x_l) c_l of some landmarks (Williams & Seeger 2001).
 
     It is the Rayleigh–Ritz projection of the true problem: `modes.duals` are zero except at the landmarks and
-    normalised in the true kernel, `modes.values` are the true K̃ V, and no positive eigenvalue is overestimated.
+    normalised in the true kernel, `modes.on_views` are the true K̃ V, and no positive eigenvalue is overestimated.
     Memory is 2n × landmarks, work 2n × landmarks kernel values.
 
     Parameters
@@ -90,13 +90,16 @@ def nystrom_modes(
     pairs = np.sort(rng.permutation(size // 2)[: landmarks // 2])
     chosen = np.concatenate([pairs, pairs + size // 2])
     K = _values(kernel, views, views[chosen])
-    whitening = _inverse_root(K[chosen])
+    among = K[chosen]
+    whitening = semidefinite_factor((among + among.T) / 2, name="Gram matrix of the landmarks").duals
+    if not whitening.size:
+        raise KernelError("The kernel is zero among the landmarks; check the kernel.")
     features = K @ whitening
     found = contrastive_modes_from_features(features, num_modes=num_modes, center=center)
     # features ψ(x) = whiteningᵀ k(L, x), so a function ψ·w is k(x, L) (whitening w) with w = Ψᵀ V
     duals = np.zeros_like(found.duals)
     duals[chosen] = whitening @ (features.T @ found.duals)
-    modes = ContrastiveModes(found.eigenvalues, duals, found.values, found.offset)
+    modes = ContrastiveModes(found.eigenvalues, duals, found.on_views, found.offset)
     error, missing = _left_out(kernel, views, features, modes, rng.permutation(size)[: min(sample, size)])
     return ApproximateModes(modes, error, missing)
 
@@ -156,16 +159,6 @@ def _values(kernel: KernelFn, rows: np.ndarray, columns: np.ndarray) -> np.ndarr
     return np.concatenate(parts)
 
 
-def _inverse_root(K: np.ndarray) -> np.ndarray:
-    """W (l, r) with WᵀKW = I on the numerical range of K."""
-    eigenvalues, U = scipy.linalg.eigh((K + K.T) / 2)
-    rounding = len(K) * np.finfo(np.float64).eps * eigenvalues[-1]
-    if not np.isfinite(K).all() or eigenvalues[-1] <= 0 or eigenvalues[0] < -1e-6 * eigenvalues[-1]:
-        raise KernelError("The kernel is not positive semi-definite among the landmarks; check the kernel.")
-    kept = eigenvalues > max(rounding, -10 * eigenvalues[0])
-    return U[:, kept] / np.sqrt(eigenvalues[kept])
-
-
 def _left_out(
     kernel: KernelFn, views: np.ndarray, features: np.ndarray, modes: ContrastiveModes, sample: np.ndarray
 ) -> tuple[np.ndarray, float]:
@@ -176,7 +169,7 @@ def _left_out(
     """
     size, count = len(views), len(sample)
     E = _values(kernel, views[sample], views[sample]) - features[sample] @ features[sample].T
-    u = modes.values[(sample + size // 2) % size] / size
+    u = modes.on_views[(sample + size // 2) % size] / size
     on_diagonal = np.maximum(np.diag(E), 0)  # E is positive semi-definite but for rounding
     diagonal, off_diagonal = on_diagonal @ u**2, (u * (E @ u)).sum(axis=0) - np.diag(E) @ u**2
     squared = diagonal * size / count + off_diagonal * size * (size - 1) / (count * (count - 1))

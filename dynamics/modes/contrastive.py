@@ -22,11 +22,11 @@ import scipy.linalg
 from jaxtyping import Float
 
 from dynamics.errors import CollapseError, KernelError
+from dynamics.modes.factor import feature_range, require_symmetric, semidefinite_factor
 from dynamics.support import files
 from dynamics.typing import Array, Embedding, Gram, Spectrum, SquareGram
 
 _EPS = np.finfo(np.float64).eps
-_PRECISIONS = (_EPS, 1e-13, 1e-10, np.finfo(np.float32).eps)
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +39,7 @@ class ContrastiveModes:
         γ, descending. Negative ones are modes on which partners disagree; they are never learned.
     duals : array (2n, m)
         V with Vᵀ K̃ V = I; column j gives the mode function φ_j(x) = k(x, X̃) v_j.
-    values : array (2n, m)
+    on_views : array (2n, m)
         Mode functions on the training views, φ(X̃) = K̃ V.
     offset : array (m,)
         Mean of k(X̃, X̃) V over the training views if the kernel was centred, else 0: φ(x) = k(x, X̃) V − offset.
@@ -47,7 +47,7 @@ class ContrastiveModes:
 
     eigenvalues: Spectrum
     duals: Float[Array, "views modes"]
-    values: Float[Array, "views modes"]
+    on_views: Float[Array, "views modes"]
     offset: Float[Array, " modes"]
 
     def __len__(self) -> int:
@@ -73,7 +73,7 @@ class ContrastiveModes:
     def scaled(self, factor: float) -> "ContrastiveModes":
         """Modes of the kernel multiplied by a positive factor: γ grows by it, the mode functions by its square root."""
         root = factor**0.5
-        return ContrastiveModes(self.eigenvalues * factor, self.duals / root, self.values * root, self.offset * root)
+        return ContrastiveModes(self.eigenvalues * factor, self.duals / root, self.on_views * root, self.offset * root)
 
     def functions(self, rows: Gram) -> Float[np.ndarray, "rows modes"]:
         """Mode functions φ on new points.
@@ -111,14 +111,14 @@ class ContrastiveModes:
 
     def save(self, path: str | Path) -> None:
         """Write the modes as `.npz`, atomically."""
-        arrays = {name: getattr(self, name) for name in ("eigenvalues", "duals", "values", "offset")}
+        arrays = {name: getattr(self, name) for name in ("eigenvalues", "duals", "on_views", "offset")}
         files.save_npz(path, arrays)
 
     @staticmethod
     def load(path: str | Path) -> "ContrastiveModes":
         """Read what `save` wrote; `DataError` if the file is missing or damaged."""
-        arrays, _ = files.load_npz(path, required=("eigenvalues", "duals", "values", "offset"))
-        return ContrastiveModes(**{name: arrays[name] for name in ("eigenvalues", "duals", "values", "offset")})
+        arrays, _ = files.load_npz(path, required=("eigenvalues", "duals", "on_views", "offset"))
+        return ContrastiveModes(**{name: arrays[name] for name in ("eigenvalues", "duals", "on_views", "offset")})
 
 
 def swap(rows: Float[Array, "views columns"]) -> Float[Array, "views columns"]:
@@ -149,7 +149,7 @@ def contrastive_modes(gram: SquareGram, *, num_modes: int | None = None, center:
         eigenvalues beyond rounding.
     """
     K = np.array(gram, np.float64)
-    _check_gram(K)
+    _require_pairs(K)
     kernel_mean = K.mean(axis=0)
     scale = np.abs(K).max()  # rounding counts against the kernel as given: centring may leave little of it
     if center:
@@ -158,7 +158,7 @@ def contrastive_modes(gram: SquareGram, *, num_modes: int | None = None, center:
             K += mean.mean() - mean - mean[:, None]
         if np.abs(K).max() <= len(K) * _EPS * scale:
             raise KernelError("The kernel is the same for all views, so nothing is left of it once it is centred.")
-    Phi, V = _pivoted_cholesky(K, scale)
+    Phi, V, _ = semidefinite_factor(K, scale=scale)
     gamma, W = _symmetric_modes(Phi, num_modes)
     V = V @ W
     if center:
@@ -186,17 +186,17 @@ def contrastive_modes_from_features(
     KernelError
         If the number of views is odd, or the features are not finite or all zero.
     """
-    Psi = np.asarray(features, np.float64)
+    given = np.asarray(features)
+    Psi = given.astype(np.float64)
     if Psi.shape[0] % 2 or not np.isfinite(Psi).all():
         raise KernelError(f"Features of shape {Psi.shape} must be finite, with one row for each of the 2n views.")
     if Psi.shape[1] >= Psi.shape[0]:
         return contrastive_modes(Psi @ Psi.T, num_modes=num_modes, center=center)
     mean = Psi.mean(axis=0)
-    U, S, Zt = np.linalg.svd(Psi - mean if center else Psi, full_matrices=False)
-    kept = S > np.linalg.norm(Psi) * max(Psi.shape) * _EPS
-    if not kept.any():
+    scale = float(np.linalg.norm(Psi))  # rounding counts against the features as given, as in `contrastive_modes`
+    U, S, Zt, _ = feature_range(Psi - mean if center else Psi, scale=scale, dtype=given.dtype)
+    if not S.size:
         raise KernelError("The features are the same for all views, so there is nothing to learn.")
-    U, S, Zt = U[:, kept], S[kept], Zt[kept]
     gamma, W = _symmetric_modes(U * S, num_modes)
     V = (U / S) @ W
     if center:
@@ -205,43 +205,12 @@ def contrastive_modes_from_features(
     return with_fixed_signs(gamma, V, (U * S) @ W, offset)
 
 
-def _check_gram(K: np.ndarray) -> None:
+def _require_pairs(K: np.ndarray) -> None:
     if K.ndim != 2 or K.shape[0] != K.shape[1] or K.shape[0] % 2 or K.shape[0] == 0:
         raise KernelError(f"The Gram matrix has shape {K.shape}; give (2n, 2n) for the 2n views of n pairs.")
-    if not np.isfinite(K).all():
-        raise KernelError("The Gram matrix has NaN or infinite entries; check the kernel and the scale of the inputs.")
-    scale = np.abs(K).max()
-    if scale == 0:
+    if not K.any():
         raise KernelError("The Gram matrix is zero, so there is nothing to learn.")
-    asymmetry = np.abs(K - K.T).max() / scale
-    if asymmetry > 1e-6:
-        raise KernelError(f"The Gram matrix is not symmetric (relative difference {asymmetry:.1e}); check the kernel.")
-
-
-def _pivoted_cholesky(K: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray]:
-    """Φ (2n, r) with K = ΦΦᵀ up to rounding, and V (2n, r) with KV = Φ, VᵀKV = I; r is the numerical rank.
-
-    How precise the entries are is not known (a kernel computed in float32 may arrive as float64). Pivots below their
-    rounding errors would amplify them, so the factorisation stops earlier if what it leaves over is too large.
-    """
-    for eps in _PRECISIONS:
-        tolerance = len(K) * eps * scale
-        factor, pivots, rank, _ = scipy.linalg.lapack.dpstrf(K, tol=tolerance, lower=1)
-        pivots = pivots - 1
-        L = np.tril(factor)[:, :rank]
-        Phi = np.empty_like(L)
-        Phi[pivots] = L
-        remainder = np.abs(K - Phi @ Phi.T).max() if rank < len(K) else 0.0
-        if remainder <= 2 * tolerance:
-            break
-    else:
-        raise KernelError(
-            "The Gram matrix is not positive semi-definite "
-            f"(a part of relative size {remainder / scale:.1e} is left over); check the kernel."
-        )
-    V = np.zeros_like(Phi)
-    V[pivots[:rank]] = scipy.linalg.solve_triangular(L[:rank], np.eye(rank), lower=True, trans="T")
-    return Phi, V
+    require_symmetric(K)
 
 
 def _symmetric_modes(Phi: np.ndarray, num_modes: int | None) -> tuple[np.ndarray, np.ndarray]:

@@ -124,7 +124,7 @@ def mode_residuals(
     """
     product, _ = gram_product(gram, modes.num_pairs)
     product = centred_product(product) if center else product
-    remainder = swap(modes.values) / len(modes.values) - modes.duals * modes.eigenvalues
+    remainder = swap(modes.on_views) / len(modes.on_views) - modes.duals * modes.eigenvalues
     return np.sqrt(np.maximum((remainder * product(remainder)).sum(axis=0), 0))
 
 

@@ -28,6 +28,7 @@ import scipy.linalg
 from jaxtyping import Float
 
 from dynamics.errors import CollapseError, KernelError
+from dynamics.modes.factor import semidefinite_factor
 from dynamics.typing import Array, Spectrum
 
 _ROUNDING = 1e-6  # how far above 1 the agreement of a unit function may come out
@@ -201,8 +202,9 @@ def restricted_modes(
     num_modes : int, optional
         Keep the largest so many.
     tolerance : float, optional
-        Directions in which C₀ is below this share of its largest eigenvalue are no functions but rounding; by default
-        p times the precision of float64. Give about 1e-6 for features computed in float32.
+        Entries of C₀ below this share of the largest are rounding, and directions that have no others are left out. By
+        default `dynamics.modes.factor` finds it from C₀. Give about 1e-6 for features computed in float32, whose
+        rounding does not show in C₀.
 
     Raises
     ------
@@ -212,14 +214,9 @@ def restricted_modes(
     CollapseError
         If there are fewer modes than `num_modes`.
     """
-    scale, Q = scipy.linalg.eigh(moments.second)
-    floor = (len(moments) * np.finfo(float).eps if tolerance is None else tolerance) * scale[-1]
-    if scale[-1] <= 0:
+    T = semidefinite_factor(moments.second, precision=tolerance, name="second moment of the features").duals
+    if not T.size:
         raise KernelError("The second moment of the features is zero, so the class has no function but zero.")
-    if scale[0] < -max(10 * floor, 1e-10 * scale[-1]):
-        raise KernelError(f"The second moment of the features has the negative eigenvalue {scale[0]:.3g}; check it.")
-    kept = scale > floor
-    T = Q[:, kept] / np.sqrt(scale[kept])
     mu, W = scipy.linalg.eigh(T.T @ moments.pair @ T)
     if np.abs(mu).max() > 1 + _ROUNDING:
         raise KernelError(

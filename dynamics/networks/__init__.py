@@ -10,8 +10,7 @@
 (5, 16)
 """
 
-from typing import Any
-
+from dynamics.networks.autoencoder import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder
 from dynamics.networks.base import Architecture
 from dynamics.networks.convnet import ConvNet
 from dynamics.networks.fiber_pairs import FiberPairs
@@ -36,13 +35,3 @@ __all__ = [
     "ResNet",
     "architecture",
 ]
-
-_MODULES = ("ConvDecoder", "ConvEncoder", "MLPDecoder", "MLPEncoder")
-
-
-def __getattr__(name: str) -> Any:
-    if name in _MODULES:  # Flax modules themselves, and so as slow to import as Flax
-        from dynamics.networks import autoencoder
-
-        return getattr(autoencoder, name)
-    raise AttributeError(f"module 'dynamics.networks' has no attribute {name!r}")

@@ -1,19 +1,16 @@
-"""What every architecture offers: its finite network, its infinite-width kernel, its size."""
+"""What every architecture offers: the declaration of its layers, its finite network and its size."""
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
+from flax import linen as nn
 
 from dynamics.errors import ConfigError
 from dynamics.networks.layers import ACTIVATION_GAINS, Flatten, Layers, Pool
-
-if TYPE_CHECKING:
-    from dynamics.networks.linen import Network
+from dynamics.networks.linen import Network
 
 HEADS = {"flatten": Flatten(), "pool": Pool()}
 
@@ -68,7 +65,7 @@ class Architecture(ABC):
         """Whether there is a kernel of the infinitely wide network."""
         return True
 
-    def module(self, dim: int) -> "Network":
+    def module(self, dim: int) -> nn.Module:
         """Return the finite network with `dim` outputs as a Flax Linen module.
 
         Raises
@@ -76,21 +73,9 @@ class Architecture(ABC):
         ConfigError
             If `dim` is below 1.
         """
-        from dynamics.networks.linen import Network
-
         if dim < 1:
             raise ConfigError(f"{self._name}: dim is {dim}; give an integer of at least 1.")
         return Network(self, dim)
-
-    def stax(self) -> Callable:
-        """Return neural-tangents' `kernel_fn(x1, x2, get)` of the infinite-width network.
-
-        `get="nngp"` is the limit of h hᵀ/N, h the last hidden layer; `get="ntk"` that of Σ_θ ∂_θf ∂_θfᵀ for one
-        output. For a callable that checks its inputs see `dynamics.kernels.infinite_kernel`.
-        """
-        from dynamics.kernels.infinite import stax_kernel_fn
-
-        return stax_kernel_fn(self.layers())
 
     def parameter_count(self, input_shape: tuple[int, ...], dim: int) -> int:
         """Return the number of parameters for views of shape `input_shape` and `dim` outputs; nothing is computed."""

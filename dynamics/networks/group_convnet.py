@@ -1,15 +1,12 @@
 """Group-equivariant convolutional network, as an architecture that can be forecast and trained."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from dynamics.errors import ConfigError
 from dynamics.networks.base import Architecture
+from dynamics.networks.equivariant import EquivariantNetwork
 from dynamics.networks.groups import PlaneGroup
 from dynamics.networks.layers import Layers
-
-if TYPE_CHECKING:
-    from dynamics.networks.equivariant import EquivariantNetwork
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,10 +44,8 @@ class GroupConvNet(Architecture):
         if self.w_std is not None or self.b_std is not None:
             raise ConfigError("GroupConvNet: w_std and b_std are fixed; leave them out.")
 
-    def module(self, dim: int) -> "EquivariantNetwork":
+    def module(self, dim: int) -> EquivariantNetwork:
         """Return the finite network with `dim` outputs as a Flax Linen module; `ConfigError` if `dim` is below 1."""
-        from dynamics.networks.equivariant import EquivariantNetwork
-
         if dim < 1:
             raise ConfigError(f"GroupConvNet: dim is {dim}; give an integer of at least 1.")
         return EquivariantNetwork(
@@ -63,7 +58,7 @@ class GroupConvNet(Architecture):
 
     @property
     def has_infinite_width(self) -> bool:
-        """Whether `stax` and `layers` exist: no."""
+        """False: `layers` raises."""
         return False
 
     def check_input(self, shape: tuple[int, ...]) -> None:

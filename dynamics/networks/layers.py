@@ -6,6 +6,7 @@ A declaration is a tuple of these layers. `dynamics.networks.linen` reads it as 
 
 import math
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 ACTIVATION_GAINS = {
     "relu": math.sqrt(2),
@@ -74,3 +75,14 @@ class Pool:
 
 Layer = Dense | Conv | Activation | Residual | Tap | Flatten | Pool
 Layers = tuple[Layer, ...]
+
+
+@runtime_checkable
+class Declaration(Protocol):
+    """What the finite network needs to know of an architecture: its layers, and which views it accepts."""
+
+    def layers(self) -> Layers:
+        """Return the layers from the input to the last hidden layer, without the readout."""
+
+    def check_input(self, shape: tuple[int, ...]) -> None:
+        """Raise `ConfigError` unless views of this shape (without the batch axis) fit."""

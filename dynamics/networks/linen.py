@@ -6,8 +6,7 @@ from flax import linen as nn
 from jax import lax
 from jaxtyping import Float, Shaped
 
-from dynamics.networks.base import Architecture
-from dynamics.networks.layers import Activation, Conv, Dense, Flatten, Layers, Pool, Residual, Tap
+from dynamics.networks.layers import Activation, Conv, Declaration, Dense, Flatten, Layers, Pool, Residual, Tap
 from dynamics.typing import Array, Embedding, Views
 
 ACTIVATIONS = {"relu": jax.nn.relu, "erf": lax.erf, "gelu": lambda x: jax.nn.gelu(x, approximate=False)}
@@ -22,12 +21,12 @@ class Network(nn.Module):
     Parameters
     ----------
     architecture : Architecture
-        The declaration.
+        Whatever declares its layers and checks its input.
     dim : int
         Number of outputs d.
     """
 
-    architecture: Architecture
+    architecture: Declaration
     dim: int
 
     def setup(self) -> None:

@@ -101,7 +101,7 @@ def canonical_directions(
     G, Phi = np.asarray(graph, np.float64), space.features
     w = G.sum(axis=1) / G.sum()
     roots = np.sqrt(w)[:, None]
-    P, T = whitened(roots * (Phi - w @ Phi))
+    P, T = whitened(roots * (Phi - w @ Phi), space.tolerance * w.max())
     inverse = np.divide(1.0, roots, out=np.zeros_like(roots), where=roots > 0)
     rho, Y = np.linalg.eigh(P.T @ (inverse * (G / G.sum()) * inverse.T) @ P)
     rho, W = rho[::-1], (T @ Y)[:, ::-1]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from dynamics.modes.factor import feature_range
 from dynamics.optima.space import FunctionSpace
 from dynamics.typing import Array
 
@@ -86,8 +87,11 @@ def padded(array: np.ndarray, dim: int, fill: float = 0.0) -> np.ndarray:
     return np.pad(array[..., :dim], width, constant_values=fill)
 
 
-def whitened(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """P (N, r) with orthonormal columns and T (r', r) with features · T = P, at the numerical rank r."""
-    P, S, Qt = np.linalg.svd(features, full_matrices=False)
-    kept = S > max(features.shape) * np.finfo(float).eps * S.max(initial=0.0)
-    return P[:, kept], Qt[kept].T / S[kept]
+def whitened(features: np.ndarray, tolerance: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+    """P (N, r) with orthonormal columns and T (r', r) with features · T = P, at the numerical rank r.
+
+    Directions of variance up to `tolerance`, the rounding in the Gram matrix of the features, are left out.
+    """
+    P, S, Zt, _ = feature_range(features)
+    kept = S**2 > tolerance
+    return P[:, kept], Zt[kept].T / S[kept]

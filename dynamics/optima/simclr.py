@@ -30,7 +30,7 @@ def simclr_squared_optimum(space: FunctionSpace, graph: Float[Array, "views view
         Outputs d.
     """
     G = np.asarray(graph, np.float64)
-    P, T = whitened(space.features)
+    P, T = whitened(space.features, space.tolerance)
     values, Q = np.linalg.eigh(P.T @ G @ P)
     values = values[::-1]
     positive = np.where(values > len(G) * np.finfo(float).eps * np.abs(values).max(), values, 0.0)

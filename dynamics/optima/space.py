@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from dynamics.errors import KernelError
-from dynamics.flow.growth import kernel_factor
+from dynamics.modes.factor import feature_range, semidefinite_factor
 from dynamics.typing import Array, SquareGram
 
 Regime = Literal["nonparametric", "linear", "kernel"]
@@ -30,11 +30,14 @@ class FunctionSpace:
         regime, k(x, X) in the kernel regime.
     regime : str
         `nonparametric`, `linear` or `kernel`.
+    tolerance : float
+        What counts as rounding in the entries of ΦΦᵀ.
     """
 
     features: Float[np.ndarray, "views features"]
     coefficients: Float[np.ndarray, "entries features"]
     regime: Regime
+    tolerance: float = 0.0
 
     def functions(self, rows: Float[Array, "points entries"], weights: Float[Array, "features dim"]) -> np.ndarray:
         """Values (b, d) at new points of the functions with the given weights.
@@ -64,11 +67,10 @@ def linear_space(inputs: Float[Array, "views entries"]) -> FunctionSpace:
     KernelError
         If all inputs are zero.
     """
-    U, S, Vt = np.linalg.svd(np.asarray(inputs, np.float64), full_matrices=False)
-    kept = S > max(inputs.shape) * np.finfo(float).eps * S.max(initial=0.0)
-    if not kept.any():
+    U, S, Zt, tolerance = feature_range(inputs)
+    if not S.size:
         raise KernelError("All inputs are zero, so linear maps have nothing to work with.")
-    return FunctionSpace(U[:, kept] * S[kept], Vt[kept].T, "linear")
+    return FunctionSpace(U * S, Zt.T, "linear", tolerance**2)
 
 
 def kernel_space(gram: SquareGram) -> FunctionSpace:
@@ -79,4 +81,7 @@ def kernel_space(gram: SquareGram) -> FunctionSpace:
     KernelError
         If K has negative eigenvalues beyond rounding, or is zero.
     """
-    return FunctionSpace(*kernel_factor(gram), "kernel")
+    factor = semidefinite_factor(gram)
+    if not factor.features.size:
+        raise KernelError("The Gram matrix is zero, so there is nothing to learn.")
+    return FunctionSpace(factor.features, factor.duals, "kernel", factor.tolerance)

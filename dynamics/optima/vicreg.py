@@ -39,7 +39,7 @@ def vicreg_squared_optimum(
     """
     G, Phi = np.asarray(graph, np.float64), space.features
     N = len(G)
-    P, T = whitened(Phi - Phi.mean(axis=0) if center else Phi)
+    P, T = whitened(Phi - Phi.mean(axis=0) if center else Phi, space.tolerance)
     L = np.diag(G.sum(axis=1)) - G
     values, Y = np.linalg.eigh(P.T @ L @ P)
     variances = np.maximum(0.0, 1.0 - weight * values)

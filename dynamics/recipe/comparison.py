@@ -143,7 +143,7 @@ def compare_recipe(
         forecasts[rung] = _frozen_features(prepared, h, measured, rung)
         name = f"tangent kernel, {when}"
         modes[name] = _tangent_modes(prepared, state, some)
-        functions[name] = _centred(modes[name].values[:, :d])
+        functions[name] = _centred(modes[name].on_views[:, :d])
     if fixed_pairs:
         forecasts["fixed_pairs"] = _fixed_pairs(prepared, some, measured, report_cost)
     rows = np.r_[0:m, p : p + m]

@@ -50,13 +50,13 @@ class Task:
     def of(modes: ContrastiveModes, initial_embeddings: Embedding) -> "Task":
         """What `modes` and the function before training (2n, d) give a linear model to learn."""
         dim = initial_embeddings.shape[1]
-        top = modes.values[:, :dim]
+        top = modes.on_views[:, :dim]
         Sigma = top.T @ top / top.shape[0]
         gamma = np.pad(modes.eigenvalues[:dim], (0, max(0, dim - len(modes))))
         u0 = initial_correlations(modes, initial_embeddings)
         return Task(
             eigenvalues=modes.eigenvalues,
-            variance=np.square(modes.values).mean(axis=0),
+            variance=np.square(modes.on_views).mean(axis=0),
             coordinates=modes.coordinates(initial_embeddings),
             weights=np.sqrt(u0 / np.where(gamma == 0, 1.0, gamma)),
             off_diagonal=float(1.0 - np.square(np.diag(Sigma)).sum() / np.square(Sigma).sum()),

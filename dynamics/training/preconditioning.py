@@ -60,7 +60,7 @@ def precondition_modes(modes: ContrastiveModes, num_modes: int, objective: Objec
         )
     # G' = L (Rᵀ G), two thin factors: the (2n, 2n) product is never formed
     L = np.asarray(modes.duals)[:, :num_modes] / modes.eigenvalues[:num_modes]
-    R = np.asarray(modes.values)[:, :num_modes]
+    R = np.asarray(modes.on_views)[:, :num_modes]
 
     def transform(F: jax.Array, G: jax.Array) -> jax.Array:
         return jnp.asarray(L, G.dtype) @ (jnp.asarray(R, G.dtype).T @ G)

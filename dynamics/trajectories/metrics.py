@@ -159,7 +159,7 @@ def subspace_overlap(embeddings: Embedding, modes: ContrastiveModes, rank: int, 
         Whether to subtract the mean embedding first.
     """
     F = np.asarray(embeddings, np.float64)
-    return span_overlap(F - F.mean(axis=0) if center else F, modes.values[:, :rank], rank)
+    return span_overlap(F - F.mean(axis=0) if center else F, modes.on_views[:, :rank], rank)
 
 
 def span_overlap(

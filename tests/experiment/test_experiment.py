@@ -72,4 +72,4 @@ def test_many_views_get_their_leading_modes(monkeypatch):
     leading = prepare(Config(**settings, steps=10, multiplier=1.0)).modes
     assert len(every) > len(leading) == 64
     np.testing.assert_allclose(leading.eigenvalues, every.eigenvalues[:64], rtol=1e-8)
-    np.testing.assert_allclose(leading.values[:, :3], every.values[:, :3], atol=1e-5)
+    np.testing.assert_allclose(leading.on_views[:, :3], every.on_views[:, :3], atol=1e-5)

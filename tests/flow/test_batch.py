@@ -30,7 +30,7 @@ def test_a_batch_equals_its_flows_one_by_one(modes, rng):
 def test_truncation_records_the_bound_of_every_start(rng):
     Phi = features_with_spectrum([1.0, 0.5, 0.1, 0.05, 0.01, -0.3], N, rng)
     modes = contrastive_modes(Phi @ Phi.T)
-    starts = [modes.values @ rng.normal(size=(6, 2)) * scale for scale in (1e-3, 1e-4)]
+    starts = [modes.on_views @ rng.normal(size=(6, 2)) * scale for scale in (1e-3, 1e-4)]
     times = np.linspace(0, 8, 20)
     batch = kernel_flow_batch(modes, starts, times, truncation=1e-3)
     assert 2 <= batch[0].meta["modes"] < 6
@@ -75,7 +75,7 @@ def test_new_points_move_with_the_training_views(rng):
 
 
 def test_training_views_as_new_points_are_themselves(modes, rng):
-    K = modes.values @ modes.values.T  # of full rank: Σ φφᵀ is the kernel
+    K = modes.on_views @ modes.on_views.T  # of full rank: Σ φφᵀ is the kernel
     F, times = rng.normal(size=(2 * N, 2)) * 1e-2, np.array([0.0, 2.0])
     forecast = kernel_flow(modes, F, times, embedding_times=times)
     np.testing.assert_allclose(embeddings_at(modes, forecast, K), forecast.embeddings, atol=1e-8)

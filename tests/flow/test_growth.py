@@ -96,7 +96,7 @@ def test_rates_of_barlow_twins_are_four_gamma_with_its_modes(rng):
     K = random_gram(5, rng)
     modes, growth = contrastive_modes(K), growth_modes(K, barlow_twins_growth(swap_matrix(5)))
     np.testing.assert_allclose(growth.rates, 4 * modes.eigenvalues, rtol=1e-9)
-    np.testing.assert_allclose(np.abs(growth.functions), np.abs(modes.values), atol=1e-9)
+    np.testing.assert_allclose(np.abs(growth.functions), np.abs(modes.on_views), atol=1e-9)
 
 
 def test_modes_of_a_singular_kernel_are_those_of_its_features(rng):

@@ -192,7 +192,7 @@ def test_end_point_has_zero_loss_and_norm_of_the_inverse_eigenvalues(learnable):
     gamma, _, modes = learnable
     a = modes.minimum_norm(3)
     with double_precision():
-        assert float(barlow_twins(jnp.asarray(modes.values @ a))) < 1e-20
+        assert float(barlow_twins(jnp.asarray(modes.on_views @ a))) < 1e-20
     assert (a**2).sum() == pytest.approx((1 / gamma[:3]).sum(), rel=1e-9)
 
 
@@ -201,7 +201,7 @@ def test_small_random_starts_end_there(learnable, rng):
     _, Phi, modes = learnable
     F, times = 1e-6 * Phi @ rng.normal(size=(12, 3)), np.linspace(0, 30, 9)
     F_end = kernel_flow(modes, F, times, embedding_times=times).embeddings[-1]
-    target = modes.values @ modes.minimum_norm(3)
+    target = modes.on_views @ modes.minimum_norm(3)
     U, _, Vt = np.linalg.svd(target.T @ F_end)
     np.testing.assert_allclose(F_end, target @ U @ Vt, atol=1e-3)
     new_rows = rng.normal(size=(4, 12)) @ Phi.T  # k(x, X̃) of four new feature vectors
@@ -241,7 +241,7 @@ def test_outputs_without_a_positive_mode_collapse(rng):
 def test_gradient_descent_is_stable_below_the_limit(learnable, rng, factor, stable):
     """η < 1/(4γ_1), seen by explicit steps from near the end point."""
     _, Phi, modes = learnable
-    F = modes.values @ modes.minimum_norm(3) + 1e-6 * Phi @ rng.normal(size=(12, 3))
+    F = modes.on_views @ modes.minimum_norm(3) + 1e-6 * Phi @ rng.normal(size=(12, 3))
     F_end = gradient_descent(Phi @ Phi.T, F, factor * modes.stability_limit, 120)
     before, after = (np.linalg.norm(correlation(F) - np.eye(3)) for F in (F, F_end))
     assert (after < 0.1 * before) if stable else (after > 10 * before)

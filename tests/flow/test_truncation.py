@@ -18,11 +18,11 @@ def modes(rng):
 
 
 def start(modes, rng, scale=1e-3):
-    return modes.values @ rng.normal(size=(len(modes), DIM)) * scale
+    return modes.on_views @ rng.normal(size=(len(modes), DIM)) * scale
 
 
 def leading(modes, m):
-    return ContrastiveModes(modes.eigenvalues[:m], modes.duals[:, :m], modes.values[:, :m], modes.offset[:m])
+    return ContrastiveModes(modes.eigenvalues[:m], modes.duals[:, :m], modes.on_views[:, :m], modes.offset[:m])
 
 
 @pytest.mark.parametrize("kept", [1, 3, 6, 9])
@@ -34,13 +34,13 @@ def test_what_is_lost_stays_below_the_bound_all_along(modes, rng, kept, scale):
     assert len(cut.modes) == kept
     embeddings = kernel_flow(modes, F, times, embedding_times=times).embeddings
     for F_t in embeddings:
-        rest = F_t - cut.modes.values @ cut.modes.coordinates(F_t)
+        rest = F_t - cut.modes.on_views @ cut.modes.coordinates(F_t)
         assert np.linalg.svd(correlation(rest), compute_uv=False).sum() <= cut.bound * (1 + 1e-8)
 
 
 def test_the_bound_is_reached_by_a_mode_that_grows_alone(modes, rng):
     """With a single small mode outside, C stays small to the end, and the bound is its own growth."""
-    F = modes.values[:, [5]] * 1e-4
+    F = modes.on_views[:, [5]] * 1e-4
     cut = truncate(modes, F, END, num_modes=4)
     grown = GAMMA[5] * 1e-8 * np.exp(8 * GAMMA[5] * END)
     assert cut.bound == pytest.approx(grown, rel=1e-6)
@@ -74,7 +74,7 @@ def test_modes_that_were_never_computed_count_through_the_norm(modes, rng):
 
 
 def test_a_function_within_the_leading_modes_needs_no_norm(modes, rng):
-    F = modes.values[:, :5] @ rng.normal(size=(5, DIM)) * 1e-3
+    F = modes.on_views[:, :5] @ rng.normal(size=(5, DIM)) * 1e-3
     assert truncate(leading(modes, 5), F, END, num_modes=5).bound == 0.0
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from dynamics.errors import ConfigError
 from dynamics.kernels import conjugate_kernel, empirical_ntk, gram, infinite_kernel
+from dynamics.kernels.infinite import stax_kernel
 from dynamics.networks import MLP, ConvNet, ResNet
 
 SEEDS = 30
@@ -70,7 +71,7 @@ def test_tiles_shrink_with_the_pixels(head):
 
 
 def test_stax_kernel_takes_get(rng):
-    kernel_fn = ConvNet(depth=1).stax()
+    kernel_fn = stax_kernel(ConvNet(depth=1))
     x = rng.normal(size=(3, 4, 4, 1)).astype(np.float32)
     np.testing.assert_allclose(kernel_fn(x, None, "nngp"), gram(infinite_kernel(ConvNet(depth=1), "nngp"), x), 1e-5)
 

@@ -23,7 +23,7 @@ def test_all_views_as_landmarks_are_exact(views, center):
     exact = contrastive_modes(gram(kernel, views), num_modes=10, center=center)
     found = nystrom_modes(kernel, views, landmarks=len(views), num_modes=10, center=center)
     np.testing.assert_allclose(found.modes.eigenvalues, exact.eigenvalues, rtol=1e-8)
-    np.testing.assert_allclose(found.modes.values, exact.values, atol=1e-5)
+    np.testing.assert_allclose(found.modes.on_views, exact.on_views, atol=1e-5)
     rows = gram(kernel, views[:3] + 0.1, views)
     np.testing.assert_allclose(found.modes.functions(rows), exact.functions(rows), atol=1e-5)
     assert found.missing < 1e-10
@@ -50,7 +50,7 @@ def test_it_is_the_projection_of_the_true_problem(views, landmarks):
     V = found.modes.duals
     assert (np.abs(V).max(axis=1) > 0).sum() <= landmarks
     np.testing.assert_allclose(V.T @ K @ V, np.eye(10), atol=1e-6)
-    np.testing.assert_allclose(found.modes.values, K @ V, atol=1e-6)
+    np.testing.assert_allclose(found.modes.on_views, K @ V, atol=1e-6)
     assert (found.modes.eigenvalues <= exact.eigenvalues[:10] * (1 + 1e-9)).all()
     # with all views in the sample the estimate is the residual itself
     np.testing.assert_allclose(found.error, mode_residuals(K, found.modes), rtol=1e-3, atol=1e-7)

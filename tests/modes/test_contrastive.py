@@ -39,7 +39,7 @@ def test_mode_functions_are_those_of_the_papers_matrix_square_root(rng):
     K = random_gram(n, rng)
     root = scipy.linalg.sqrtm(K).real
     _, W = scipy.linalg.eigh(root @ swap_matrix(n) @ root / (2 * n))
-    assert_same_up_to_sign(contrastive_modes(K).values[:, :4], (root @ W)[:, ::-1][:, :4], atol=1e-8)
+    assert_same_up_to_sign(contrastive_modes(K).on_views[:, :4], (root @ W)[:, ::-1][:, :4], atol=1e-8)
 
 
 @pytest.mark.parametrize("center", [False, True])
@@ -51,9 +51,9 @@ def test_eigen_equation_and_normalisation(rng, center):
     K = H @ K @ H
     J = swap_matrix(n)
     np.testing.assert_allclose(modes.duals.T @ K @ modes.duals, np.eye(len(modes)), atol=1e-9)
-    np.testing.assert_allclose(modes.values, K @ modes.duals, atol=1e-10)
+    np.testing.assert_allclose(modes.on_views, K @ modes.duals, atol=1e-10)
     # (1/2n) J K̃ v = γ v in the span of K̃, so compare after K̃ is applied
-    np.testing.assert_allclose(K @ J @ modes.values / (2 * n), modes.values * modes.eigenvalues, atol=1e-10)
+    np.testing.assert_allclose(K @ J @ modes.on_views / (2 * n), modes.on_views * modes.eigenvalues, atol=1e-10)
     assert len(modes) == 2 * n - center
 
 
@@ -62,7 +62,7 @@ def test_prescribed_spectrum_and_functions_are_recovered(rng):
     Phi = features_with_spectrum(gamma, 15, rng)
     modes = contrastive_modes(Phi @ Phi.T)
     np.testing.assert_allclose(modes.eigenvalues, gamma, rtol=1e-10, atol=1e-14)
-    assert_same_up_to_sign(modes.values, Phi, atol=1e-8)
+    assert_same_up_to_sign(modes.on_views, Phi, atol=1e-8)
     assert (modes.num_positive, modes.num_pairs, len(modes)) == (4, 15, 6)
     assert modes.stability_limit == pytest.approx(1 / 8)
 
@@ -85,7 +85,7 @@ def test_degenerate_block_gives_the_right_subspaces(rng):
     np.testing.assert_allclose(modes.eigenvalues, gamma, rtol=1e-10)
     for block in (slice(0, 3), slice(3, 5)):
         expected = Phi[:, block] @ Phi[:, block].T
-        np.testing.assert_allclose(modes.values[:, block] @ modes.values[:, block].T, expected, atol=1e-9)
+        np.testing.assert_allclose(modes.on_views[:, block] @ modes.on_views[:, block].T, expected, atol=1e-9)
 
 
 @pytest.mark.parametrize("center", [False, True])
@@ -93,7 +93,7 @@ def test_truncation_equals_the_full_solution(rng, center):
     K = random_gram(10, rng)
     full, some = contrastive_modes(K, center=center), contrastive_modes(K, num_modes=4, center=center)
     assert len(some) == 4
-    for name in ("eigenvalues", "duals", "values", "offset"):
+    for name in ("eigenvalues", "duals", "on_views", "offset"):
         np.testing.assert_allclose(getattr(some, name), getattr(full, name)[..., :4], atol=1e-9, err_msg=name)
     assert len(contrastive_modes(K, num_modes=1000, center=center)) == 20 - center
 
@@ -109,7 +109,7 @@ def test_primal_equals_dual(rng, num_features, center):
     primal = contrastive_modes_from_features(psi, center=center)
     assert len(primal) == len(dual) == min(num_features, 20 - center)
     np.testing.assert_allclose(primal.eigenvalues, dual.eigenvalues, atol=1e-9)
-    np.testing.assert_allclose(primal.values, dual.values, atol=1e-7)  # signs are fixed by a rule
+    np.testing.assert_allclose(primal.on_views, dual.on_views, atol=1e-7)  # signs are fixed by a rule
     new = rng.normal(size=(3, num_features)) @ psi.T
     np.testing.assert_allclose(primal.functions(new), dual.functions(new), atol=1e-7)
 
@@ -128,14 +128,14 @@ def test_functions_on_new_points_are_projections_of_their_features(rng, center):
     modes = contrastive_modes(views @ views.T, center=center)
     np.testing.assert_allclose(modes.eigenvalues, gamma[::-1], rtol=1e-9)
     assert_same_up_to_sign(modes.functions(new @ views.T), ((new - mean) @ W)[:, ::-1], atol=1e-8)
-    np.testing.assert_allclose(modes.functions(views @ views.T), modes.values, atol=1e-8)
+    np.testing.assert_allclose(modes.functions(views @ views.T), modes.on_views, atol=1e-8)
 
 
 def test_coordinates_rebuild_a_function_of_the_kernel(rng):
     K = random_gram(6, rng)
     modes = contrastive_modes(K)
     F = K @ rng.normal(size=(12, 3))
-    np.testing.assert_allclose(modes.values @ modes.coordinates(F), F, atol=1e-8)
+    np.testing.assert_allclose(modes.on_views @ modes.coordinates(F), F, atol=1e-8)
 
 
 # ---------------------------------------------------------------- scikit-learn
@@ -180,7 +180,7 @@ def test_order_of_the_pairs_does_not_matter(rng):
     both = np.concatenate([order, order + n])
     modes, permuted = contrastive_modes(K), contrastive_modes(K[np.ix_(both, both)])
     np.testing.assert_allclose(permuted.eigenvalues, modes.eigenvalues, atol=1e-12)
-    assert_same_up_to_sign(permuted.values, modes.values[both], atol=1e-8)
+    assert_same_up_to_sign(permuted.on_views, modes.on_views[both], atol=1e-8)
 
 
 def test_partners_may_change_places(rng):
@@ -188,7 +188,7 @@ def test_partners_may_change_places(rng):
     K, J = random_gram(n, rng), swap_matrix(n)
     modes, swapped = contrastive_modes(K), contrastive_modes(J @ K @ J)
     np.testing.assert_allclose(swapped.eigenvalues, modes.eigenvalues, atol=1e-12)
-    assert_same_up_to_sign(swapped.values, J @ modes.values, atol=1e-8)
+    assert_same_up_to_sign(swapped.on_views, J @ modes.on_views, atol=1e-8)
 
 
 def test_scale_of_the_kernel_scales_the_eigenvalues(rng):
@@ -196,7 +196,7 @@ def test_scale_of_the_kernel_scales_the_eigenvalues(rng):
     for c in (1e-12, 1e9):
         modes, scaled = contrastive_modes(K), contrastive_modes(c * K)
         np.testing.assert_allclose(scaled.eigenvalues, c * modes.eigenvalues, rtol=1e-8)
-        np.testing.assert_allclose(scaled.values, np.sqrt(c) * modes.values, atol=1e-8 * np.sqrt(c))
+        np.testing.assert_allclose(scaled.on_views, np.sqrt(c) * modes.on_views, atol=1e-8 * np.sqrt(c))
         assert scaled.num_positive == modes.num_positive
 
 
@@ -204,7 +204,7 @@ def test_a_rotation_of_the_features_changes_nothing(rng):
     psi = rng.normal(size=(16, 5))
     modes = contrastive_modes_from_features(psi)
     rotated = contrastive_modes_from_features(psi @ random_rotation(5, rng))
-    np.testing.assert_allclose(rotated.values, modes.values, atol=1e-9)
+    np.testing.assert_allclose(rotated.on_views, modes.on_views, atol=1e-9)
 
 
 def test_swap_is_the_permutation_matrix(rng):
@@ -317,7 +317,7 @@ def test_save_and_load(rng, tmp_path):
     modes = contrastive_modes(random_gram(4, rng), num_modes=3, center=True)
     modes.save(tmp_path / "modes.npz")
     loaded = ContrastiveModes.load(tmp_path / "modes.npz")
-    for name in ("eigenvalues", "duals", "values", "offset"):
+    for name in ("eigenvalues", "duals", "on_views", "offset"):
         np.testing.assert_array_equal(getattr(loaded, name), getattr(modes, name))
     with pytest.raises(DataError, match="no such file"):
         ContrastiveModes.load(tmp_path / "other.npz")
@@ -328,5 +328,5 @@ def test_scaled_modes_are_those_of_the_scaled_kernel(rng):
     K = views @ views.T
     for center in (False, True):
         direct, scaled = contrastive_modes(7.0 * K, center=center), contrastive_modes(K, center=center).scaled(7.0)
-        for name in ("eigenvalues", "duals", "values", "offset"):
+        for name in ("eigenvalues", "duals", "on_views", "offset"):
             np.testing.assert_allclose(getattr(scaled, name), getattr(direct, name), rtol=1e-6, atol=1e-9)

@@ -29,7 +29,7 @@ def test_equals_the_dense_solver(rng, center, block):
     dense = contrastive_modes(K, num_modes=20, center=center)
     modes = leading_modes(K, 20, center=center, block=block)
     np.testing.assert_allclose(modes.eigenvalues, dense.eigenvalues, rtol=1e-11)
-    np.testing.assert_allclose(modes.values, dense.values, atol=1e-7)
+    np.testing.assert_allclose(modes.on_views, dense.on_views, atol=1e-7)
     np.testing.assert_allclose(modes.offset, dense.offset, atol=1e-8)
     # the duals as functions: on new points, where their parts in the null space of K̃ cannot be seen
     rows = rng.normal(size=(5, 2 * N)) @ K
@@ -43,7 +43,7 @@ def test_modes_are_normalised_and_solve_the_equation(rng, center):
     modes = leading_modes(K, 12, center=center)
     H = np.eye(2 * N) - (1 / (2 * N) if center else 0)
     np.testing.assert_allclose(modes.duals.T @ H @ K @ H @ modes.duals, np.eye(12), atol=1e-11)
-    np.testing.assert_allclose(modes.values, H @ K @ H @ modes.duals, atol=1e-9)
+    np.testing.assert_allclose(modes.on_views, H @ K @ H @ modes.duals, atol=1e-9)
 
 
 def test_prescribed_spectrum_with_a_large_negative_mode(rng):
@@ -62,7 +62,7 @@ def test_degenerate_eigenvalues_are_all_found(rng, block):
     modes = leading_modes(Phi @ Phi.T, 12, block=block)
     np.testing.assert_allclose(modes.eigenvalues, gamma[:12], rtol=1e-10)
     expected = Phi[:, 1:7] @ Phi[:, 1:7].T
-    np.testing.assert_allclose(modes.values[:, 1:7] @ modes.values[:, 1:7].T, expected, atol=1e-8)
+    np.testing.assert_allclose(modes.on_views[:, 1:7] @ modes.on_views[:, 1:7].T, expected, atol=1e-8)
 
 
 def test_a_narrow_cluster_is_resolved(rng):
@@ -75,13 +75,13 @@ def test_restarts_change_nothing(rng):
     K = decaying_gram(rng, power=0.6)
     free, short = leading_modes(K, 16, block=4), leading_modes(K, 16, block=4, max_basis=48)
     np.testing.assert_allclose(short.eigenvalues, free.eigenvalues, rtol=1e-11)
-    np.testing.assert_allclose(short.values, free.values, atol=1e-6)
+    np.testing.assert_allclose(short.on_views, free.on_views, atol=1e-6)
 
 
 def test_seeds_give_the_same_modes_and_signs(rng):
     K = decaying_gram(rng)
     first, second = leading_modes(K, 8, seed=0), leading_modes(K, 8, seed=1)
-    np.testing.assert_allclose(first.values, second.values, atol=1e-7)
+    np.testing.assert_allclose(first.on_views, second.on_views, atol=1e-7)
 
 
 def test_one_product_an_iteration(rng):
@@ -117,14 +117,14 @@ def test_float32_matrix_is_solved_as_it_stands(rng):
     K = decaying_gram(rng).astype(np.float32)
     modes = leading_modes(K, 10)
     np.testing.assert_allclose(modes.eigenvalues, leading_modes(K.astype(np.float64), 10).eigenvalues, rtol=1e-12)
-    assert modes.values.dtype == np.float64
+    assert modes.on_views.dtype == np.float64
 
 
 def test_few_views_go_to_the_dense_solver(rng):
     K = random_gram(20, rng)
-    np.testing.assert_array_equal(leading_modes(K, 5).values, contrastive_modes(K, num_modes=5).values)
+    np.testing.assert_array_equal(leading_modes(K, 5).on_views, contrastive_modes(K, num_modes=5).on_views)
     np.testing.assert_allclose(
-        leading_modes(lambda Q: K @ Q, 5, num_pairs=20).values, contrastive_modes(K, num_modes=5).values, atol=1e-12
+        leading_modes(lambda Q: K @ Q, 5, num_pairs=20).on_views, contrastive_modes(K, num_modes=5).on_views, atol=1e-12
     )
 
 

@@ -172,7 +172,7 @@ def test_group_convnet_checks_its_settings_and_views():
         (lambda: GroupConvNet(group=group, kernel_size=2), "odd number"),
         (lambda: GroupConvNet(group=group, b_std=0.1), "leave them out"),
         (lambda: GroupConvNet(group=group).module(0), "at least 1"),
-        (lambda: GroupConvNet(group=group).stax(), "no infinite-width kernel"),
+        (lambda: GroupConvNet(group=group).layers(), "no infinite-width kernel"),
         (lambda: GroupConvNet(group=group).check_input((6, 6, 1)), "8×8 images"),
         (lambda: GroupConvNet(group=group).check_input((8, 8)), "channel axis"),
     ):

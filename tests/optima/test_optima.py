@@ -107,7 +107,7 @@ def test_barlow_twins_of_pairs_ends_where_the_kernel_theory_says(rng):
     Phi = features_with_spectrum([1.0, 0.6, 0.3, -0.2], 6, rng)
     modes = contrastive_modes(Phi @ Phi.T)
     optimum = barlow_twins_optimum(kernel_space(Phi @ Phi.T), swap_matrix(6), 2)
-    expected = modes.values @ modes.minimum_norm(2)
+    expected = modes.on_views @ modes.minimum_norm(2)
     np.testing.assert_allclose(np.abs(optimum.embeddings), np.abs(expected), atol=1e-9)
     collapsed = barlow_twins_optimum(kernel_space(Phi @ Phi.T), swap_matrix(6), 5)
     assert collapsed.rank == 3 and collapsed.loss == 2

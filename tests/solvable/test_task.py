@@ -20,7 +20,7 @@ def test_off_diagonal_sees_bases_that_differ(rng):
     x = rng.normal(size=(40, 30))
     x[:, 1] += x[:, 0]
     task = Task.of(contrastive_modes(x @ x.T), np.ones((40, 4)))
-    values = contrastive_modes(x @ x.T).values[:, :4]
+    values = contrastive_modes(x @ x.T).on_views[:, :4]
     Sigma = values.T @ values / 40
     off = np.square(Sigma - np.diag(np.diag(Sigma))).sum() / np.square(Sigma).sum()
     assert task.off_diagonal == pytest.approx(off) and 0.01 < off < 1

@@ -113,9 +113,9 @@ def test_restoring_nothing_starts_afresh(probe, rng):
 
 def test_overlap_and_drift(probe, rng):
     modes = contrastive_modes(probe @ probe.T, center=True)
-    top = modes.coordinates(modes.values)[:, :2]
+    top = modes.coordinates(modes.on_views)[:, :2]
     kernels = [np.diag([1.0, 0.0]), np.diag([3.0, 4.0])]
-    recorder = SpectrumRecorder(lambda i: modes.values @ top + 5.0, [0, 1], modes=modes, kernel=lambda i: kernels[i])
+    recorder = SpectrumRecorder(lambda i: modes.on_views @ top + 5.0, [0, 1], modes=modes, kernel=lambda i: kernels[i])
     recorder.record(0, 0)
     recorder.record(1, 1)
     metrics = recorder.trajectory().metrics

@@ -44,7 +44,7 @@ def modes(rng):
 def test_compare_gives_ratios_overlaps_at_the_plateaus_and_plain_json(modes, rng, tmp_path):
     times = np.linspace(0, 12, 60)
     order = np.sqrt(np.array([1 / (1 + np.exp(-3 * (times - c))) for c in (2.0, 5.0, 90.0)]).T)
-    embeddings = np.einsum("vr,tr->tvr", np.linalg.qr(modes.values[:, :3])[0], order)
+    embeddings = np.einsum("vr,tr->tvr", np.linalg.qr(modes.on_views[:, :3])[0], order)
     measured = logistic(times, [2.0, 5.0, 90.0], embeddings=embeddings, embedding_times=times)
     comparison = compare(measured, {"ode": logistic(times, [3.0, 4.0, 6.0], rung="ode")}, modes)
     np.testing.assert_allclose(comparison.step_time_ratio["ode"], [1.5, 0.8, np.nan], rtol=1e-12)

@@ -107,7 +107,7 @@ def modes(rng):
 
 
 def test_overlap_is_one_for_the_predicted_span_and_invariant_to_the_basis(modes, rng):
-    F = modes.values[:, :4] @ rng.normal(size=(4, 4))
+    F = modes.on_views[:, :4] @ rng.normal(size=(4, 4))
     assert subspace_overlap(F, modes, 4) == pytest.approx(1.0, abs=1e-12)
 
 
@@ -118,8 +118,8 @@ def test_overlap_of_a_random_subspace_is_at_chance(modes, rng):
 
 
 def test_overlap_ignores_the_mean_if_centred(modes, rng):
-    centred = contrastive_modes(modes.values @ modes.values.T, center=True)
-    F = centred.values[:, :2] @ rng.normal(size=(2, 2))
+    centred = contrastive_modes(modes.on_views @ modes.on_views.T, center=True)
+    F = centred.on_views[:, :2] @ rng.normal(size=(2, 2))
     assert subspace_overlap(F + 50.0, centred, 2, center=True) == pytest.approx(1.0, abs=1e-10)
     assert subspace_overlap(F + 50.0, centred, 2, center=False) < 0.9
 
