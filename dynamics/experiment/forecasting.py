@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
+from scipy.special import expit
 
 from dynamics.errors import ConfigError
 from dynamics.experiment.config import Config
@@ -93,7 +94,7 @@ class Forecast:
 
     def trajectory(self, times: Float[np.ndarray, " times"]) -> Trajectory:
         """Logistic steps at the forecast times, as a `Trajectory`."""
-        u0 = np.where(np.isfinite(self.step_times), _odds(-8.0 * self.eigenvalues * self.step_times), 0.0)
+        u0 = np.where(np.isfinite(self.step_times), expit(-8.0 * self.eigenvalues * self.step_times), 0.0)
         u = mode_correlations(self.eigenvalues, u0, np.asarray(times, np.float64))
         return Trajectory(
             times=np.asarray(times, np.float64),
@@ -256,7 +257,3 @@ def _clock(predicted: np.ndarray, made: np.ndarray) -> float:
     """How much faster the run goes than the forecast: the median over the steps that it has made, 1 without any."""
     both = np.isfinite(made) & np.isfinite(predicted) & (made > 0)
     return float(np.median(predicted[both] / made[both])) if both.any() else 1.0
-
-
-def _odds(log_odds: np.ndarray) -> np.ndarray:
-    return 1.0 / (1.0 + np.exp(-log_odds))

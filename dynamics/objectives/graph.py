@@ -6,6 +6,7 @@ the default everywhere, are the swap of the two halves, G = J with N = 2n. `dyna
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Float
 
 from dynamics.typing import Array, Embedding
@@ -26,6 +27,12 @@ def degrees(embeddings: Embedding, graph: Graph | None = None) -> Float[Array, "
     if graph is None:
         return jnp.ones(len(embeddings), embeddings.dtype)
     return jnp.asarray(graph, embeddings.dtype).sum(axis=1)
+
+
+def laplacian(graph: Graph) -> Float[np.ndarray, "views views"]:
+    """L = D_G − G in float64, with the degrees Σ_j G_ij on the diagonal D_G."""
+    G = np.asarray(graph, np.float64)
+    return np.diag(G.sum(axis=1)) - G
 
 
 def invariance(embeddings: Embedding, graph: Graph | None = None) -> Float[jax.Array, ""]:

@@ -24,7 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from dynamics.objectives.graph import Graph
+from dynamics.objectives.graph import Graph, laplacian
 from dynamics.support.precision import double_precision
 
 GrowthMatrix = Float[np.ndarray, "views views"]
@@ -41,7 +41,7 @@ def vicreg_squared_growth(graph: Graph, weight: float = 1.0, center: bool = True
 
     For two views without centring (1 − γ)I + γJ: in feature space (1 − γ)Σ + γΓ, Barlow Twins' Γ at γ = 1.
     """
-    return 2 * (_centring(len(graph), center) - weight * _laplacian(graph)) / len(graph)
+    return 2 * (_centring(len(graph), center) - weight * laplacian(graph)) / len(graph)
 
 
 def vicreg_growth(
@@ -49,7 +49,7 @@ def vicreg_growth(
 ) -> GrowthMatrix:
     """B = αH/(2√ε N) − 2γL/N while all variances are far below ε; for √ε < 1, else the hinge is never active."""
     pull = variance_weight / (2 * epsilon**0.5) if epsilon < 1 else 0.0
-    return (pull * _centring(len(graph)) - 2 * invariance_weight * _laplacian(graph)) / len(graph)
+    return (pull * _centring(len(graph)) - 2 * invariance_weight * laplacian(graph)) / len(graph)
 
 
 def infonce_growth(
@@ -101,11 +101,6 @@ def growth_of(objective, num_views: int) -> GrowthMatrix:
     with double_precision():
         hessian = jax.jit(jax.hessian(lambda f: objective(f[:, None])))(jnp.zeros(num_views))
         return -0.5 * np.asarray(hessian)
-
-
-def _laplacian(graph: Graph) -> np.ndarray:
-    G = np.asarray(graph, np.float64)
-    return np.diag(G.sum(axis=1)) - G
 
 
 def _centring(num_views: int, center: bool = True) -> np.ndarray:

@@ -3,6 +3,7 @@
 import numpy as np
 from jaxtyping import Float
 
+from dynamics.objectives.graph import laplacian
 from dynamics.optima.optimum import Optimum, least_norm, padded, whitened
 from dynamics.optima.space import FunctionSpace
 from dynamics.typing import Array
@@ -40,8 +41,7 @@ def vicreg_squared_optimum(
     G, Phi = np.asarray(graph, np.float64), space.features
     N = len(G)
     P, T = whitened(Phi - Phi.mean(axis=0) if center else Phi, space.tolerance)
-    L = np.diag(G.sum(axis=1)) - G
-    values, Y = np.linalg.eigh(P.T @ L @ P)
+    values, Y = np.linalg.eigh(P.T @ laplacian(G) @ P)
     variances = np.maximum(0.0, 1.0 - weight * values)
     W = least_norm(values, T @ Y, min(dim, int(np.count_nonzero(variances))))
     weights = padded(np.sqrt(N) * W * np.sqrt(variances), dim)

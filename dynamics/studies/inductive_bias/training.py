@@ -20,7 +20,7 @@ from dynamics.studies.claims import Claim
 from dynamics.studies.inductive_bias.exact import CIRCLES, CUBE, PAPER, RING
 from dynamics.training.function_class import Draw, train_functions
 from dynamics.typing import Array
-from dynamics.views import PairDistribution, SeparatedManifolds, SignedCube
+from dynamics.views import PairDistribution, SignedCube
 
 SOLVED = 0.01
 """Error of a linear head below which a run counts as having solved the task."""
@@ -235,8 +235,3 @@ def _two_errors(share: float, num_seeds: int) -> float:
 def universal_average(distribution: PairDistribution, k: int) -> float:
     """1 − k/clusters: mean error of random minimisers of a universal class, for the one-hot class."""
     return max(0.0, 1 - k / distribution.num_clusters)
-
-
-def lipschitz_bound(circles: SeparatedManifolds, constant: float) -> float:
-    """2rmκ²ρ² with as many labels m as manifolds r (Theorem 5.9)."""
-    return 2 * circles.num_manifolds**2 * constant**2 * circles.diameter**2

@@ -14,6 +14,7 @@ import scipy.linalg
 
 from dynamics.flow import growth_modes, objective_flow
 from dynamics.objectives import barlow_twins, simclr_squared, vicreg, vicreg_squared
+from dynamics.objectives.graph import laplacian
 from dynamics.objectives.growth import barlow_twins_growth, vicreg_squared_growth
 from dynamics.optima import (
     Optimum,
@@ -121,8 +122,8 @@ def _twins(x: np.ndarray, labels: np.ndarray, seed: int) -> tuple[list[Claim], d
         return SpectralEmbedding(2, affinity="precomputed", eigen_solver="arpack", eigen_tol=1e-12).fit_transform(G)
 
     free, linear = free_space(N), linear_space(reduced)
-    gap = 0.1 / np.linalg.eigvalsh(_laplacian(neighbours))[2]
-    L, scatter = _laplacian(neighbours), reduced.T @ H @ reduced
+    gap = 0.1 / np.linalg.eigvalsh(laplacian(neighbours))[2]
+    L, scatter = laplacian(neighbours), reduced.T @ H @ reduced
     projections = reduced @ scipy.linalg.eigh(reduced.T @ L @ reduced, scatter)[1][:, :2]
     rows = {
         "VICReg, equal degrees = scikit-learn's SpectralEmbedding": (
@@ -190,7 +191,7 @@ def _flows(x: np.ndarray, seed: int) -> tuple[dict[str, tuple[Trajectory, np.nda
     G = (G + G.T) / 2
     K = np.exp(-squared / width) + np.eye(N)
     space = kernel_space(K)
-    lam = np.linalg.eigvalsh(_laplacian(G))[1:]
+    lam = np.linalg.eigvalsh(laplacian(G))[1:]
     d = 2 + int((lam[2:5] / lam[1:4]).argmax())  # the widest gap among the first, so that the subspace is well defined
     weight = 0.5 / lam[d - 1]
     cases = {
@@ -262,7 +263,7 @@ def _ranks(x: np.ndarray, seed: int) -> tuple[dict[str, np.ndarray], list[Claim]
     """VICReg's rank follows its weight, SimCLR's that of the relation; with both, what a linear probe can fit."""
     N = len(x)
     G = Relation.nearest_neighbours(x, 5).dense()
-    lam = np.linalg.eigvalsh(_laplacian(G))[1:]
+    lam = np.linalg.eigvalsh(laplacian(G))[1:]
     weights = np.geomspace(0.5 / lam[-1], 2 / lam[0], 7)
     rng = np.random.default_rng(seed)
     found = []
@@ -339,7 +340,7 @@ def _corrections(seed: int) -> list[Claim]:
     views, J = np.concatenate([even + odd, even - odd]), Relation.pairs(N).dense()
     optimum = barlow_twins_normalised_optimum(linear_space(views), J, 3)
     G = Relation.time_adjacency(12, periodic=True).dense()
-    lam = np.linalg.eigvalsh(_laplacian(G))[1:]
+    lam = np.linalg.eigvalsh(laplacian(G))[1:]
     weight = 0.15 / lam[0]
     squares = vicreg_squared_optimum(free_space(12), G, 2, weight)
     hinge = partial(vicreg, variance_weight=1.0, covariance_weight=1.0, invariance_weight=weight, epsilon=0.0, graph=G)
@@ -406,10 +407,6 @@ def _downstream(probes: Probes, num_seeds: int) -> list[Claim]:
 
 
 # ---------------------------------------------------------------- helpers
-
-
-def _laplacian(G: np.ndarray) -> np.ndarray:
-    return np.diag(G.sum(axis=1)) - G
 
 
 def _equal_degrees(G: np.ndarray) -> np.ndarray:
