@@ -17,7 +17,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
-from dynamics.drawing.trajectories import MEASURED, mode_colors, style
+from dynamics.drawing.trajectories import mode_colors, style
 from dynamics.errors import DynamicsError
 from dynamics.recipe.config import Recipe, recipe_preset
 from dynamics.recipe.prepare import prepare, train
@@ -25,6 +25,7 @@ from dynamics.runs import resume as recipe_runs
 from dynamics.runs.store import write_trajectories
 from dynamics.support.files import save_figure, save_json
 from dynamics.trajectories.comparison import distinct_steps
+from dynamics.trajectories.ladder import MEASURED
 from dynamics.trajectories.trajectory import Trajectory
 
 HERE = Path(__file__).parent
@@ -50,7 +51,7 @@ def trained(recipe: Recipe, folder: Path) -> Trajectory:
     recipe_runs.write_settings(folder, recipe, {"title": prepared.title(), "network": prepared.describe()})
     print(f"{folder}: {recipe.steps:,} steps", flush=True)
     trajectory = train(prepared, recipe_runs.checkpoints(folder))
-    write_trajectories(folder, {"network": trajectory})
+    write_trajectories(folder, {trajectory.rung: trajectory})
     if trajectory.partial:
         raise SystemExit(f"{trajectory.meta['partial']}; the same command goes on from there")
     return trajectory

@@ -43,14 +43,14 @@ modes = dynamics.contrastive_modes_from_features(views)
 weights = random_weights(6, views.shape[1], 1e-4, np.random.default_rng(0))
 rate = 0.03 * modes.stability_limit
 ahead = dynamics.closed_form(modes, views @ weights.T, np.linspace(0, 1, 2))
-end = 1.2 * max(ahead.meta["mode_step_times"])
+end = 1.2 * ahead.mode_step_times.max()
 steps = np.unique(np.linspace(0, end / rate, 300).astype(int))
 linear = trajectory(views, descend(views, weights, rate, steps), rate * steps)
 ahead = dynamics.closed_form(modes, views @ weights.T, linear.times)
 with style():
     figure, ax = plt.subplots(figsize=(4.6, 2.6))
     draw_eigenvalues(ax, linear, ahead)
-    draw_step_marks(ax, np.array(ahead.meta["mode_step_times"]))
+    draw_step_marks(ax, ahead.mode_step_times)
 print("predicted / measured step:", np.round(dynamics.step_times(ahead) / dynamics.step_times(linear), 3))
 
 # %% [markdown]

@@ -1,6 +1,7 @@
 """What commands show and draw."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,37 +18,38 @@ def show(text: object = "") -> None:
 
 def draw_run(folder: Path, target: Path | None = None) -> None:
     """Draw the figure of a run, as PNG and PDF, into its folder or another one."""
-    from dynamics.drawing.trajectories import comparison_figure, recipe_figure, trajectory_figure
+    from dynamics.drawing.run import run_figure
     from dynamics.runs.resume import saved_overlaps
     from dynamics.runs.store import read_run
 
-    run = read_run(folder)
-    comparison, overlaps = run.comparison, saved_overlaps(folder)
-    solved = [trajectory for trajectory in run.trajectories.values() if "targets" in trajectory.meta]
-    if solved:
-        from dynamics.experiment.solvable import solution_figure
-
-        name, draw = "trajectories", lambda: solution_figure(solved[0], run.title)
-    elif overlaps is not None and run.measured is not None:
-        name, draw = "comparison", lambda: recipe_figure(run.measured, run.forecasts, *overlaps, run.title)
-    elif comparison is not None and run.measured is not None:
-        name, draw = "comparison", lambda: comparison_figure(comparison, run.measured, run.forecasts, run.title)
-    else:
-        name, draw = "trajectories", lambda: trajectory_figure(run.measured, run.forecasts, run.title)
-    save_figure(draw, target or folder, name)
-    show(f"\nResults in {folder}, figure {(target or folder) / name}.png")
+    run, target = read_run(folder), target or folder
+    with _figures_without_screen():
+        name, figure = run_figure(run.measured, run.forecasts, run.comparison, saved_overlaps(folder), run.title)
+        _save(figure, target / name)
+    show(f"\nResults in {folder}, figure {target / name}.png")
 
 
 def save_figure(draw: Callable[[], "Figure"], folder: Path, name: str) -> None:
     """Draw in the house style, without a screen, as PNG and PDF."""
+    with _figures_without_screen():
+        _save(draw(), folder / name)
+
+
+@contextmanager
+def _figures_without_screen() -> Iterator[None]:
     import matplotlib
 
     matplotlib.use("Agg")
     from dynamics.drawing.trajectories import style
-    from dynamics.support import files
 
     with style():
-        files.save_figure(draw(), folder / name)
+        yield
+
+
+def _save(figure: "Figure", path: Path) -> None:
+    from dynamics.support import files
+
+    files.save_figure(figure, path)
 
 
 def report_cost(seconds: float) -> None:

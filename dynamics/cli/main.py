@@ -303,8 +303,9 @@ def _prepared(command: str, config: Config, out: Path) -> "Experiment":
 
 def _solve(name: str, config: Config, out: Path) -> None:
     """`simulate` for a solvable model: settings, trajectory, table and figure."""
+    from dynamics.cli.tables import solution_table
     from dynamics.experiment.prepare import prepare
-    from dynamics.experiment.solvable import solution_table, solve
+    from dynamics.experiment.solvable import solve
     from dynamics.runs.store import write_settings, write_trajectories
     from dynamics.solvable import solvable_model
     from dynamics.support.files import output_folder
@@ -316,7 +317,7 @@ def _solve(name: str, config: Config, out: Path) -> None:
     write_settings(out, f"simulate --dynamics {name}", experiment)
     write_trajectories(out, {trajectory.rung: trajectory})
     show(solution_table(trajectory))
-    share = f"{100 * trajectory.meta['off_diagonal']:.0f} %"
+    share = f"{100 * trajectory.solution.off_diagonal:.0f} %"
     show(f"\nModes of the {experiment.kernel}. In their basis {share} of the covariance of single views lies off the")
     show("diagonal, which these models leave out.")
     draw_run(out)

@@ -159,7 +159,7 @@ def _trained_recipe(recipe: Recipe, out: Path, force: bool) -> "Trajectory":
         report_resumed=lambda step: tell(f"Going on from the checkpoint of step {step:,}."),
     )
     if _is_first():
-        write_trajectories(out, {"network": measured})
+        write_trajectories(out, {measured.rung: measured})
     if measured.partial:
         reason = measured.meta["partial"]
         if reason.startswith("interrupted"):

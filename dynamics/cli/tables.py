@@ -6,9 +6,9 @@ import numpy as np
 from jaxtyping import Float
 from rich.table import Table
 
-from dynamics.drawing.trajectories import label_of
 from dynamics.experiment.forecasting import Forecast
 from dynamics.trajectories.comparison import Comparison, distinct_steps, half_times
+from dynamics.trajectories.ladder import rung
 from dynamics.trajectories.trajectory import Trajectory
 
 
@@ -58,7 +58,7 @@ def comparison_table(comparison: Comparison, learning_rate: float) -> Table:
     table.add_column("γ", justify="right")
     table.add_column("measured\nat step", justify="right")
     for name in comparison.step_time_ratio:
-        table.add_column(label_of(name).replace(" ", "\n", 1), justify="right")
+        table.add_column(rung(name).label.replace(" ", "\n", 1), justify="right")
     table.add_column("subspace\noverlap", justify="right")
     measured = comparison.step_times[comparison.measured]
     overlaps = {plateau.learned: plateau.overlap for plateau in comparison.subspace_overlap}
@@ -74,6 +74,28 @@ def comparison_table(comparison: Comparison, learning_rate: float) -> Table:
     errors = (comparison.median_error(name) for name in comparison.step_time_ratio)
     table.add_section()
     table.add_row("", "", "median error", *("–" if np.isnan(e) else f"{100 * e:.1f} %" for e in errors), "")
+    return table
+
+
+def solution_table(trajectory: Trajectory) -> Table:
+    """Mode, γ, ρ, end value and step time of every dimension of a solvable model.
+
+    Raises
+    ------
+    ValueError
+        If the trajectory is not that of a solvable model with its step times.
+    """
+    solution, times = trajectory.solution, trajectory.mode_step_times
+    if solution is None or times is None:
+        raise ValueError(f"The trajectory of {trajectory.rung} is not that of a solvable model.")
+    title = f"{rung(trajectory.rung).label}, {solution.source}"
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    for column in ("mode", "γ", "ρ", "end value", "half learned at t"):
+        table.add_column(column, justify="right")
+    columns = zip(solution.gamma, solution.correlation, solution.targets, times, strict=True)
+    for j, (gamma, rho, target, tau) in enumerate(columns, start=1):
+        reached = f"{tau:.4g}" if np.isfinite(tau) else "never"
+        table.add_row(str(j), f"{gamma:.4g}", f"{rho:.3f}", f"{target:.4g}", reached)
     return table
 
 
@@ -102,7 +124,7 @@ def recipe_table(measured: Trajectory, forecasts: Mapping[str, Trajectory]) -> T
     table.add_column("mode", justify="right")
     table.add_column("measured\nat t", justify="right")
     for name in forecasts:
-        table.add_column(label_of(name).replace(" ", "\n", 1), justify="right")
+        table.add_column(rung(name).label.replace(" ", "\n", 1), justify="right")
     reached = half_times(measured)
     with np.errstate(divide="ignore", invalid="ignore"):  # a dimension that is there at t = 0 was not learned
         ratios = {name: np.where(reached > 0, half_times(f) / reached, np.nan) for name, f in forecasts.items()}

@@ -1,7 +1,7 @@
-"""Drawing: functions that draw on an Axes and return it, and figures put together from them. Nothing here saves.
+"""Figures of trajectories: functions that draw on an Axes and return it, and figures put together from them.
 
-The same convention everywhere: what was measured is a solid line or a filled mark, theory is dashed or hollow, and mode
-j has the same colour in every panel.
+The same convention holds everywhere: what was measured is a solid line, theory is dashed, and mode j has the same
+colour in every panel. How a model looks is said by its `Rung`. Nothing here writes a file.
 
 >>> import numpy as np
 >>> from dynamics.flow import closed_form
@@ -25,31 +25,10 @@ from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
 
 from dynamics.trajectories.comparison import Comparison, step_times
+from dynamics.trajectories.ladder import main_forecast, rung
 from dynamics.trajectories.trajectory import Trajectory
 
-MEASURED = "#1b1b1b"
-_MARKERS = {"closed_form": "o", "ode": "s", "matrix_ode": "D", "linearised": "x", "infinite_width": "^"}
-# colour and dashes of a forecast; other names take the grey of the last
-_LINES = {
-    "closed_form": ("#c2410c", (0, (4, 1.5))),
-    "ode": ("#1d4ed8", (0, (1, 1))),
-    "matrix_ode": ("#15803d", (0, (3, 1))),
-    "linearised": ("#7c3aed", (0, (5, 1, 1, 1))),
-    "infinite_width": ("0.55", (0, (2, 2))),
-    "updated": ("#be185d", (0, (6, 2))),
-}
-_LABELS = {
-    "closed_form": "closed form",
-    "ode": "kernel flow",
-    "matrix_ode": "matrix kernel",
-    "linearised": "linearised",
-    "infinite_width": "infinite width",
-    "updated": "updated",
-    "network": "network",
-    "fixed_pairs": "fixed pairs",
-    "kernel_start": "kernel at the start",
-    "kernel_after": "kernel after training",
-}
+TIME_AXIS = "effective time  $t$ = learning rate × step"
 
 
 @contextmanager
@@ -64,16 +43,6 @@ def style() -> Iterator[None]:
     mpl.interactive(interactive)
 
 
-def label_of(rung: str) -> str:
-    """Name of a rung as a reader wants it."""
-    return _LABELS.get(rung, rung.replace("_", " "))
-
-
-def line_style(rung: str) -> tuple[str, tuple]:
-    """Colour and dashes of a rung of theory."""
-    return _LINES.get(rung, _LINES["infinite_width"])
-
-
 def mode_colors(dim: int) -> list[tuple[float, ...]]:
     """One colour a mode, from the first learned (dark) to the last (bright)."""
     palette: Colormap = mpl.colormaps["viridis"]
@@ -82,14 +51,15 @@ def mode_colors(dim: int) -> list[tuple[float, ...]]:
 
 def draw_loss(ax: Axes, measured: Trajectory | None, forecasts: Mapping[str, Trajectory]) -> Axes:
     """Loss against effective time: measured solid, forecasts dashed."""
-    if measured is not None:
-        ax.plot(measured.times, measured.loss, color=MEASURED, lw=2.4, label=label_of(measured.rung))
-    for name, forecast in forecasts.items():
-        color, dashes = line_style(name)
-        ax.plot(forecast.times, forecast.loss, color=color, ls=dashes, lw=1.0, label=label_of(name))
-    objective = measured.meta.get("objective") if measured is not None else None
-    ax.set(xlabel="effective time  $t$ = learning rate × step", ylabel=r"loss  $\Vert C - I\Vert_F^2$", ylim=(0, None))
-    if objective not in (None, "barlow-twins"):  # of a practical recipe
+    drawn = {} if measured is None else {measured.rung: (measured, 2.4)}
+    drawn |= {name: (forecast, 1.0) for name, forecast in forecasts.items()}
+    for name, (trajectory, width) in drawn.items():
+        model = rung(name)
+        color, dashes = model.line
+        ax.plot(trajectory.times, trajectory.loss, color=color, ls=dashes, lw=width, label=model.label)
+    ax.set(xlabel=TIME_AXIS, ylabel=r"loss  $\Vert C - I\Vert_F^2$", ylim=(0, None))
+    objective = None if measured is None else measured.objective
+    if objective not in (None, "barlow-twins"):  # other losses may be negative
         ax.set(ylabel=f"loss  ({objective})", ylim=(None, None))
         ax.autoscale(axis="y")
     ax.legend(loc="upper right")
@@ -103,8 +73,8 @@ def draw_eigenvalues(ax: Axes, measured: Trajectory | None, forecast: Trajectory
             continue
         for u, color in zip(trajectory.eigenvalues.T, mode_colors(trajectory.dim), strict=True):
             ax.plot(trajectory.times, u, color=color, ls=line, lw=1.3 if line == "-" else 1.0)
-        ax.plot([], [], color="0.4", ls=line, label=label_of(trajectory.rung))
-    ax.set(xlabel="effective time  $t$ = learning rate × step", ylabel="eigenvalues of $C$")
+        ax.plot([], [], color="0.4", ls=line, label=rung(trajectory.rung).label)
+    ax.set(xlabel=TIME_AXIS, ylabel="eigenvalues of $C$")
     ax.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2, borderaxespad=0.2)  # the curves fill the panel
     return ax
 
@@ -126,16 +96,14 @@ def draw_step_times(ax: Axes, comparison: Comparison) -> Axes:
         predicted = comparison.step_times[name]
         both = np.isfinite(predicted) & np.isfinite(measured) & (predicted > 0) & (measured > 0)
         finite += [*predicted[both], *measured[both]]
-        marker = _MARKERS.get(name, "v")
+        model = rung(name)
         chosen = [color for color, drawn in zip(colors, both, strict=True) if drawn]
-        filled = name in ("ode", "matrix_ode")
         # a cross has no face to leave empty
-        look = {"c": chosen} if filled or marker == "x" else {"facecolors": "none", "edgecolors": chosen}
-        size = 60 if name == "closed_form" else 22  # a ring around the marks of the other rungs
-        ax.scatter(measured[both], predicted[both], s=size, marker=marker, lw=0.9, **look)
+        look = {"c": chosen} if model.filled or model.marker == "x" else {"facecolors": "none", "edgecolors": chosen}
+        ax.scatter(measured[both], predicted[both], s=model.marker_area, marker=model.marker, lw=0.9, **look)
         error = comparison.median_error(name)
-        text = label_of(name) + ("" if np.isnan(error) else f"  ({100 * error:.1f} %)")
-        ax.plot([], [], ls="", marker=marker, mfc="0.4" if filled else "none", mec="0.4", label=text)
+        text = model.label + ("" if np.isnan(error) else f"  ({100 * error:.1f} %)")
+        ax.plot([], [], ls="", marker=model.marker, mfc="0.4" if model.filled else "none", mec="0.4", label=text)
     if finite:
         ends = np.array([min(finite) / 1.15, max(finite) * 1.15])
         ax.plot(ends, ends, color="0.6", lw=0.8, zorder=0)
@@ -156,12 +124,13 @@ def comparison_figure(
 ) -> Figure:
     """Loss, eigenvalue trajectories and step times of one experiment, side by side."""
     figure, (left, middle, right) = plt.subplots(1, 3, figsize=(10.2, 3.0), width_ratios=(1.1, 1.1, 1))
-    main = _main(forecasts)
+    main = main_forecast(forecasts)
     draw_loss(left, measured, forecasts)
-    draw_step_marks(left, comparison.step_times[main])
-    draw_eigenvalues(middle, measured, forecasts[main])
+    if main:
+        draw_step_marks(left, comparison.step_times[main])
+    draw_eigenvalues(middle, measured, forecasts[main] if main else None)
     draw_step_times(right, comparison)
-    _letters(left, middle, right)
+    panel_letters(left, middle, right)
     if title:
         figure.suptitle(title, fontsize=8, color="0.35")
     return figure
@@ -171,11 +140,11 @@ def trajectory_figure(measured: Trajectory | None, forecasts: Mapping[str, Traje
     """Loss and eigenvalues of one experiment: a run without forecast, or forecasts without a run."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(7.2, 3.0))
     draw_loss(left, measured, forecasts)
-    main = _main(forecasts)
+    main = main_forecast(forecasts)
     draw_eigenvalues(right, measured, forecasts[main] if main else None)
     if main:
         draw_step_marks(left, step_times(forecasts[main]))
-    _letters(left, right)
+    panel_letters(left, right)
     if title:
         figure.suptitle(title, fontsize=8, color="0.35")
     return figure
@@ -184,7 +153,7 @@ def trajectory_figure(measured: Trajectory | None, forecasts: Mapping[str, Traje
 def draw_overlaps(ax: Axes, times: np.ndarray, overlaps: Mapping[str, np.ndarray], chance: float) -> Axes:
     """Overlap of the embedding's subspace with the strongest modes of kernels against effective time.
 
-    Colour says which kernel, hollow marks that it is the one before training, filled ones that it is the one after.
+    The colour says which kernel it is; marks are hollow for the kernel before training and filled for the one after.
     """
     colors = {"conjugate kernel": "#1d4ed8", "tangent kernel": "#c2410c"}
     for name, values in overlaps.items():
@@ -195,7 +164,7 @@ def draw_overlaps(ax: Axes, times: np.ndarray, overlaps: Mapping[str, np.ndarray
         every = max(1, len(times) // 12)
         ax.plot(times, values, "-o", color=color, mfc=face, ms=3.5, lw=1.1, markevery=every, label=label)
     ax.axhline(chance, color="0.5", ls=(0, (1, 1.5)), lw=1.0, label=f"chance, d / 2m = {chance:.2g}")
-    ax.set(xlabel="effective time  $t$ = learning rate × step", ylabel="subspace overlap", ylim=(0, 1))
+    ax.set(xlabel=TIME_AXIS, ylabel="subspace overlap", ylim=(0, 1))
     ax.legend(loc="center right", bbox_to_anchor=(1.0, 0.26), fontsize=6, handlelength=1.5)
     return ax
 
@@ -213,17 +182,13 @@ def recipe_figure(
     draw_eigenvalues(left, measured, forecasts.get("kernel_start"))
     draw_eigenvalues(middle, measured, forecasts.get("kernel_after"))
     draw_overlaps(right, times, overlaps, chance)
-    _letters(left, middle, right)
+    panel_letters(left, middle, right)
     if title:
         figure.suptitle(title, fontsize=8, color="0.35")
     return figure
 
 
-def _main(forecasts: Mapping[str, Trajectory]) -> str | None:
-    """The forecast that drops the most assumptions."""
-    return next((name for name in ("matrix_ode", "ode", *forecasts) if name in forecasts), None)
-
-
-def _letters(*axes: Axes) -> None:
+def panel_letters(*axes: Axes) -> None:
+    """Name the panels a, b, c at their upper left."""
     for letter, ax in zip("abc", axes, strict=False):
         ax.set_title(letter, loc="left", fontweight="bold", fontsize=9)

@@ -19,8 +19,7 @@ from scipy.special import expit
 from dynamics.errors import ConfigError
 from dynamics.experiment.config import Config
 from dynamics.experiment.prepare import Experiment, learning_rate_below, prepare
-from dynamics.flow.closed_form import initial_correlations, mode_correlations
-from dynamics.flow.closed_form import step_times as closed_form_step_times
+from dynamics.flow.closed_form import initial_correlations, mode_correlations, mode_step_times
 from dynamics.modes import ContrastiveModes, contrastive_modes
 from dynamics.networks import Architecture
 from dynamics.trajectories.comparison import step_times
@@ -101,7 +100,7 @@ class Forecast:
             eigenvalues=-np.sort(-u, axis=1),
             loss=((1.0 - u) ** 2).sum(axis=1),
             rung="forecast",
-            meta={"mode_step_times": self.step_times.tolist()},
+            mode_step_times=self.step_times,
         )
 
     def updated(self, measured: Trajectory) -> "Forecast":
@@ -235,7 +234,7 @@ def _of_kernel(pairs: Pairs, kernel: Any, config: Config, start: Embedding | Non
     gamma, u0 = _padded(modes, config.dim), initial_correlations(modes, start)
     return Forecast(
         eigenvalues=gamma,
-        step_times=closed_form_step_times(gamma, u0),
+        step_times=mode_step_times(gamma, u0),
         learning_rate=learning_rate_below(modes.stability_limit, config),
         stability_limit=modes.stability_limit,
     )

@@ -19,7 +19,7 @@ from flax import linen as nn
 
 from dynamics.errors import ConfigError, StabilityError
 from dynamics.experiment.config import Config
-from dynamics.flow.closed_form import closed_form, initial_correlations, step_times
+from dynamics.flow.closed_form import closed_form, initial_correlations, mode_step_times
 from dynamics.flow.descent import kernel_descent, matrix_kernel_descent
 from dynamics.flow.matrix_ode import centred_matrix_kernel, matrix_growth_rate, matrix_kernel_flow
 from dynamics.flow.ode import kernel_flow
@@ -177,7 +177,7 @@ def prepare(config: Config, *, pairs: Pairs | None = None, declared: Architectur
 
     u0 = initial_correlations(modes, F0)
     gamma = np.pad(modes.eigenvalues[: config.dim], (0, max(0, config.dim - len(modes))))
-    tau = step_times(gamma, u0)
+    tau = mode_step_times(gamma, u0)
     matrix_kernel = _matrix_kernel(config, module, params, pairs, c)
     limit = modes.stability_limit
     if matrix_kernel is not None:

@@ -113,7 +113,12 @@ def _trajectory(
 ) -> Trajectory:
     with double_precision():
         losses = np.asarray(jax.vmap(loss)(jnp.asarray(C)))
-    meta = {"rung": "ode", "tolerance": tolerance}
-    if bound is not None:
-        meta |= {"modes": num_modes, "lost": bound}
-    return Trajectory(np.asarray(times, np.float64), eigenvalues=np.linalg.eigvalsh(C)[:, ::-1], loss=losses, meta=meta)
+    return Trajectory(
+        times=np.asarray(times, np.float64),
+        eigenvalues=np.linalg.eigvalsh(C)[:, ::-1],
+        loss=losses,
+        rung="ode",
+        num_modes=None if bound is None else num_modes,
+        truncation_bound=bound,
+        meta={"tolerance": tolerance},
+    )

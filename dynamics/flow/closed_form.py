@@ -60,7 +60,7 @@ def mode_correlations(
         return np.where(started, 1.0 / (1.0 + odds_against), 0.0)
 
 
-def step_times(gamma: Spectrum, initial: Spectrum) -> Float[np.ndarray, " modes"]:
+def mode_step_times(gamma: Spectrum, initial: Spectrum) -> Float[np.ndarray, " modes"]:
     """τ_j = ln(1/u_j(0) − 1) / (8 γ_j), when half of mode j is learned.
 
     Infinite for modes that are never learned (γ_j ≤ 0 or u_j(0) = 0), zero for those that start half-learned.
@@ -97,5 +97,5 @@ def closed_form(
         eigenvalues=-np.sort(-u, axis=1),
         loss=((1.0 - u) ** 2).sum(axis=1),
         rung="closed_form",
-        meta={"mode_step_times": step_times(gamma, u0).tolist()},
+        mode_step_times=mode_step_times(gamma, u0),
     )

@@ -25,14 +25,14 @@ from dynamics.objectives.correlation import cross_correlation
 from dynamics.trajectories.trajectory import Trajectory
 from dynamics.typing import Array, Embedding, SquareGram
 
-Objective = Callable[[Embedding], Float[jax.Array, ""]]
+EmbeddingLoss = Callable[[Embedding], Float[jax.Array, ""]]
 
 
 def objective_flow(
     kernel_gram: SquareGram,
     initial_embeddings: Embedding,
     times: Float[np.ndarray, " times"],
-    objective: Objective,
+    objective: EmbeddingLoss,
     *,
     graph: SquareGram | None = None,
     test_rows: Float[Array, "points views"] | None = None,
@@ -67,7 +67,7 @@ def objective_flow(
     Returns
     -------
     Trajectory
-        `eigenvalues` of the cross-correlation and `covariance` of the training views; `meta["test_points"]` is b.
+        `eigenvalues` of the cross-correlation and `covariance` of the training views; `test_points` is b.
 
     Raises
     ------
@@ -96,7 +96,8 @@ def objective_flow(
         embeddings=states,
         embedding_times=None if embedding_times is None else np.asarray(embedding_times, np.float64),
         rung="objective_flow",
-        meta={"tolerance": tolerance, "test_points": len(K) - N},
+        test_points=len(K) - N,
+        meta={"tolerance": tolerance},
     )
 
 

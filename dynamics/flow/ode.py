@@ -50,8 +50,8 @@ def kernel_flow(
     embedding_times : array (S,), optional
         Effective times at which to keep the embeddings themselves.
     truncation : float, optional
-        Leave out the modes that together stay below this part of C to the end (`truncate`). The trajectory's `meta`
-        holds the number of modes kept and the bound on what is lost. For the default loss.
+        Leave out the modes that together stay below this part of C to the end (`truncate`). The trajectory says in
+        `num_modes` how many were kept and in `truncation_bound` how much may be lost. For the default loss.
     tolerance : float
         Relative error that the solver allows itself in one step.
 
@@ -67,13 +67,13 @@ def kernel_flow(
     DivergenceError
         If the solver cannot follow the flow to the last time.
     """
-    meta = {"rung": "ode", "tolerance": tolerance}
+    num_modes, bound = None, None
     if truncation is not None:
         if loss is not correlation_loss:
             raise ConfigError("kernel_flow: truncation is for the Barlow Twins loss with λ = 1.")
         end = max([times[-1], *([] if embedding_times is None else embedding_times)])
         cut = truncate(modes, initial_embeddings, float(end), tolerance=truncation)
-        modes, meta = cut.modes, meta | {"modes": len(cut.modes), "lost": cut.bound}
+        modes, num_modes, bound = cut.modes, len(cut.modes), cut.bound
     velocity, save_correlation = mode_system(loss)
     C, a = integrate(
         velocity,
@@ -92,7 +92,10 @@ def kernel_flow(
         loss=losses,
         embeddings=None if a is None else modes.on_views @ a,
         embedding_times=None if embedding_times is None else np.asarray(embedding_times, np.float64),
-        meta=meta,
+        rung="ode",
+        num_modes=num_modes,
+        truncation_bound=bound,
+        meta={"tolerance": tolerance},
     )
 
 

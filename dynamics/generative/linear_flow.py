@@ -164,11 +164,10 @@ def _run(
     rung: str, encoders: np.ndarray, losses: np.ndarray, times: Times, moments: tuple, model: TiedPLDA
 ) -> LinearRun:
     covariance, cross = (np.linalg.eigvalsh(encoders @ M @ np.swapaxes(encoders, 1, 2))[:, ::-1] for M in moments)
-    meta = {
-        "rung": rung,
+    settings = {
         "within_variance": model.within_variance,
         "between_variance": model.between_variance,
         "noise": model.noise,
         "num_views": model.num_views,
     }
-    return LinearRun(Trajectory(times, cross, losses, covariance=covariance, meta=meta), encoders)
+    return LinearRun(Trajectory(times, cross, losses, covariance=covariance, rung=rung, meta=settings), encoders)

@@ -71,7 +71,7 @@ class RecipeComparison:
 
     def save(self, path: Path, measured: Trajectory) -> None:
         """Write all but the trajectories as JSON, with the times at which dimensions were half learned."""
-        times = {"network": half_times(measured)}
+        times = {measured.rung: half_times(measured)}
         times |= {name: half_times(forecast) for name, forecast in self.forecasts.items()}
         files.save_json(
             path,

@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from dynamics.drawing.trajectories import comparison_figure, label_of, style, trajectory_figure
+from dynamics.drawing.run import run_figure
+from dynamics.drawing.trajectories import style
 from dynamics.errors import ConfigError
 from dynamics.runs.store import Run, read_run
 from dynamics.support import files
 from dynamics.trajectories.comparison import Comparison, step_times
+from dynamics.trajectories.ladder import rung
 from dynamics.trajectories.trajectory import Trajectory
 
 _HERE = Path(__file__).parent
@@ -97,12 +99,12 @@ def _summary(run: Run, comparison: Comparison | None) -> str:
     if run.measured is None:
         return "A forecast; nothing has been trained."
     reached = int(np.isfinite(step_times(run.measured)).sum())
-    end = f" It ended early: {run.measured.meta['partial']}." if run.measured.partial else ""
+    end = f" It ended early: {run.measured.outcome.describe()}." if run.measured.partial else ""
     text = f"{reached} of {run.measured.dim} dimensions were learned.{end}"
     if comparison is not None and comparison.step_time_ratio:
         best = min(comparison.step_time_ratio, key=comparison.median_error)
         error = _percent(comparison.median_error(best))
-        text += f" The closest forecast ({label_of(best)}) misses the step times by {error} (median)."
+        text += f" The closest forecast ({rung(best).label}) misses the step times by {error} (median)."
     return text
 
 
@@ -122,7 +124,7 @@ def _ladder(run: Run, comparison: Comparison) -> str:
             ]
         )
     rows.append(["median error", "", *(_percent(comparison.median_error(name)) for name in names), ""])
-    return _table(["mode", "measured at t", *map(label_of, names), "subspace overlap"], rows)
+    return _table(["mode", "measured at t", *(rung(name).label for name in names), "subspace overlap"], rows)
 
 
 def _steps(run: Run) -> str:
@@ -134,7 +136,7 @@ def _steps(run: Run) -> str:
     for j in range(max(len(tau) for tau in times.values())):
         value = None if gamma is None or j >= len(gamma) else gamma[j]
         rows.append([j + 1, _number(value), *(_number(tau[j]) if j < len(tau) else "–" for tau in times.values())])
-    return _table(["mode", "γ", *map(label_of, times)], rows)
+    return _table(["mode", "γ", *(rung(name).label for name in times)], rows)
 
 
 def _settings(run: Run) -> str:
@@ -150,10 +152,7 @@ def _figure(run: Run, comparison: Comparison | None) -> str:
     from matplotlib import pyplot as plt
 
     with style(), plt.rc_context({"svg.fonttype": "path", "svg.hashsalt": run.folder.name}):
-        if comparison is not None and run.measured is not None:
-            figure = comparison_figure(comparison, run.measured, run.forecasts)
-        else:
-            figure = trajectory_figure(run.measured, run.forecasts)
+        _, figure = run_figure(run.measured, run.forecasts, comparison)
         text = io.StringIO()
         figure.savefig(text, format="svg", metadata={"Date": None})
         plt.close(figure)
@@ -164,8 +163,8 @@ def _chart_data(run: Run) -> str:
     """Curves of the interactive figure as JSON that cannot end its script element."""
     curves = []
     if run.measured is not None:
-        curves.append(_curve(run.measured, label_of(run.measured.rung), measured=True))
-    curves += [_curve(trajectory, label_of(name), measured=False) for name, trajectory in run.forecasts.items()]
+        curves.append(_curve(run.measured, rung(run.measured.rung).label, measured=True))
+    curves += [_curve(trajectory, rung(name).label, measured=False) for name, trajectory in run.forecasts.items()]
     rate = run.config.get("resolved", {}).get("learning_rate")
     return json.dumps({"curves": curves, "learningRate": rate}, allow_nan=False).replace("</", "<\\/")
 

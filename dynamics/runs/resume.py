@@ -4,7 +4,7 @@
 
     DIR/config.json                the recipe, what it came to, versions
     DIR/checkpoints/               the last two states
-    DIR/trajectories/network.npz   the spectrum, written when the run ends or is interrupted
+    DIR/trajectories/recipe.npz    the spectrum, written when the run ends or is interrupted
     DIR/comparison.json            overlap with the modes of kernels, if the run was compared with them
     DIR/*.png, .pdf                figures
 """
@@ -91,7 +91,7 @@ def read_recipe(folder: Path) -> Recipe | None:
 
 def measured(folder: Path) -> Trajectory | None:
     """Trajectory of the network of a run, if it has ended or was interrupted."""
-    path = Path(folder) / "trajectories" / "network.npz"
+    path = Path(folder) / "trajectories" / "recipe.npz"
     return Trajectory.load(path) if path.is_file() else None
 
 

@@ -21,13 +21,8 @@ from dynamics.support.environment import versions
 from dynamics.errors import DataError
 from dynamics.experiment.prepare import Experiment
 from dynamics.modes import ContrastiveModes
+from dynamics.trajectories.ladder import in_order, rung
 from dynamics.trajectories.trajectory import Trajectory
-
-MEASURED = "network"
-_LADDER = (
-    *("closed_form", "ode", "matrix_ode", "linearised", "infinite_width", "updated"),
-    *("kernel_start", "fixed_pairs", "kernel_after"),
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,15 +36,13 @@ class Run:
 
     @property
     def measured(self) -> Trajectory | None:
-        """Trajectory of the network, if one was trained."""
-        return self.trajectories.get(MEASURED)
+        """Trajectory of the network that was trained, a small one or a practical one; None if none was."""
+        return next((self.trajectories[name] for name in self.trajectories if rung(name).is_measured), None)
 
     @property
     def forecasts(self) -> dict[str, Trajectory]:
         """Trajectories of theory, by rung, in the order of the ladder."""
-        theory = [name for name in self.trajectories if name != MEASURED]
-        theory.sort(key=lambda name: _LADDER.index(name) if name in _LADDER else len(_LADDER))
-        return {name: self.trajectories[name] for name in theory}
+        return {name: self.trajectories[name] for name in in_order(self.trajectories) if not rung(name).is_measured}
 
     @property
     def comparison(self) -> Comparison | None:

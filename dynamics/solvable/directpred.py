@@ -118,12 +118,13 @@ def directpred(
         eigenvalues=s,
         loss=0.5 * (s * (p**2 / safe - 2 * tau * p + tau**2 / safe)).sum(axis=1),
         covariance=s / safe,
-        meta={
-            "rung": "directpred",
-            "quantity": "$s_j$, correlation of partners",
-            "loss_name": "predictive loss",
-            "targets": directpred_fixed_points(task, predictor_rate, target_scale, weight_decay).tolist(),
-        },
+        rung="directpred",
+        solution=task.solved(
+            directpred_fixed_points(task, predictor_rate, target_scale, weight_decay),
+            quantity="$s_j$, correlation of partners",
+            loss_name="predictive loss",
+        ),
+        meta={"predictor_rate": predictor_rate, "target_scale": target_scale, "weight_decay": weight_decay},
     )
 
 

@@ -12,8 +12,8 @@ gradient descent, which is the time here. JEPA's rate λρ^{2L−1} depends on �
 >>> import numpy as np
 >>> from dynamics.solvable.task import Task
 >>> task = Task(np.array([0.5]), np.array([1.0]), np.full((1, 1), 0.1), np.array([0.1]))
->>> jepa(task, np.array([0.0, 1e5]), depth=2).eigenvalues[-1], mae(task, np.array([0.0, 1e5]), depth=1).meta["targets"]
-(array([0.25]), [0.7071067811865476])
+>>> jepa(task, np.array([0.0, 1e5]), depth=2).eigenvalues[-1], mae(task, np.array([0.0, 1e5]), depth=1).solution.targets
+(array([0.25]), array([0.70710678]))
 """
 
 import numpy as np
@@ -49,7 +49,7 @@ def jepa(task: Task, times: Float[np.ndarray, " times"], *, depth: int = DEPTH) 
     lam, rho, variance = _signal(task)
     u = rho * escape(kappa, order, x0, times)
     loss = 0.5 * u ** (2 * L) * (variance * u**2 - 2 * lam * u + variance)
-    return Trajectory(times, u**L, loss.sum(axis=1), meta=_meta("jepa", L, rho**L))
+    return _trajectory("jepa", task, L, times, u, loss, rho**L)
 
 
 def mae(task: Task, times: Float[np.ndarray, " times"], *, depth: int = DEPTH) -> Trajectory:
@@ -59,7 +59,7 @@ def mae(task: Task, times: Float[np.ndarray, " times"], *, depth: int = DEPTH) -
     lam, rho, variance = _signal(task)
     u = (rho * escape(kappa, order, x0, times)) ** (1 / (L + 1))
     loss = 0.5 * (variance * u ** (2 * L + 2) - 2 * lam * u ** (L + 1) + variance)
-    return Trajectory(times, u**L, loss.sum(axis=1), meta=_meta("mae", L, rho ** (L / (L + 1))))
+    return _trajectory("mae", task, L, times, u, loss, rho ** (L / (L + 1)))
 
 
 def jepa_times(task: Task, *, depth: int = DEPTH) -> Float[np.ndarray, " dim"]:
@@ -95,11 +95,15 @@ def _ratio(a: np.ndarray, rho: np.ndarray) -> np.ndarray:
     return np.divide(a, rho, out=np.zeros_like(rho), where=rho > 0)
 
 
-def _meta(rung: str, depth: int, targets: np.ndarray) -> dict:
-    return {
-        "rung": rung,
-        "depth": depth,
-        "quantity": "$w_j$, encoder",
-        "loss_name": "predictive loss",
-        "targets": targets.tolist(),
-    }
+def _trajectory(
+    rung: str, task: Task, depth: int, times: np.ndarray, u: np.ndarray, loss: np.ndarray, targets: np.ndarray
+) -> Trajectory:
+    """The encoder w = u^L of each mode, with the loss summed over the modes."""
+    return Trajectory(
+        times=times,
+        eigenvalues=u**depth,
+        loss=loss.sum(axis=1),
+        rung=rung,
+        solution=task.solved(targets, quantity="$w_j$, encoder", loss_name="predictive loss"),
+        meta={"depth": depth},
+    )

@@ -5,7 +5,7 @@
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -50,17 +50,16 @@ class SolvableModel:
     def __call__(self, task: Task, times: Float[np.ndarray, " times"] | None = None) -> Trajectory:
         """Simulate, by default until a little after the last mode is half learned.
 
-        `meta["mode_step_times"]` of the trajectory holds the step times.
+        The trajectory has the step times as its `mode_step_times`.
         """
         tau = self.step_times(task, **self.defaults)
         if times is None:
             end = tau[np.isfinite(tau)].max(initial=0.0)
             times = np.linspace(0.0, _BEYOND_THE_LAST_STEP * end or 1.0, _TIMES)
         trajectory = self.simulate(task, times, **self.defaults)
-        meta = {**trajectory.meta, **self.defaults, "mode_step_times": tau.tolist(), "source": self.source}
-        return Trajectory(
-            trajectory.times, trajectory.eigenvalues, trajectory.loss, covariance=trajectory.covariance, meta=meta
-        )
+        solution = None if trajectory.solution is None else replace(trajectory.solution, source=self.source)
+        meta = {**trajectory.meta, **self.defaults}
+        return replace(trajectory, mode_step_times=tau, solution=solution, meta=meta)
 
 
 MODELS: dict[str, SolvableModel] = {

@@ -19,6 +19,7 @@ from jaxtyping import Float
 
 from dynamics.flow.closed_form import initial_correlations
 from dynamics.modes import ContrastiveModes
+from dynamics.trajectories.solution import SolvedModes
 from dynamics.typing import Array, Embedding, Spectrum
 
 
@@ -77,6 +78,10 @@ class Task:
         """ρ_j = γ_j/v_j of the d strongest modes, the correlation of partners, from 0 to 1."""
         variance = self._top(self.variance)
         return np.divide(self.strength, variance, out=np.zeros(self.dim), where=variance > 0)
+
+    def solved(self, targets: Float[np.ndarray, " dim"], **labels: str) -> SolvedModes:
+        """What a model that ends at `targets` says of these modes; `labels` are the names that `SolvedModes` takes."""
+        return SolvedModes(targets, self.strength, self.correlation, self.off_diagonal, **labels)
 
     def _top(self, values: np.ndarray) -> np.ndarray:
         return np.pad(values[: self.dim], (0, max(0, self.dim - values.size)))

@@ -44,12 +44,8 @@ def variance_regularisation(task: Task, times: Float[np.ndarray, " times"], *, i
         eigenvalues=lam,
         loss=0.5 * (lam * (lam**2 - 2 * lam * rho + 1)).sum(axis=1),
         covariance=lam,
-        meta={
-            "rung": "isoloss" if isotropic else "variance_regularisation",
-            "quantity": r"$\lambda_j$, variance of the embedding",
-            "loss_name": "Euclidean loss",
-            "targets": rho.tolist(),
-        },
+        rung="isoloss" if isotropic else "variance_regularisation",
+        solution=task.solved(rho, quantity=r"$\lambda_j$, variance of the embedding", loss_name="Euclidean loss"),
     )
 
 

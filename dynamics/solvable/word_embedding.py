@@ -70,12 +70,10 @@ def word_embedding(task: Task, times: Float[np.ndarray, " times"]) -> Trajectory
         times=times,
         eigenvalues=np.linalg.eigvalsh(G)[:, ::-1],
         loss=loss,
-        meta={
-            "rung": "word_embedding",
-            "quantity": "eigenvalues of $W^T W$",
-            "loss_name": r"loss  $\Vert M - WW^T\Vert_F^2 / 8$",
-            "targets": task.strength.tolist(),
-        },
+        rung="word_embedding",
+        solution=task.solved(
+            task.strength, quantity="eigenvalues of $W^T W$", loss_name=r"loss  $\Vert M - WW^T\Vert_F^2 / 8$"
+        ),
     )
 
 

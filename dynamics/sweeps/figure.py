@@ -9,9 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator, PercentFormatter
 
-from dynamics.drawing.trajectories import label_of, line_style, mode_colors
+from dynamics.drawing.trajectories import TIME_AXIS, mode_colors
 from dynamics.runs.store import Run
 from dynamics.sweeps.run import Sweep
+from dynamics.trajectories.ladder import in_order, rung
 from dynamics.trajectories.trajectory import Trajectory
 
 
@@ -35,15 +36,16 @@ def draw_errors(ax: Axes, name: str, values: Sequence[Any], points: Sequence[tup
     errors: dict[str, dict[Any, list[float]]] = {}
     for point, run in points:
         comparison = run.comparison
-        for rung in comparison.step_time_ratio if comparison else ():
-            errors.setdefault(rung, {}).setdefault(point[name], []).append(comparison.median_error(rung))
+        for forecast in comparison.step_time_ratio if comparison else ():
+            errors.setdefault(forecast, {}).setdefault(point[name], []).append(comparison.median_error(forecast))
     numeric = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
-    for rung, by_value in errors.items():
+    for forecast in in_order(errors):
+        by_value = errors[forecast]
         shown = [value for value in values if value in by_value]
         x = shown if numeric else [list(values).index(value) for value in shown]
-        color, dashes = line_style(rung)
+        color, dashes = rung(forecast).line
         ax.plot(x, [np.nanmedian(by_value[v]) for v in shown], color=color, ls=dashes, marker="o", ms=3)
-        ax.plot([], [], color=color, ls=dashes, label=label_of(rung))
+        ax.plot([], [], color=color, ls=dashes, label=rung(forecast).label)
         ax.fill_between(
             x,
             [np.nanmin(by_value[v]) for v in shown],
@@ -74,7 +76,7 @@ def draw_band(ax: Axes, runs: Sequence[Trajectory]) -> Axes:
         ax.fill_between(times, u.min(axis=0), u.max(axis=0), color=color, alpha=0.2, lw=0)
         ax.plot(times, np.median(u, axis=0), color=color, lw=1.2)
     ax.set(
-        xlabel="effective time  $t$ = learning rate × step",
+        xlabel=TIME_AXIS,
         ylabel="eigenvalues of $C$",
         title=f"median and range of {len(runs)} runs",
     )

@@ -9,6 +9,7 @@ from typing import Any
 from dynamics.errors import ConfigError
 from dynamics.support import files
 from dynamics.sweeps.run import Sweep
+from dynamics.trajectories.ladder import in_order
 
 
 def tidy_rows(swept: Sweep) -> Iterator[dict[str, Any]]:
@@ -23,7 +24,8 @@ def tidy_rows(swept: Sweep) -> Iterator[dict[str, Any]]:
             continue
         measured = comparison.step_times[comparison.measured]
         learning_rate = run.config["resolved"]["learning_rate"]
-        for rung, times in comparison.step_times.items():
+        for rung in in_order(comparison.step_times):
+            times = comparison.step_times[rung]
             ratios = comparison.step_time_ratio.get(rung)
             for j, time in enumerate(times):
                 yield {

@@ -47,3 +47,6 @@ class Outcome:
         if self.kind == "diverged":
             return f"the loss stopped being finite at step {self.step}"
         return "finished"
+
+
+FINISHED = Outcome()

@@ -9,7 +9,7 @@
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,8 @@ from jaxtyping import Float, Int
 
 from dynamics.errors import ConfigError, DataError
 from dynamics.support import files
-from dynamics.trajectories.outcome import Outcome
+from dynamics.trajectories.outcome import FINISHED, Outcome
+from dynamics.trajectories.solution import SolvedModes
 
 if TYPE_CHECKING:
     import xarray
@@ -40,11 +41,12 @@ class Trajectory:
     covariance : array (T, d), optional
         Eigenvalues of the covariance of the embeddings, FᵀF/2n, descending.
     embeddings : array (S, 2n, d), optional
-        Embeddings of the training views at `embedding_times`.
+        Embeddings of the training views at `embedding_times`, followed by those of the `test_points`.
     embedding_times : array (S,), optional
         Effective times of the embeddings.
     meta : mapping
-        Provenance, for a reader of the file: seed, learning rate, versions. Nothing is decided by it.
+        Where the trajectory comes from: seed, learning rate, tolerance, versions. It is kept for readers of the file;
+        no figure and no message depends on it.
     steps : array (T,), optional
         Training steps of the records.
     hidden : mapping
@@ -60,6 +62,14 @@ class Trajectory:
     mode_step_times : array (d,), optional
         Effective times at which a theory has learned half of each mode, in the order of the modes; infinite for modes
         that are never learned.
+    solution : SolvedModes, optional
+        What a solvable model says of each mode besides its course.
+    num_modes : int, optional
+        How many modes a truncated flow kept; None if it kept all of them.
+    truncation_bound : float, optional
+        The part of C that lies in the modes left out is at most this, in the trace norm and at all times.
+    test_points : int
+        How many rows at the end of each snapshot of `embeddings` belong to points that were not trained on.
     """
 
     times: Float[np.ndarray, " times"]
@@ -73,9 +83,13 @@ class Trajectory:
     hidden: Mapping[str, Float[np.ndarray, "times _"]] = field(default_factory=dict)
     metrics: Mapping[str, Float[np.ndarray, " times"]] = field(default_factory=dict)
     rung: str = "trajectory"
-    outcome: Outcome = Outcome()
+    outcome: Outcome = FINISHED
     objective: str | None = None
     mode_step_times: Float[np.ndarray, " modes"] | None = None
+    solution: SolvedModes | None = None
+    num_modes: int | None = None
+    truncation_bound: float | None = None
+    test_points: int = 0
 
     def __post_init__(self) -> None:
         times = self.eigenvalues.shape[0]
@@ -102,11 +116,12 @@ class Trajectory:
         return self.outcome.is_partial
 
     def to_xarray(self) -> "xarray.Dataset":
-        """Return everything as a labelled `xarray.Dataset`.
+        """Return the trajectory as a labelled `xarray.Dataset`.
 
         Dimensions are `time` (effective time, with `step` beside it where it is known), `mode` (from 1),
         `snapshot` (effective time of the embeddings), `view` and `output`. A hidden layer becomes
-        `hidden_NAME (time, NAME_direction)`, a metric `metric_NAME (time)`; `meta` becomes the attributes.
+        `hidden_NAME (time, NAME_direction)`, a metric `metric_NAME (time)`. The attributes are `meta`, the rung, the
+        objective and the outcome in words.
 
         Raises
         ------
@@ -137,36 +152,48 @@ class Trajectory:
         for name, values in self.hidden.items():
             variables[f"hidden_{name}"] = (("time", f"{name}_direction"), values)
         variables |= {f"metric_{name}": (("time",), values) for name, values in self.metrics.items()}
-        return xarray.Dataset(variables, coordinates, attrs=dict(self.meta))
+        if self.mode_step_times is not None and len(self.mode_step_times) == self.dim:
+            variables["mode_step_times"] = (("mode",), self.mode_step_times)
+        attributes = {"rung": self.rung, "outcome": self.outcome.describe()}
+        if self.objective is not None:
+            attributes["objective"] = self.objective
+        return xarray.Dataset(variables, coordinates, attrs=dict(self.meta) | attributes)
 
     def save(self, path: str | Path) -> None:
         """Write an `.npz` file with a JSON header, atomically."""
         arrays = {name: getattr(self, name) for name in _ARRAYS if getattr(self, name) is not None}
         for kind in _NAMED:
             arrays |= {f"{kind}.{name}": values for name, values in getattr(self, kind).items()}
-        header = {"format": FORMAT, "rung": self.rung, "objective": self.objective, "outcome": asdict(self.outcome)}
-        files.save_npz(path, arrays, header=header | {"meta": dict(self.meta)})
+        header = {"format": FORMAT, "meta": dict(self.meta), "outcome": asdict(self.outcome)}
+        header |= {name: getattr(self, name) for name in _IN_HEADER}
+        if self.solution is not None:
+            solution = {field.name: getattr(self.solution, field.name) for field in fields(self.solution)}
+            arrays |= {f"solution.{name}": solution.pop(name) for name in _OF_SOLUTION}
+            header["solution"] = solution
+        files.save_npz(path, arrays, header=header)
 
     @staticmethod
     def load(path: str | Path) -> "Trajectory":
-        """Read what any rung wrote.
+        """Read a trajectory that `save` wrote.
 
         Raises
         ------
         DataError
-            If the file is missing, damaged, or no trajectory.
+            If the file is missing or damaged, holds no trajectory, or was written by version 0.1.
         """
         arrays, header = files.load_npz(path, required=("times", "eigenvalues", "loss"))
-        if header and header.get("format") != FORMAT:
-            raise DataError(f"{path}: was written by another version of dynamics; run the command again.")
-        try:
-            named = {kind: _with_prefix(arrays, f"{kind}.") for kind in _NAMED}
-            fields = {name: header[name] for name in ("rung", "objective", "meta") if name in header}
-            outcome = Outcome(**header.get("outcome", {}))
-            return Trajectory(
-                **{name: arrays[name] for name in _ARRAYS if name in arrays}, **named, **fields, outcome=outcome
+        if header.get("format") != FORMAT:
+            raise DataError(
+                f"{path}: is no trajectory of this version of dynamics, which reads format {FORMAT}; make it again."
             )
-        except (ValueError, TypeError) as error:
+        try:
+            declared: dict[str, Any] = {name: header[name] for name in ("meta", *_IN_HEADER)}
+            declared |= {kind: _with_prefix(arrays, f"{kind}.") for kind in _NAMED}
+            declared |= {name: arrays[name] for name in _ARRAYS if name in arrays}
+            if "solution" in header:
+                declared["solution"] = SolvedModes(**_with_prefix(arrays, "solution."), **header["solution"])
+            return Trajectory(outcome=Outcome(**header["outcome"]), **declared)
+        except (KeyError, ValueError, TypeError) as error:
             raise DataError(f"{path}: holds no trajectory ({str(error).splitlines()[0]})") from error
 
 
@@ -175,7 +202,7 @@ def _with_prefix(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.
 
 
 FORMAT = 2
-"""Version of the file format; files of version 0.1 have none."""
+"""Number of the file format, written into every file; files of version 0.1 have none and are refused."""
 
 _ARRAYS = (
     "times",
@@ -188,3 +215,5 @@ _ARRAYS = (
     "mode_step_times",
 )
 _NAMED = ("hidden", "metrics")
+_IN_HEADER = ("rung", "objective", "num_modes", "truncation_bound", "test_points")
+_OF_SOLUTION = ("targets", "gamma", "correlation")

@@ -110,7 +110,7 @@ def test_simulate_solves_other_dynamics(name, tmp_path, capsys):
     settings = json.loads((tmp_path / "config.json").read_text())
     assert settings["command"] == f"simulate --dynamics {name}"
     shown = capsys.readouterr().out
-    assert trajectory.meta["source"] in shown and "half learned" in shown
+    assert trajectory.solution.source in shown and "half learned" in shown
     assert run("plot", tmp_path, "--out", tmp_path / "again") == 0
     for suffix in ("png", "pdf"):
         assert (tmp_path / f"trajectories.{suffix}").stat().st_size > 10_000

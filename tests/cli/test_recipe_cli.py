@@ -47,7 +47,7 @@ def run(*arguments):
 
 
 def load(folder):
-    return Trajectory.load(folder / "trajectories" / "network.npz")
+    return Trajectory.load(folder / "trajectories" / "recipe.npz")
 
 
 def same(one, other):
@@ -108,7 +108,7 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(whole, tmp_path, capsys
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()
-    assert not (tmp_path / "trajectories" / "network.npz").exists()
+    assert not (tmp_path / "trajectories" / "recipe.npz").exists()
     assert run("--out", tmp_path) == 0
     assert "Going on from the checkpoint of step" in capsys.readouterr().out
     same(load(tmp_path), load(whole))
@@ -180,8 +180,8 @@ def test_compare_lays_the_run_beside_the_kernels_of_its_network(whole, tmp_path,
         overlaps = np.array(found["overlaps"][name])
         assert len(overlaps) == len(found["times"]) and (overlaps >= 0).all() and (overlaps <= 1 + 1e-9).all()
     rungs = {path.stem for path in (out / "trajectories").iterdir()}
-    assert rungs == {"network", "closed_form", "ode", "kernel_start", "kernel_after", "fixed_pairs"}
-    for rung in rungs - {"network"}:
+    assert rungs == {"recipe", "closed_form", "ode", "kernel_start", "kernel_after", "fixed_pairs"}
+    for rung in rungs - {"recipe"}:
         trajectory = Trajectory.load(out / "trajectories" / f"{rung}.npz")
         np.testing.assert_allclose(trajectory.times, load(out).times)
     # the last hidden layer's kernel at the start and the function itself are taken on the same views

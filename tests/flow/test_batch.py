@@ -33,8 +33,8 @@ def test_truncation_records_the_bound_of_every_start(rng):
     starts = [modes.on_views @ rng.normal(size=(6, 2)) * scale for scale in (1e-3, 1e-4)]
     times = np.linspace(0, 8, 20)
     batch = kernel_flow_batch(modes, starts, times, truncation=1e-3)
-    assert 2 <= batch[0].meta["modes"] < 6
-    assert batch[1].meta["lost"] < batch[0].meta["lost"] <= 1e-3
+    assert 2 <= batch[0].num_modes < 6
+    assert batch[1].truncation_bound < batch[0].truncation_bound <= 1e-3
     for F, one in zip(starts, batch, strict=True):
         np.testing.assert_allclose(one.eigenvalues, kernel_flow(modes, F, times).eigenvalues, atol=1e-2)
 

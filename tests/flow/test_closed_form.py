@@ -7,7 +7,7 @@ import scipy.optimize
 import scipy.signal
 from theory_references import features_with_spectrum, random_gram, random_rotation
 
-from dynamics.flow.closed_form import closed_form, initial_correlations, mode_correlations, step_times
+from dynamics.flow.closed_form import closed_form, initial_correlations, mode_correlations, mode_step_times
 from dynamics.modes import contrastive_modes
 
 
@@ -23,7 +23,7 @@ def test_curves_solve_the_logistic_equation():
 
 def test_step_times_are_where_the_curves_cross_one_half():
     gamma, initial = np.array([2.0, 0.5, 0.03]), np.array([1e-9, 1e-4, 0.3])
-    for tau, g, u0 in zip(step_times(gamma, initial), gamma, initial, strict=True):
+    for tau, g, u0 in zip(mode_step_times(gamma, initial), gamma, initial, strict=True):
 
         def excess(t, g=g, u0=u0):
             return mode_correlations(np.array([g]), np.array([u0]), np.array([t]))[0, 0] - 0.5
@@ -33,7 +33,7 @@ def test_step_times_are_where_the_curves_cross_one_half():
 
 def test_step_times_of_modes_that_never_step_or_already_have():
     gamma, initial = np.array([1.0, 1.0, 1.0, -0.5, 0.0]), np.array([0.7, 1.5, 0.0, -0.2, 0.0])
-    np.testing.assert_array_equal(step_times(gamma, initial), [0.0, 0.0, np.inf, np.inf, np.inf])
+    np.testing.assert_array_equal(mode_step_times(gamma, initial), [0.0, 0.0, np.inf, np.inf, np.inf])
 
 
 def test_long_times_neither_overflow_nor_warn():
@@ -71,7 +71,7 @@ def test_trajectory_sorts_its_eigenvalues_and_sums_its_loss(rng):
     np.testing.assert_allclose(trajectory.loss, ((1 - trajectory.eigenvalues) ** 2).sum(axis=1))
     np.testing.assert_array_equal(trajectory.times, times)
     assert trajectory.loss[-1] < 1e-6 and trajectory.loss[0] == pytest.approx(3, abs=1e-3)
-    tau = np.array(trajectory.meta["mode_step_times"])
+    tau = trajectory.mode_step_times
     assert (tau > 0).all() and len(tau) == 3
 
 
@@ -81,7 +81,7 @@ def test_outputs_without_a_positive_mode_collapse(rng, dim):
     modes = contrastive_modes(random_gram(2, rng))
     trajectory = closed_form(modes, 0.1 * rng.normal(size=(4, dim)), np.array([0.0, 1e6]))
     assert trajectory.loss[-1] == pytest.approx(dim - 2, abs=1e-12)
-    assert np.isinf(trajectory.meta["mode_step_times"]).sum() == dim - 2
+    assert np.isinf(trajectory.mode_step_times).sum() == dim - 2
 
 
 def test_steps_separate_when_the_criterion_says_so():

@@ -84,7 +84,7 @@ def test_quadratic_vicreg_by_its_gradient_written_out(rng):
         embedding_times=times,
     )
     np.testing.assert_allclose(flow.embeddings, expected, atol=1e-7)
-    assert flow.meta["test_points"] == 3
+    assert flow.test_points == 3
     C = np.einsum("tik,ij,tjl->tkl", expected[:, :N], G, expected[:, :N]) / G.sum()
     np.testing.assert_allclose(flow.eigenvalues, np.linalg.eigvalsh(C)[:, ::-1], atol=1e-7)
 

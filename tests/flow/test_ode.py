@@ -173,7 +173,7 @@ def test_qr_of_the_start_predicts_step_times_that_column_norms_miss(rng):
     times = np.linspace(0, 1.5 * np.log(1e6) / (8 * gamma[-1]), 4000)
     flow, theory = kernel_flow(modes, F, times), closed_form(modes, F, times)
     crossing = np.array([times[np.argmax(column > 0.5)] for column in flow.eigenvalues.T])
-    np.testing.assert_allclose(theory.meta["mode_step_times"], crossing, rtol=0.02)
+    np.testing.assert_allclose(theory.mode_step_times, crossing, rtol=0.02)
     u0 = gamma * (modes.coordinates(F)[:5] ** 2).sum(axis=1)
     assert np.abs(np.log(1 / u0 - 1) / (8 * gamma) / crossing - 1).max() > 0.04
 

@@ -50,11 +50,11 @@ def test_the_bound_is_reached_by_a_mode_that_grows_alone(modes, rng):
 def test_a_truncated_flow_is_the_flow_to_about_the_bound(modes, rng, tolerance):
     F, times = start(modes, rng), np.linspace(0, END, 40)
     full, cut = kernel_flow(modes, F, times), kernel_flow(modes, F, times, truncation=tolerance)
-    assert cut.meta["lost"] <= tolerance
-    assert cut.meta["modes"] < len(modes)
+    assert cut.truncation_bound <= tolerance
+    assert cut.num_modes < len(modes)
     # the kept modes feel the loss through their growth: 4 γ_1 · bound · time, relative
     assert np.abs(cut.eigenvalues - full.eigenvalues).max() <= tolerance * (1 + 8 * GAMMA[0] * END)
-    assert "lost" not in full.meta
+    assert full.num_modes is full.truncation_bound is None
 
 
 def test_a_tolerance_out_of_reach_keeps_all_modes(modes, rng):

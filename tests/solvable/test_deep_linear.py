@@ -39,7 +39,7 @@ def test_one_layer_is_the_linearised_network(rng):
     rung0 = closed_form(contrastive_modes(p.x @ p.x.T), p.x @ p.encoder.T, times)
     one = deep_linear(p.task, times, depth=1)
     np.testing.assert_allclose(-np.sort(-one.eigenvalues, axis=1), rung0.eigenvalues, rtol=1e-9)
-    np.testing.assert_allclose(deep_linear_times(p.task, depth=1), rung0.meta["mode_step_times"])
+    np.testing.assert_allclose(deep_linear_times(p.task, depth=1), rung0.mode_step_times)
 
 
 @pytest.mark.parametrize("depth", [2, 3])

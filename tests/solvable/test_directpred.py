@@ -95,7 +95,7 @@ def test_step_times_are_exact_on_the_parabola(rng):
     tau = directpred_times(task, target_scale=0.9, predictor_rate=2.0)
     for j in range(3):
         trajectory = directpred(task, np.linspace(0, tau[j], 9), target_scale=0.9, predictor_rate=2.0)
-        assert trajectory.eigenvalues[-1, j] == pytest.approx(trajectory.meta["targets"][j] / 2, rel=1e-5)
+        assert trajectory.eigenvalues[-1, j] == pytest.approx(trajectory.solution.targets[j] / 2, rel=1e-5)
 
 
 def test_modes_without_a_signal_stay_at_zero(rng):

@@ -79,7 +79,7 @@ def test_step_times(rng, simulate, when):
     for depth in (1, 3):
         for j, tau in enumerate(when(task, depth=depth)):
             trajectory = simulate(task, np.array([tau]), depth=depth)
-            assert trajectory.eigenvalues[0, j] == pytest.approx(trajectory.meta["targets"][j] / 2, rel=1e-6)
+            assert trajectory.eigenvalues[0, j] == pytest.approx(trajectory.solution.targets[j] / 2, rel=1e-6)
 
 
 def test_only_the_latent_space_prefers_predictable_modes():

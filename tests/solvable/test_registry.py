@@ -10,12 +10,12 @@ from dynamics.solvable import MODELS, solvable_model
 def test_every_model_runs_from_a_small_start_to_its_end(rng, name):
     task = problem(rng, [2e-3, 1e-3, 3e-3]).task
     trajectory = solvable_model(name)(task)
-    tau = np.array(trajectory.meta["mode_step_times"])
-    assert trajectory.dim == 3 and trajectory.meta["source"] == MODELS[name].source
+    tau = trajectory.mode_step_times
+    assert trajectory.dim == 3 and trajectory.solution.source == MODELS[name].source
     assert (np.isfinite(tau) & (tau > 0)).all() and tau.max() < trajectory.times[-1] < 2 * tau.max()
     assert (np.diff(trajectory.eigenvalues, axis=0) >= -1e-9).all()
     last = tau.argmax() if name not in ("preconditioned", "word-embedding") else 2
-    assert trajectory.eigenvalues[-1, last] > 0.5 * trajectory.meta["targets"][last]
+    assert trajectory.eigenvalues[-1, last] > 0.5 * trajectory.solution.targets[last]
     assert np.isfinite(trajectory.loss).all()
 
 

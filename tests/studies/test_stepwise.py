@@ -48,8 +48,8 @@ def test_a_wrong_theory_fails(tmp_path, monkeypatch):
 
     def wrong(modes, initial, times):
         theory = right(modes, initial, times)
-        tau = [1.1 * t for t in theory.meta["mode_step_times"]]
-        return Trajectory(theory.times, theory.eigenvalues, theory.loss, meta={"mode_step_times": tau})
+        tau = [1.1 * t for t in theory.mode_step_times]
+        return Trajectory(theory.times, theory.eigenvalues, theory.loss, mode_step_times=np.array(tau))
 
     monkeypatch.setattr(study, "closed_form", wrong)
     claim, _ = study._figure_1(tmp_path, "digits", None, 60, 3, 0)
@@ -68,6 +68,6 @@ def test_figure_1_on_cifar10(tmp_path, data_dir):
     assert [claim.verdict for claim in claims] == ["holds", "holds"]
     measured = Trajectory.load(tmp_path / "fig1_cifar10_measured.npz")
     predicted = Trajectory.load(tmp_path / "fig1_cifar10_predicted.npz")
-    ratios = np.sort(predicted.meta["mode_step_times"]) / step_times(measured)
+    ratios = np.sort(predicted.mode_step_times) / step_times(measured)
     assert len(ratios) == 10
     np.testing.assert_allclose(ratios, 1, atol=0.05)

@@ -1,5 +1,6 @@
 """Trajectory: validation, properties, and the way to disk and back."""
 
+import dataclasses
 import inspect
 import sys
 
@@ -7,9 +8,10 @@ import numpy as np
 import pytest
 
 from dynamics.errors import ConfigError, DataError
-from dynamics.trajectories.trajectory import Trajectory
-
-FIELDS = ("times", "eigenvalues", "loss", "covariance", "embeddings", "embedding_times", "steps")
+from dynamics.support import files
+from dynamics.trajectories.outcome import Outcome
+from dynamics.trajectories.solution import SolvedModes
+from dynamics.trajectories.trajectory import FORMAT, Trajectory
 
 
 @pytest.fixture
@@ -22,40 +24,66 @@ def trajectory(rng):
         embeddings=rng.normal(size=(2, 8, 3)),
         embedding_times=np.array([0.0, 2.0]),
         rung="network",
-        meta={"seed": 3, "learning_rate": 0.1, "versions": {"jax": "0.10"}, "partial": None},
+        meta={"seed": 3, "learning_rate": 0.1, "versions": {"jax": "0.10"}},
         steps=np.arange(0, 25, 5),
         hidden={"stage/1.out": rng.uniform(size=(5, 4)), "readout": rng.uniform(size=(5, 2))},
         metrics={"rankme": np.array([1.0, np.nan, 2.0, 2.5, 3.0])},
+        outcome=Outcome.interrupted(20),
+        objective="vicreg",
+        mode_step_times=np.array([0.5, 1.0, np.inf]),
+        solution=SolvedModes(
+            targets=np.array([1.0, 0.9, 0.0]),
+            gamma=np.array([2.0, 1.0, 0.0]),
+            correlation=np.array([0.9, 0.8, 0.0]),
+            off_diagonal=0.2,
+            source="Someone (2020)",
+            quantity="$s_j$",
+            loss_name="a loss",
+        ),
+        num_modes=3,
+        truncation_bound=np.inf,
+        test_points=2,
     )
+
+
+def assert_same(ours, theirs, name=""):
+    """Equal values of equal types, through mappings and records."""
+    assert type(ours) is type(theirs), name
+    if isinstance(ours, np.ndarray):
+        np.testing.assert_array_equal(ours, theirs, err_msg=name)
+        assert ours.dtype == theirs.dtype, name
+    elif isinstance(ours, dict):
+        assert ours.keys() == theirs.keys(), name
+        for key in ours:
+            assert_same(ours[key], theirs[key], f"{name}.{key}")
+    elif dataclasses.is_dataclass(ours):
+        for field in dataclasses.fields(ours):
+            assert_same(getattr(ours, field.name), getattr(theirs, field.name), field.name)
+    else:
+        assert ours == theirs, name
 
 
 def test_everything_comes_back(trajectory, tmp_path):
     trajectory.save(tmp_path / "t.npz")
-    loaded = Trajectory.load(tmp_path / "t.npz")
-    for name in FIELDS:
-        np.testing.assert_array_equal(getattr(loaded, name), getattr(trajectory, name), err_msg=name)
-        assert getattr(loaded, name).dtype == getattr(trajectory, name).dtype
-    for kind in ("hidden", "metrics"):
-        assert getattr(loaded, kind).keys() == getattr(trajectory, kind).keys()
-        for name, array in getattr(trajectory, kind).items():
-            np.testing.assert_array_equal(getattr(loaded, kind)[name], array, err_msg=name)
-    assert loaded.meta == trajectory.meta
-    assert (loaded.rung, loaded.dim, loaded.partial) == ("network", 3, False)
+    default = Trajectory(trajectory.times, trajectory.eigenvalues, trajectory.loss)
+    for field in dataclasses.fields(Trajectory)[3:]:  # a field that is left at its default here is not tested
+        assert getattr(trajectory, field.name) is not getattr(default, field.name), f"give the test a {field.name}"
+    assert_same(Trajectory.load(tmp_path / "t.npz"), trajectory)
 
 
 def test_optional_fields_stay_absent(trajectory, tmp_path):
     Trajectory(trajectory.times, trajectory.eigenvalues, trajectory.loss).save(tmp_path / "t.npz")
     loaded = Trajectory.load(str(tmp_path / "t.npz"))
-    assert loaded.covariance is loaded.embeddings is loaded.embedding_times is loaded.steps is None
-    assert loaded.meta == loaded.hidden == loaded.metrics == {} and loaded.rung == "trajectory"
+    assert_same(loaded, Trajectory(trajectory.times, trajectory.eigenvalues, trajectory.loss))
 
 
 def test_a_partial_run_says_so_and_is_valid(trajectory, tmp_path):
-    partial = Trajectory(trajectory.times, trajectory.eigenvalues, trajectory.loss, meta={"partial": "interrupted"})
+    partial = dataclasses.replace(trajectory, outcome=Outcome.diverged(20))
     assert partial.partial
     partial.save(tmp_path / "t.npz")
-    assert Trajectory.load(tmp_path / "t.npz").partial
-    assert Trajectory.load(tmp_path / "t.npz").meta["partial"] == "interrupted"
+    loaded = Trajectory.load(tmp_path / "t.npz")
+    assert loaded.partial and loaded.outcome == Outcome("diverged", 20)
+    assert loaded.outcome.describe() == "the loss stopped being finite at step 20"
 
 
 def test_a_diverged_run_keeps_its_infinities(tmp_path):
@@ -78,10 +106,31 @@ def test_missing_damaged_and_foreign_files(trajectory, tmp_path):
         Trajectory.load(path)
 
 
-def test_arrays_that_make_no_trajectory_are_refused_as_data(tmp_path):
+@pytest.mark.parametrize("header", [{}, {"rung": "ode", "seed": 3}, {"format": FORMAT + 1}], ids=str)
+def test_files_of_another_format_are_refused_in_one_sentence(tmp_path, header):
+    """Version 0.1 wrote the rung and the seed into the header, and no number of a format."""
+    arrays = {"times": np.arange(2.0), "eigenvalues": np.zeros((2, 1)), "loss": np.zeros(2)}
+    files.save_npz(tmp_path / "t.npz", arrays, header=header)
+    with pytest.raises(DataError, match=rf"t\.npz: .*format {FORMAT}") as error:
+        Trajectory.load(tmp_path / "t.npz")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("damage", [{"outcome": {"kind": "finished", "mood": "good"}}, {"outcome": None}], ids=str)
+def test_a_header_that_is_damaged_is_refused_as_data(tmp_path, trajectory, damage):
+    trajectory.save(tmp_path / "t.npz")
+    arrays, header = files.load_npz(tmp_path / "t.npz", required=())
+    files.save_npz(tmp_path / "t.npz", arrays, header=header | damage)
+    with pytest.raises(DataError, match="holds no trajectory"):
+        Trajectory.load(tmp_path / "t.npz")
+
+
+def test_arrays_that_make_no_trajectory_are_refused_as_data(tmp_path, trajectory):
     """A file with the right names and the wrong shapes is a foreign file, not a programming error."""
-    np.savez(tmp_path / "t.npz", times=np.zeros(3), eigenvalues=np.zeros((2, 1)), loss=np.zeros(2))
-    with pytest.raises(DataError, match=r"t\.npz"):
+    trajectory.save(tmp_path / "t.npz")
+    arrays, header = files.load_npz(tmp_path / "t.npz", required=())
+    files.save_npz(tmp_path / "t.npz", arrays | {"loss": np.zeros(2)}, header=header)
+    with pytest.raises(DataError, match=r"t\.npz: holds no trajectory"):
         Trajectory.load(tmp_path / "t.npz")
 
 
@@ -127,6 +176,9 @@ def test_to_xarray_labels_what_is_there(rng):
         hidden={"layer1": rng.normal(size=(3, 5))},
         metrics={"rankme": rng.normal(size=3)},
         rung="network",
+        mode_step_times=np.array([0.5, np.inf]),
+        outcome=Outcome.interrupted(40),
+        objective="vicreg",
         meta={"seed": 3},
     )
     pytest.importorskip("xarray")
@@ -136,7 +188,9 @@ def test_to_xarray_labels_what_is_there(rng):
     assert data.swap_dims(time="step").loss.sel(step=40) == trajectory.loss[2]
     assert (data.embeddings.sel(snapshot=2.0) == trajectory.embeddings[1]).all()
     assert data.hidden_layer1.dims == ("time", "layer1_direction")
-    assert (data.metric_rankme == trajectory.metrics["rankme"]).all() and data.attrs["seed"] == 3
+    assert (data.metric_rankme == trajectory.metrics["rankme"]).all()
+    assert float(data.mode_step_times.sel(mode=1)) == 0.5
+    assert data.attrs == {"seed": 3, "rung": "network", "objective": "vicreg", "outcome": "interrupted after step 40"}
 
 
 def test_to_xarray_without_xarray(monkeypatch):

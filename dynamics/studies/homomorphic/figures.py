@@ -8,10 +8,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FormatStrFormatter, LogLocator, NullLocator
 
-from dynamics.drawing.trajectories import MEASURED, mode_colors, style
+from dynamics.drawing.trajectories import mode_colors, style
 from dynamics.studies.homomorphic.identity import Filter
 from dynamics.studies.homomorphic.steps import Ladder
 from dynamics.studies.homomorphic.training import Measured
+from dynamics.trajectories.ladder import MEASURED
 
 _DASHED = (0, (3, 1.5))
 

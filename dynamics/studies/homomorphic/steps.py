@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from dynamics.experiment.prepare import LAZINESS
-from dynamics.flow.closed_form import closed_form, initial_correlations, step_times
+from dynamics.flow.closed_form import closed_form, initial_correlations, mode_step_times
 from dynamics.flow.descent import kernel_descent
 from dynamics.flow.ode import kernel_flow
 from dynamics.modes import ContrastiveModes, contrastive_modes_from_features
@@ -98,7 +98,7 @@ def ladder(
     F0 = np.asarray(jax.jit(small.on(images))(small.params), np.float64)
     F0 = F0 - F0.mean(axis=0)
     rate = LR_FRACTION * modes.stability_limit
-    tau = step_times(modes.eigenvalues[:d], initial_correlations(modes, F0))
+    tau = mode_step_times(modes.eigenvalues[:d], initial_correlations(modes, F0))
     steps = int(np.ceil(1.2 * tau.max() / rate))
     record_at = recording_steps(steps, count=100)
     times = rate * record_at.astype(np.float64)

@@ -304,7 +304,7 @@ def _barlow_twins(views: np.ndarray, V: np.ndarray, times: np.ndarray) -> ModeCo
     flow = kernel_flow(modes, start, times, embedding_times=times)
     v = np.square(views).mean(axis=0)
     encoders = np.swapaxes(flow.embeddings, 1, 2) @ views / (len(views) * v)
-    flow = replace(flow, embeddings=None, embedding_times=None, meta={**flow.meta, "rung": "linear_barlow_twins"})
+    flow = replace(flow, embeddings=None, embedding_times=None, rung="linear_barlow_twins")
     theory = closed_form(modes, start, times)
     # the closed form orders modes by γ, and gives eigenvalues of C: divide by μ for the variance
     n = len(views) // 2

@@ -8,10 +8,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dynamics.drawing.trajectories import MEASURED, style
+from dynamics.drawing.trajectories import style
 from dynamics.generative import TiedPLDA
 from dynamics.studies.simve.exact import CORRELATIONS, VARIANCES, ModeCourse
 from dynamics.studies.simve.methods import JOINT, RANDOM, VAES, Results, Scores
+from dynamics.trajectories.ladder import MEASURED
 
 _DASHED = (0, (3, 1.5))
 _COLOURS = {"vae": "#1d4ed8", "simvae": "#c2410c", "joint": "#15803d", "random": "0.55"}

@@ -258,7 +258,7 @@ def _figure_1(out: Path, dataset: str, data_dir: Path | None, num_pairs: int, di
     times = rate * steps.astype(float)
     measured = trajectory(views, descend(views, W0, rate, steps), times)
     theory = closed_form(modes, views @ W0.T, times)
-    predicted = np.array(theory.meta["mode_step_times"])
+    predicted = theory.mode_step_times
     measured.save(out / f"fig1_{dataset}_measured.npz")
     theory.save(out / f"fig1_{dataset}_predicted.npz")
     files.save_figure(_draw_figure_1(measured, theory, predicted), out / f"fig1_{dataset}")
