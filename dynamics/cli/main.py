@@ -218,7 +218,8 @@ def study(
         num_seeds: Repetitions, in place of the study's own number.
         steps: Updates of every training, in place of the study's own number.
     """
-    from dynamics.studies import claims_table, load_study, save_claims, study_settings
+    from dynamics.cli.tables import claims_table
+    from dynamics.studies import load_study, save_claims, study_settings
     from dynamics.support.files import output_folder
 
     chosen = {

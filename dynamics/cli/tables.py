@@ -1,15 +1,20 @@
-"""What the command line prints: the forecast before training, and the ladder after it."""
+"""What the command line prints: the forecast before training, the ladder after it, and the claims of a study."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float
 from rich.table import Table
+from rich.text import Text
 
 from dynamics.experiment.forecasting import Forecast
+from dynamics.studies.claims import Claim
 from dynamics.trajectories.comparison import Comparison, distinct_steps, half_times
 from dynamics.trajectories.ladder import rung
 from dynamics.trajectories.trajectory import Trajectory
+
+_VERDICT_COLOURS = {"holds": "green", "fails": "red", "unknown": "yellow"}
 
 
 def forecast_table(ahead: Forecast) -> Table:
@@ -143,4 +148,24 @@ def overlap_table(overlaps: Mapping[str, Float[np.ndarray, " times"]], chance: f
     for name, values in overlaps.items():
         table.add_row(name, f"{values[0]:.3f}", f"{values[-1]:.3f}")
     table.add_row("chance", f"{chance:.3f}", f"{chance:.3f}")
+    return table
+
+
+def claims_table(claims: Sequence[Claim]) -> Table:
+    """Every claim of a study with what was expected, what was measured and the verdict, readable on 80 columns."""
+    table = Table(title="Claims", title_justify="left", box=None, pad_edge=False, show_lines=False)
+    table.add_column("claim", ratio=1, overflow="fold")
+    table.add_column("expected", justify="right", no_wrap=True)
+    table.add_column("measured", justify="right", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
+    for claim in claims:
+        expected = f"{claim.relation if claim.relation != '=' else ''} {claim.expected:.4g}".strip()
+        if claim.relation == "=":
+            expected += f" ± {claim.tolerance:.2g}"
+        table.add_row(
+            Text(claim.claim).append(f"\n{claim.source}", style="dim"),
+            expected,
+            "–" if math.isnan(claim.measured) else f"{claim.measured:.4g}",
+            Text(claim.verdict, style=_VERDICT_COLOURS[claim.verdict]),
+        )
     return table

@@ -42,7 +42,7 @@ def restricted_gap(
     """β: how well a class must mix inside of every cluster, since it cannot split it.
 
     min over clusters S and functions g of the class of E⁺_S (g − g⁺)² / E_S (g − g')²: pairs with both views in S over
-    independent views in S (HaoChen & Ma 2022, Assumption 3.3). Infinite if all functions are constant on every cluster.
+    independent views in S (HaoChen & Ma 2023, Assumption 3.3). Infinite if all functions are constant on every cluster.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def restricted_gap(
 
 
 def implementable_clusters_bound(cross: float, gap: float, shares: Float[Array, " clusters"]) -> float:
-    """E‖W f − e_cluster‖² ≤ (α/β) P_max/(P_min − α) for k = m outputs and λ > α/P_min (HaoChen & Ma 2022, Theorem 3.6).
+    """E‖W f − e_cluster‖² ≤ (α/β) P_max/(P_min − α) for k = m outputs and λ > α/P_min (HaoChen & Ma 2023, Theorem 3.6).
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ def implementable_clusters_bound(cross: float, gap: float, shares: Float[Array, 
 def eigenfunction_bound(
     agreements: Spectrum, dim: int, *, residual: float, head_norm: float, distance: float = 0.0, weight: float = 1.0
 ) -> float:
-    """E‖W f − y‖² ≤ 2ζ + 4B²kε + 16B²kφ/λ with k outputs (HaoChen & Ma 2022, Theorem 4.5).
+    """E‖W f − y‖² ≤ 2ζ + 4B²kε + 16B²kφ/λ with k outputs (HaoChen & Ma 2023, Theorem 4.5).
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Minimisers of L_λ that can be written down (HaoChen & Ma 2022, Section 5): the good ones, and the misled ones.
+"""Minimisers of L_λ that can be written down (HaoChen & Ma 2023, Section 5): the good ones, and the misled ones.
 
 All have loss zero, so each is as good a representation as any to the loss. The classes with an inductive bias contain
 only ones that tell the label; larger classes contain the misled ones as well, which do not.

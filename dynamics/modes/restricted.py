@@ -7,7 +7,7 @@ through two matrices, C₀ = E ψ(x)ψ(x)ᵀ and C₊ = sym E ψ(x)ψ(x⁺)ᵀ. 
 
 and φ = vᵀψ is a function of unit second moment on which partners differ by δ = E (φ(x) − φ(x⁺))² = 2(1 − μ). The class
 decides which modes exist: all functions of two disconnected clusters contain one with μ = 1 that tells them apart, a
-class that cannot separate them does not (HaoChen & Ma 2022, Sections 3 and 4).
+class that cannot separate them does not (HaoChen & Ma 2023, Sections 3 and 4).
 
 >>> import numpy as np
 >>> from dynamics.modes.restricted import pair_moments, restricted_modes
@@ -161,7 +161,7 @@ class RestrictedModes:
     def discrepancy(self, dim: int) -> float:
         """φ_m = (2/m) Σ_{j≤m} (1 − μ_j): the least discrepancy of m orthonormal functions of the class, a function.
 
-        HaoChen & Ma (2022), Table 1, in the normalisation E f fᵀ = I/m of that table; never falls with m.
+        HaoChen & Ma (2023), Table 1, in the normalisation E f fᵀ = I/m of that table; never falls with m.
 
         Raises
         ------

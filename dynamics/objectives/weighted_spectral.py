@@ -1,6 +1,6 @@
 """The spectral contrastive loss with a weight on its covariance term, and its optimum mode by mode.
 
-    L_λ(f) = E⁺ ‖f(x) − f(x⁺)‖² + λ ‖E f fᵀ − I‖_F²       (HaoChen & Ma 2022, Section 2)
+    L_λ(f) = E⁺ ‖f(x) − f(x⁺)‖² + λ ‖E f fᵀ − I‖_F²       (HaoChen & Ma 2023, Section 2)
 
 without centring. At λ = 1 it is the spectral contrastive loss plus the constant d. With μ_j the agreement of partners
 along mode j of the restricted eigenproblem (`dynamics.modes.restricted`) and δ_j = 2(1 − μ_j), an embedding whose

@@ -1,41 +1,68 @@
-"""Studies: one file a paper, its claims as a table of expected against measured, and its figures.
+"""Studies: one folder a paper, its claims as a table of expected against measured, and its figures.
 
-A study is a module with `run(out, *, data_dir=None, full=False, seed=0) -> list[Claim]`, which writes its figures and
-data to the folder `out`. A new one is one more line in `STUDIES`.
+The folder `dynamics/studies/NAME/` is the study: its `__init__.py` states the paper as `PAPER`, and its `study.py` has
+`run(out, *, data_dir=None, full=False, seed=0) -> list[Claim]`, which writes figures and data to the folder `out`.
+A folder that is added is found, and one that is removed leaves nothing behind.
 """
 
 import inspect
-from collections.abc import Mapping
+import pkgutil
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from types import ModuleType
 from typing import Any
 
 from dynamics.errors import ConfigError
-from dynamics.studies.claims import Claim, claims_table, save_claims
+from dynamics.studies.claims import Claim, save_claims
 
-__all__ = ["STUDIES", "Claim", "claims_table", "load_study", "save_claims", "study_settings"]
+__all__ = ["STUDIES", "Claim", "load_study", "save_claims", "study_settings"]
 
-STUDIES = {
-    "stepwise": "dynamics.studies.stepwise.study",  # Simon et al. 2023
-    "spectral-embedding": "dynamics.studies.spectral_embedding.study",  # Balestriero & LeCun 2022
-    "inductive-bias": "dynamics.studies.inductive_bias.study",  # HaoChen & Ma 2022
-    "homomorphic": "dynamics.studies.homomorphic.study",  # Keller, Suau, Zappella 2023
-    "simve": "dynamics.studies.simve.study",  # Bizeul et al. 2024
-}
-"""Name -> module, imported when it is asked for."""
+
+def find_studies(path: Sequence[str]) -> dict[str, str]:
+    """Name -> module of every study below the folders of a search path."""
+    folders = (found.name for found in pkgutil.iter_modules(path) if found.ispkg)
+    return {folder.replace("_", "-"): f"{__name__}.{folder}.study" for folder in folders}
+
+
+STUDIES = find_studies(__path__)
+"""Name of each study -> its module, which is imported when it is asked for."""
 
 
 def load_study(name: str) -> ModuleType:
-    """Import a study; `ConfigError` if there is none of this name."""
+    """Import the module of a study.
+
+    Parameters
+    ----------
+    name : str
+        A key of `STUDIES`.
+
+    Raises
+    ------
+    ConfigError
+        If there is no study of this name.
+    """
     if name not in STUDIES:
         raise ConfigError(f"There is no study `{name}`; known are {', '.join(STUDIES)}.")
     return import_module(STUDIES[name])
 
 
 def study_settings(name: str, chosen: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the settings that a user chose for a study; `ConfigError` if the study has fixed one of them itself."""
+    """Return the settings that a user chose for a study, if the study leaves all of them open.
+
+    Parameters
+    ----------
+    name : str
+        A key of `STUDIES`.
+    chosen : mapping
+        Name of an argument of the study's `run` -> value.
+
+    Raises
+    ------
+    ConfigError
+        If there is no study of this name, or if it takes no such argument.
+    """
     open_to_choice = inspect.signature(load_study(name).run).parameters
     for setting in chosen:
         if setting not in open_to_choice:
-            raise ConfigError(f"The study `{name}` fixes {setting} itself; leave --{setting.replace('_', '-')} out.")
+            raise ConfigError(f"The study `{name}` fixes `{setting}` itself and takes no other value for it.")
     return chosen

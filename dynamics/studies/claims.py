@@ -13,12 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, SupportsFloat
 
-from rich.table import Table
-from rich.text import Text
-
 from dynamics.support import files
-
-_COLOURS = {"holds": "green", "fails": "red", "unknown": "yellow"}
 
 
 @dataclass(frozen=True)
@@ -73,26 +68,6 @@ class Claim:
 def save_claims(claims: Sequence[Claim], path: str | Path) -> None:
     """Write the claims as a JSON list of objects, atomically; a number that could not be measured becomes null."""
     files.save_json(path, [asdict(claim) for claim in claims])
-
-
-def claims_table(claims: Sequence[Claim]) -> Table:
-    """Table of the claims, readable on 80 columns."""
-    table = Table(title="Claims", title_justify="left", box=None, pad_edge=False, show_lines=False)
-    table.add_column("claim", ratio=1, overflow="fold")
-    table.add_column("expected", justify="right", no_wrap=True)
-    table.add_column("measured", justify="right", no_wrap=True)
-    table.add_column("verdict", no_wrap=True)
-    for claim in claims:
-        expected = f"{claim.relation if claim.relation != '=' else ''} {claim.expected:.4g}".strip()
-        if claim.relation == "=":
-            expected += f" ± {claim.tolerance:.2g}"
-        table.add_row(
-            Text(claim.claim).append(f"\n{claim.source}", style="dim"),
-            expected,
-            "–" if math.isnan(claim.measured) else f"{claim.measured:.4g}",
-            Text(claim.verdict, style=_COLOURS[claim.verdict]),
-        )
-    return table
 
 
 def _decided(claim, source, expected, measured, tolerance, holds, relation) -> Claim:

@@ -1,4 +1,4 @@
-"""One progress bar for all long work: in a terminal with the time left, silent in a log file."""
+"""What long work says of itself: a progress bar in a terminal, and single lines about what it will cost."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,3 +20,10 @@ def progress_bar(description: str, total: int) -> Iterator[Callable[[int], None]
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(description, total=total)
         yield lambda done: bar.update(task, completed=done)
+
+
+def note(line: str) -> None:
+    """Write one line about the course of long work to the standard error stream, apart from its results."""
+    from rich.console import Console
+
+    Console(stderr=True, highlight=False, markup=False).print(line, soft_wrap=True)

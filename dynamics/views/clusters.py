@@ -27,7 +27,7 @@ def cluster_relation(
     sizes : sequence of int
         Views in each cluster, at least 2.
     cross : float
-        α in [0, 1), the probability that the two views of a pair lie in different clusters (HaoChen & Ma 2022,
+        α in [0, 1), the probability that the two views of a pair lie in different clusters (HaoChen & Ma 2023,
         Assumption 3.1).
     key : jax key
         Draws the weights, uniform in [0, 1].

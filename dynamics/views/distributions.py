@@ -1,4 +1,4 @@
-"""Distributions of positive pairs on which what a function class can learn is known: HaoChen & Ma (2022), Section 5.
+"""Distributions of positive pairs on which what a function class can learn is known: HaoChen & Ma (2023), Section 5.
 
 Each knows how to draw natural data, two views of them, and the clusters that no augmentation leaves.
 

@@ -50,7 +50,7 @@ def scaled_pairs(
     low: float = 0.5,
     high: float = 1.0,
 ) -> Pairs:
-    """Two views of every row in which the chosen entries are rescaled independently (HaoChen & Ma 2022, Section 5).
+    """Two views of every row in which the chosen entries are rescaled independently (HaoChen & Ma 2023, Section 5).
 
     Parameters
     ----------

@@ -273,7 +273,8 @@ def test_a_study_writes_its_claims_and_prints_them(tmp_path, capsys, monkeypatch
 
 
 @pytest.mark.parametrize(
-    ("flags", "words"), [(["nonsense"], ["nonsense", "stepwise"]), (["stepwise", "--dataset", "mnist"], ["--dataset"])]
+    ("flags", "words"),
+    [(["nonsense"], ["nonsense", "stepwise"]), (["stepwise", "--dataset", "mnist"], ["stepwise", "dataset"])],
 )
 def test_a_study_that_does_not_exist_or_has_no_such_setting(flags, words, tmp_path, capsys):
     assert run("study", *flags, "--out", tmp_path) == 2

@@ -1,14 +1,19 @@
-"""Claims: verdicts, the JSON file, the table."""
+"""Claims: verdicts, the JSON file, the table; and how studies are found."""
 
 import io
 import json
+import re
+from importlib import import_module
+from pathlib import Path
 
 import numpy as np
 import pytest
 from rich.console import Console
 
+from dynamics import studies
+from dynamics.cli.tables import claims_table
 from dynamics.errors import ConfigError
-from dynamics.studies import STUDIES, Claim, claims_table, load_study, save_claims
+from dynamics.studies import STUDIES, Claim, load_study, save_claims
 
 
 def test_verdicts():
@@ -62,8 +67,33 @@ def test_table_fits_80_columns_and_says_everything():
         assert word in text
 
 
-def test_studies_are_found_by_name():
+FOLDER = Path(studies.__file__).parent
+
+
+def test_every_folder_is_a_study_that_states_its_paper():
+    folders = {path.parent.name for path in FOLDER.glob("*/study.py")}
+    assert (
+        {name.replace("-", "_") for name in STUDIES}
+        == folders
+        == {"homomorphic", "inductive_bias", "simve", "spectral_embedding", "stepwise"}
+    )
     for name in STUDIES:
         assert callable(load_study(name).run)
-    with pytest.raises(ConfigError, match="known are stepwise"):
+        paper = import_module(f"dynamics.studies.{name.replace('-', '_')}").PAPER
+        assert re.fullmatch(r"[A-Z].* (19|20)\d\d", paper)
+    with pytest.raises(ConfigError, match="known are .*stepwise"):
         load_study("nothing")
+
+
+def test_a_folder_that_is_added_is_found(tmp_path, monkeypatch):
+    (tmp_path / "new_paper").mkdir()
+    (tmp_path / "new_paper" / "__init__.py").write_text("")
+    (tmp_path / "loose.py").write_text("")
+    assert studies.find_studies([str(tmp_path)]) == {"new-paper": "dynamics.studies.new_paper.study"}
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*/*.py")), ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_no_study_needs_another(path):
+    """Otherwise it could not be removed as one folder."""
+    for other in {name.replace("-", "_") for name in STUDIES} - {path.parent.name}:
+        assert f"dynamics.studies.{other}" not in path.read_text()

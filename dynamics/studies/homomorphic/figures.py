@@ -11,7 +11,7 @@ from matplotlib.ticker import FixedLocator, FormatStrFormatter, LogLocator, Null
 from dynamics.drawing.trajectories import mode_colors, style
 from dynamics.studies.homomorphic.identity import Filter
 from dynamics.studies.homomorphic.steps import Ladder
-from dynamics.studies.homomorphic.training import Measured
+from dynamics.studies.homomorphic.training import SchemeScores
 from dynamics.trajectories.ladder import MEASURED
 
 _DASHED = (0, (3, 1.5))
@@ -44,7 +44,7 @@ def filter_figure(filtered: Filter, errors: np.ndarray, gaps: np.ndarray, name: 
     return figure
 
 
-def table_figure(rows: Sequence[Measured], chance: float) -> Figure:
+def table_figure(rows: Sequence[SchemeScores], chance: float) -> Figure:
     """Accuracy upright and rotated, inv-ratio and time of every setting; one mark a seed, a bar at the mean."""
     with style():
         figure, axes = plt.subplots(1, 3, figsize=(9.2, 2.5), sharey=True, width_ratios=(1.5, 1, 1))
@@ -75,7 +75,7 @@ def table_figure(rows: Sequence[Measured], chance: float) -> Figure:
     return figure
 
 
-def sweep_figure(rows: Sequence[Measured]) -> Figure:
+def sweep_figure(rows: Sequence[SchemeScores]) -> Figure:
     """Accuracy and inv-ratio against distance and window, one column for each group."""
     groups = list(dict.fromkeys(row.name.split(",")[0] for row in rows))
     titles = {"c4": "quarter turns", "cyclic": "shifts along the rows"}
@@ -103,7 +103,7 @@ def sweep_figure(rows: Sequence[Measured]) -> Figure:
     return figure
 
 
-def at_range(rows: Sequence[Measured], group: str) -> list[int]:
+def at_range(rows: Sequence[SchemeScores], group: str) -> list[int]:
     """Distances that occur."""
     return sorted({int(row.name.split()[-1]) for row in rows if row.name.startswith(f"{group},")})
 

@@ -19,15 +19,15 @@ from dynamics.networks.equivariant import EquivariantNetwork
 from dynamics.networks.fiber_pairs import FiberPairs
 from dynamics.networks.groups import PlaneGroup
 from dynamics.studies.claims import Claim
+from dynamics.studies.homomorphic import PAPER
 from dynamics.studies.homomorphic.figures import filter_figure, ladder_figure, sweep_figure, table_figure
 from dynamics.studies.homomorphic.identity import OBJECTIVES, Twins, broken_symmetry, spectral_filter
 from dynamics.studies.homomorphic.steps import Ladder, inv_ratio, ladder
-from dynamics.studies.homomorphic.training import DIM, Measured, measure, rotation_settings, sweep_settings
+from dynamics.studies.homomorphic.training import DIM, SchemeScores, measure, rotation_schemes, sweep_schemes
 from dynamics.support import files
 from dynamics.support.progress import progress_bar
 from dynamics.views import load_images
 
-PAPER = "Keller et al. 2023"
 EXACT = 1e-12
 
 # upright and rotated accuracy and inv-ratio of a p4 and a plain network of two convolutions on 8×8 digits, d = 10, L₁,
@@ -87,10 +87,10 @@ def run(
     claims += _filter(out, twins, x[chosen[:48]], seed)
     claims += _steps(out, x[chosen[:num_images]], dataset, dim, seed) + _trained_apart(dataset, data_dir, seed)
     seeds = [seed + i for i in range(num_seeds)]
-    rows = measure(rotation_settings(images.shape, steps), images, seeds)
+    rows = measure(rotation_schemes(images.shape, steps), images, seeds)
     files.save_json(out / "table.json", [row.table() for row in rows])
     files.save_figure(table_figure(rows, chance=1 / len(np.unique(images.labels))), out / "table")
-    sweep = measure(sweep_settings(images.shape, sweep_steps), images, seeds[:1])
+    sweep = measure(sweep_schemes(images.shape, sweep_steps), images, seeds[:1])
     files.save_json(out / "sweep.json", [row.table() for row in sweep])
     files.save_figure(sweep_figure(sweep), out / "sweep")
     of = f"{len(images):,} {dataset} images, {steps} steps, {num_seeds} seeds, L₁, d = {DIM}"
@@ -299,7 +299,7 @@ def _trained_apart(dataset: str, data_dir: Path | None, seed: int) -> list[Claim
 # ---------------------------------------------------------------- training
 
 
-def _table(rows: list[Measured], source: str) -> list[Claim]:
+def _table(rows: list[SchemeScores], source: str) -> list[Claim]:
     """Structure is necessary; where it is there, H-SSL does what A-SSL does, in less time; calibrations beside it."""
     found = {row.name: row for row in rows}
     a, h, plain, broken = (found[name] for name in ("p4, A-SSL", "p4, H-SSL", "CNN, A-SSL", "CNN, “H-SSL”"))
@@ -349,7 +349,7 @@ def _table(rows: list[Measured], source: str) -> list[Claim]:
     return claims
 
 
-def _calibration(rows: list[Measured], source: str) -> list[Claim]:
+def _calibration(rows: list[SchemeScores], source: str) -> list[Claim]:
     """Accuracies and inv-ratios beside the earlier ones; width and batch of that network are not known.
 
     Hence the tolerances: 0.15 of an accuracy, and a factor of five of an inv-ratio, which spans three orders.
@@ -380,7 +380,7 @@ def _calibration(rows: list[Measured], source: str) -> list[Claim]:
     return claims
 
 
-def _sweep(rows: list[Measured]) -> list[Claim]:
+def _sweep(rows: list[SchemeScores]) -> list[Claim]:
     """What the filter says of distances: those that alias do not make invariant."""
     found = {row.name: float(row.inv_ratio.mean()) for row in rows}
     source = f"{PAPER}, topographic distance as strength of augmentation"

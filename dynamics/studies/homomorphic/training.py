@@ -29,13 +29,13 @@ PROBE_RIDGE = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
-class Measured:
-    """What one setting gave, entry by entry of its seeds.
+class SchemeScores:
+    """What training by one scheme gave, one entry for each seed.
 
     Parameters
     ----------
     name : str
-        The setting.
+        The name of the scheme.
     upright, rotated : array (seeds,)
         Accuracy of a linear probe of the embedding, fitted upright, on test images as they are and as the other
         elements of the group show them.
@@ -57,8 +57,22 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Setting:
-    """What to train: pairs, structure, and where the pairs are made; no steps leave the network as it started."""
+class Scheme:
+    """One way to train: which pairs, which structure of the network, and where the pairs are made.
+
+    Parameters
+    ----------
+    name : str
+        Name in tables and figures.
+    pairs : FiberPairs
+        The law that the two group elements of a pair are drawn from.
+    tied : bool
+        Whether the network is equivariant; otherwise its turned filters are free.
+    homomorphic : bool
+        Whether a pair is two fibers of one pass, in place of two transformed images.
+    steps : int
+        Updates; 0 leaves the network as it was initialised.
+    """
 
     name: str
     pairs: FiberPairs
@@ -67,35 +81,35 @@ class Setting:
     steps: int
 
 
-def rotation_settings(shape: tuple[int, ...], steps: int) -> list[Setting]:
+def rotation_schemes(shape: tuple[int, ...], steps: int) -> list[Scheme]:
     """The rows of the table: A-SSL and H-SSL with Haar pairs, p4 network and plain one, and p4 weights at random."""
     haar = FiberPairs.haar(PlaneGroup("c4", *shape[:2]))
     return [
-        Setting("p4, random", haar, True, True, 0),
-        Setting("p4, A-SSL", haar, True, False, steps),
-        Setting("p4, H-SSL", haar, True, True, steps),
-        Setting("CNN, A-SSL", haar, False, False, steps),
-        Setting("CNN, “H-SSL”", haar, False, True, steps),
+        Scheme("p4, random", haar, True, True, 0),
+        Scheme("p4, A-SSL", haar, True, False, steps),
+        Scheme("p4, H-SSL", haar, True, True, steps),
+        Scheme("CNN, A-SSL", haar, False, False, steps),
+        Scheme("CNN, “H-SSL”", haar, False, True, steps),
     ]
 
 
-def sweep_settings(shape: tuple[int, ...], steps: int) -> list[Setting]:
+def sweep_schemes(shape: tuple[int, ...], steps: int) -> list[Scheme]:
     """H-SSL over every fixed distance and every window: quarter turns, and shifts along the rows."""
-    settings = []
+    schemes = []
     for group in (PlaneGroup("c4", *shape[:2]), PlaneGroup("cyclic", *shape[:2])):
         for law in (FiberPairs.at_distance, FiberPairs.within):
             for distance in range(1, int(group.lengths.max()) + 1):
                 name = f"{group.name}, {'distance' if law is FiberPairs.at_distance else 'window'} {distance}"
-                settings.append(Setting(name, law(group, distance), True, True, steps))
-    return settings
+                schemes.append(Scheme(name, law(group, distance), True, True, steps))
+    return schemes
 
 
-def measure(settings: list[Setting], images: Images, seeds: list[int]) -> list[Measured]:
-    """Train each setting once for each seed, and look at what it has learned.
+def measure(schemes: list[Scheme], images: Images, seeds: list[int]) -> list[SchemeScores]:
+    """Train by each scheme once for each seed, and look at what it has learned.
 
     Parameters
     ----------
-    settings : list of Setting
+    schemes : list of Scheme
         What to train.
     images : Images
         With labels; two thirds are for training and for the probe, the rest for testing.
@@ -112,9 +126,9 @@ def measure(settings: list[Setting], images: Images, seeds: list[int]) -> list[M
     halves = np.split(np.arange(len(order)), [2 * len(order) // 3])
     (fit, labels), (test, expected) = ((x[rows], images.labels[order][rows]) for rows in halves)
     measured = []
-    for index, setting in enumerate(settings):
-        pairs, group = setting.pairs, setting.pairs.group
-        network = EquivariantNetwork(group, width=WIDTH, dim=DIM, tied=setting.tied)
+    for index, scheme in enumerate(schemes):
+        pairs, group = scheme.pairs, scheme.pairs.group
+        network = EquivariantNetwork(group, width=WIDTH, dim=DIM, tied=scheme.tied)
         optimiser = optax.adam(LEARNING_RATE)
         update = fiber_update(
             network,
@@ -123,7 +137,7 @@ def measure(settings: list[Setting], images: Images, seeds: list[int]) -> list[M
             generalised_spectral,
             optimiser,
             batch_size=BATCH_SIZE,
-            homomorphic=setting.homomorphic,
+            homomorphic=scheme.homomorphic,
         )
         init, embed = jax.jit(network.init), jax.jit(network.apply)
         rows = []
@@ -131,12 +145,12 @@ def measure(settings: list[Setting], images: Images, seeds: list[int]) -> list[M
             key = jax.random.key(seed)
             state = initial_state(init(key, fit[:1]), optimiser, key)
             number = index * len(seeds) + len(rows) + 1
-            description = f"{number} of {len(settings) * len(seeds)}: {setting.name}"
-            state, seconds = _train(update, state, setting.steps, description)
+            description = f"{number} of {len(schemes) * len(seeds)}: {scheme.name}"
+            state, seconds = _train(update, state, scheme.steps, description)
             moved = [group.act(h, test) for h in range(1, group.order)]
             views = [np.asarray(embed(state.params, view)) for view in (fit, test, *moved)]
             rows.append((*_look(views, labels, expected), seconds))
-        measured.append(Measured(setting.name, *np.array(rows).T))
+        measured.append(SchemeScores(scheme.name, *np.array(rows).T))
     return measured
 
 

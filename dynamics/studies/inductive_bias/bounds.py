@@ -13,7 +13,8 @@ from dynamics.function_classes import (
 from dynamics.modes.restricted import RestrictedModes, pair_moments, restricted_modes
 from dynamics.objectives.weighted_spectral import shrinkage
 from dynamics.studies.claims import Claim
-from dynamics.studies.inductive_bias.exact import CIRCLES, PAPER
+from dynamics.studies.inductive_bias import PAPER
+from dynamics.studies.inductive_bias.exact import CIRCLES
 from dynamics.support.precision import double_precision
 from dynamics.support.progress import progress_bar
 from dynamics.views import SeparatedManifolds, cluster_relation, cross_cluster_mass

@@ -16,6 +16,7 @@ from dynamics.modes.restricted import RestrictedModes, pair_moments, restricted_
 from dynamics.objectives import generalised_spectral, spectral_contrastive
 from dynamics.objectives.weighted_spectral import minimum, shrinkage
 from dynamics.studies.claims import Claim
+from dynamics.studies.inductive_bias import PAPER
 from dynamics.support.precision import double_precision
 from dynamics.support.progress import progress_bar
 from dynamics.views import (
@@ -25,7 +26,6 @@ from dynamics.views import (
     SignedCube,
 )
 
-PAPER = "HaoChen & Ma 2022"
 CUBE = SignedCube(dim=6, signal=2)
 RING = PlacedPatch(dim=10, size=2, loudness=2.0)
 CIRCLES = SeparatedManifolds(num_manifolds=4, pieces=4, diameter=0.01, separation=1.0)

@@ -1,6 +1,6 @@
 """φ_m of real networks: how well m orthonormal functions that an architecture can implement agree on real partners.
 
-The protocol of HaoChen & Ma (2022), Section 6: train L_1 (the spectral contrastive loss) with k outputs, go on with L_λ
+The protocol of HaoChen & Ma (2023), Section 6: train L_1 (the spectral contrastive loss) with k outputs, go on with L_λ
 for each λ, whiten, and take the smallest discrepancy over λ. Any m directions of k ≥ m whitened outputs are also m
 orthonormal functions, so the best m of every run count for φ_m, which therefore cannot fall with m. Measured on fresh
 augmentations of images that were not trained on.
@@ -33,7 +33,7 @@ PAPER_TABLE = {
     "WRN": (0.080, 0.093, 0.138, 0.340),
     "ViT": (0.072, 0.108, 0.168, 0.389),
 }
-"""HaoChen & Ma (2022), Table 1, CIFAR-10, at m = 10, 30, 100, 300."""
+"""HaoChen & Ma (2023), Table 1, CIFAR-10, at m = 10, 30, 100, 300."""
 
 PAPER_SIZES = (10, 30, 100, 300)
 

@@ -1,4 +1,4 @@
-"""HaoChen & Ma (2022), A Theoretical Study of Inductive Biases in Contrastive Learning (arXiv 2211.14699).
+"""HaoChen & Ma (ICLR 2023), A Theoretical Study of Inductive Biases in Contrastive Learning (arXiv 2211.14699).
 
 A limited class of functions has fewer modes than the data have clusters, so fewer outputs tell the label. Spectra,
 laws, explicit minimisers and bounds are exact; trained classes are reported as shares of seeds; φ_m is measured on
@@ -10,8 +10,9 @@ from pathlib import Path
 from dynamics.errors import ConfigError
 from dynamics.function_classes import ReLUUnits
 from dynamics.studies.claims import Claim
+from dynamics.studies.inductive_bias import PAPER
 from dynamics.studies.inductive_bias.bounds import bounds
-from dynamics.studies.inductive_bias.exact import CUBE, PAPER, average_errors, law_claims, loss_mode_by_mode, spectra
+from dynamics.studies.inductive_bias.exact import CUBE, average_errors, law_claims, loss_mode_by_mode, spectra
 from dynamics.studies.inductive_bias.explicit import explicit_minimisers
 from dynamics.studies.inductive_bias.figures import bounds_figure, errors_figure, phi_figure
 from dynamics.studies.inductive_bias.implementable import (
@@ -32,6 +33,7 @@ from dynamics.studies.inductive_bias.training import (
     trained_laws,
 )
 from dynamics.support import files
+from dynamics.support.progress import note
 from dynamics.views import SignedCube
 
 LAW_CUBE = SignedCube(dim=6, signal=3)
@@ -81,7 +83,7 @@ def run(
         *success_claims(runs, at_one, num_seeds),
     ]
     dataset, budget = ("digits", DIGITS) if data_dir is None and not full else ("cifar10", FULL if full else CIFAR)
-    measured = measure(dataset, budget, data_dir=data_dir, full=full, seed=seed, report=print)
+    measured = measure(dataset, budget, data_dir=data_dir, full=full, seed=seed, report=note)
     files.save_figure(phi_figure(measured), out / "phi")
     paper = [
         {"architecture": name, **dict(zip(map(str, PAPER_SIZES), row, strict=True))}

@@ -17,7 +17,8 @@ from dynamics.function_classes import (
 )
 from dynamics.modes.restricted import pair_moments
 from dynamics.studies.claims import Claim
-from dynamics.studies.inductive_bias.exact import CIRCLES, CUBE, PAPER, RING
+from dynamics.studies.inductive_bias import PAPER
+from dynamics.studies.inductive_bias.exact import CIRCLES, CUBE, RING
 from dynamics.training.function_class import Draw, train_functions
 from dynamics.typing import Array
 from dynamics.views import PairDistribution, SignedCube

@@ -34,10 +34,10 @@ from dynamics.generative.entropy import RELEASED_WEIGHTS
 from dynamics.generative.prior import WITHIN_VARIANCE
 from dynamics.modes import contrastive_modes_from_features
 from dynamics.studies.claims import Claim
+from dynamics.studies.simve import PAPER
 from dynamics.support.precision import double_precision
 from dynamics.trajectories.trajectory import Trajectory
 
-PAPER = "Bizeul et al. 2024"
 THRESHOLDS = {0.01: 1.02, 0.05: 1.09, 0.1: 1.17, 0.3: 1.44, 0.6: 1.67}
 """τ² -> variance of pure style that is worth unit-variance content, for g² = 1, σ² = 0.15 and J = 2."""
 

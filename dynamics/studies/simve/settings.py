@@ -124,7 +124,7 @@ RELEASED: dict[str, Setting] = {
         test=10_000,
     ),
 }
-"""The released code's: what `--full` runs. Made for an accelerator: days on a CPU."""
+"""The settings of the released code, for a study at full size. They are made for an accelerator; a CPU takes days."""
 
 # On a CPU: narrower layers, a tenfold learning rate that decays, some thousand steps, and fewer images in the probes.
 _CPU = {"learning_rate": 1e-3, "adam_epsilon": 1e-8, "decay": "cosine"}
@@ -153,13 +153,13 @@ CPU: dict[str, Setting] = {
     "cifar10": replace(RELEASED["cifar10"], widths=(16, 32, 64), steps=1000, **_CPU, **_CPU_IMAGES),
     "celeba": replace(RELEASED["celeba"], widths=(16, 32, 64), steps=1000, **_CPU, **_CPU_IMAGES),
 }
-"""What runs by default. Digits have no released setting: the one here shows the effects in minutes."""
+"""The settings that run by default. Digits have no released setting; the one here shows the effects in minutes."""
 
 
 def setting(dataset: str, full: bool) -> Setting:
     """Return the setting of a data set; `ConfigError` if there is none."""
     known = RELEASED if full else CPU
     if dataset not in known:
-        other = ", with --full" if full else ""
-        raise ConfigError(f"The study `simve` has no setting for `{dataset}`{other}; it has {', '.join(known)}.")
+        size = " at full size" if full else ""
+        raise ConfigError(f"The study `simve` has no setting for `{dataset}`{size}; it has {', '.join(known)}.")
     return known[dataset]

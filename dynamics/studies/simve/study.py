@@ -17,8 +17,8 @@ import numpy as np
 from dynamics.errors import ConfigError
 from dynamics.generative import frechet_distance
 from dynamics.studies.claims import Claim
+from dynamics.studies.simve import PAPER
 from dynamics.studies.simve.exact import (
-    PAPER,
     THRESHOLDS,
     content_given_up,
     dynamics_claims,
@@ -48,8 +48,9 @@ from dynamics.studies.simve.methods import (
     sweep_noise,
 )
 from dynamics.studies.simve.settings import Setting, setting
-from dynamics.studies.spectral_embedding.relation_probe import half_width
+from dynamics.studies.statistics import half_width
 from dynamics.support import files
+from dynamics.support.progress import note
 
 Extractor = Callable[[np.ndarray], np.ndarray]
 
@@ -305,12 +306,8 @@ def _digest(chosen: Setting, num_seeds: int, seed: int) -> str:
 
 
 def _say_cost(chosen: Setting, seconds: float) -> None:
-    """What the first method costs, times the number of methods, and the sweep."""
-    from rich.console import Console
-
+    """Say what the study will cost: the time of the first method, times the number of methods, and the sweep."""
     methods = len(VAES) + len(chosen.views) + len(JOINT)
     sweeps = 2 * len(chosen.noises) * chosen.sweep_steps / chosen.steps
     minutes = seconds * (methods + sweeps) / 60
-    Console(stderr=True, highlight=False).print(
-        f"simve on {chosen.dataset}: {methods} methods of {chosen.steps:,} updates take about {minutes:.0f} min."
-    )
+    note(f"simve on {chosen.dataset}: {methods} methods of {chosen.steps:,} updates take about {minutes:.0f} min.")

@@ -21,6 +21,7 @@ from dynamics.flow import closed_form, kernel_flow
 from dynamics.kernels import gram, linear
 from dynamics.modes import contrastive_modes, contrastive_modes_from_features
 from dynamics.studies.claims import Claim
+from dynamics.studies.stepwise import PAPER
 from dynamics.studies.stepwise.linear_model import (
     descend,
     descend_continuously,
@@ -34,8 +35,6 @@ from dynamics.training import gradient_descent, recording_steps, small_network
 from dynamics.trajectories.comparison import step_times
 from dynamics.trajectories.trajectory import Trajectory
 from dynamics.views import load_pairs
-
-PAPER = "Simon et al. 2023"
 
 # Discrete steps of size η advance mode j late by a fraction 2ηγ_j: 1.5 % of the first step time at 0.03/(4γ_1).
 LR_FRACTION = 0.03

@@ -7,7 +7,6 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import scipy.spatial.distance
-import scipy.stats
 import threadpoolctl
 from matplotlib.figure import Figure
 
@@ -22,6 +21,7 @@ from dynamics.optima import (
     simclr_squared_optimum,
     vicreg_squared_optimum,
 )
+from dynamics.studies.statistics import half_width
 from dynamics.support.progress import progress_bar
 from dynamics.trajectories.metrics import linear_probe
 from dynamics.views import Relation, load_images
@@ -92,12 +92,6 @@ class Probes:
         rival = max(others, key=lambda method: self.test[space, relation, data, method].mean())
         difference = self.test[space, relation, data, best] - self.test[space, relation, data, rival]
         return f"{best} against {rival}", float(difference.mean()), float(difference.mean() - half_width(difference))
-
-
-def half_width(sample: np.ndarray) -> float:
-    """Half of the 95 % confidence interval of the mean, by Student's t."""
-    n = len(sample)
-    return float(scipy.stats.t.ppf(0.975, n - 1) * sample.std(ddof=1) / np.sqrt(n))
 
 
 def probe_relations(
