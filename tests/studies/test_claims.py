@@ -81,7 +81,7 @@ def test_every_folder_is_a_study_that_states_its_paper():
         assert callable(load_study(name).run)
         paper = import_module(f"dynamics.studies.{name.replace('-', '_')}").PAPER
         assert re.fullmatch(r"[A-Z].* (19|20)\d\d", paper)
-    with pytest.raises(ConfigError, match="known are .*stepwise"):
+    with pytest.raises(ConfigError, match=r"known are .*stepwise"):
         load_study("nothing")
 
 
