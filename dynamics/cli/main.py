@@ -1,17 +1,21 @@
 """The command line. Each command imports what it needs when it runs, so that `--help` answers at once."""
 
+import inspect
 import math
 import sys
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
 from dynamics.cli.console import draw_run, duration, report_cost, save_figure, show
+from dynamics.cli.flags import with_flags
 from dynamics.cli.recipe import recipe_commands
 from dynamics.errors import ConfigError, DivergenceError, DynamicsError
 from dynamics.experiment.config import Config
+from dynamics.recipe.config import Recipe
 
 if TYPE_CHECKING:
     from dynamics.experiment.prepare import Experiment
@@ -271,12 +275,18 @@ def main(arguments: list[str] | None = None) -> int:
             args=arguments,
         )
     except DynamicsError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {with_flags(str(error), _settings())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as interruption:
         print(str(interruption) or "interrupted", file=sys.stderr)
         return _INTERRUPTED
     return 0
+
+
+def _settings() -> set[str]:
+    """Names of all settings that are flags of some command."""
+    records = {field.name for record in (Config, Recipe) for field in fields(record)}
+    return records.union(*(inspect.signature(command).parameters for command in COMMANDS.values()))
 
 
 def _prepared(command: str, config: Config, out: Path) -> "Experiment":

@@ -177,7 +177,7 @@ def _require_memory(
     needed = estimate_memory(kernel, x1, x2, tile=tile, dtype=dtype)
     if limit is not None and needed > limit:
         shape = f"{len(x1):,} × {len(x1 if x2 is None else x2):,}"
-        advice = "use fewer views, or --kernel-dtype float32" if dtype == "float64" else "use fewer views"
+        advice = 'use fewer views, or `dtype="float32"`' if dtype == "float64" else "use fewer views"
         raise CapacityError(
             f"kernel {kernel.name!r}: a Gram matrix of {shape} views in {dtype} "
             f"takes {needed / 1e9:.3g} GB, and {limit / 1e9:.3g} GB may be used; {advice}."

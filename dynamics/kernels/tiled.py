@@ -130,7 +130,7 @@ class TiledGram:
         needed = int(dtype.itemsize * side**2 * (tiles.max() + TILES_IN_FLIGHT))
         limit = _free_memory(self.placement.devices) if memory is None else memory
         if limit is not None and needed > limit:
-            advice = ", or --kernel-dtype float32" if dtype == np.float64 else ""
+            advice = ', or `dtype="float32"`' if dtype == np.float64 else ""
             raise CapacityError(
                 f"kernel {self.kernel.name!r}: half of the Gram matrix of {self.num_views:,} views in {dtype} takes "
                 f"{needed / 1e9:.3g} GB on a device, and {limit / 1e9:.3g} GB may be used; use more devices, fewer "

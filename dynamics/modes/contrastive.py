@@ -106,7 +106,7 @@ class ContrastiveModes:
             raise CollapseError(
                 f"dim is {dim}, but these pairs and this kernel have {self.num_positive} positive modes, so only "
                 f"{self.num_positive} dimensions can be learned; lower dim, add pairs, or allow the others to collapse "
-                "(--allow-collapse)."
+                "(`allow_collapse`)."
             )
 
     def save(self, path: str | Path) -> None:

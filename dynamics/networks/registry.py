@@ -16,7 +16,7 @@ ARCHITECTURES: dict[str, type[Architecture]] = {
     "resnet": ResNet,
     "group-convnet": GroupConvNet,
 }
-"""Name -> class, as `--network NAME` knows it."""
+"""Name -> class; the setting `network` of an experiment is one of these names."""
 
 
 def architecture(name: str, **settings: Any) -> Architecture:

@@ -47,7 +47,7 @@ def report(runs: Sequence[str | Path], path: str | Path) -> Path:
         If a folder holds no run, or one of its files is damaged.
     """
     if not runs:
-        raise ConfigError("No run was named; give the --out folder of compare, simulate or train.")
+        raise ConfigError("No run was named; give the folder of at least one run.")
     read = [read_run(run) for run in runs]
     files.save_text(path, "".join(_page(read)))
     return Path(path)

@@ -86,7 +86,7 @@ def read_recipe(folder: Path) -> Recipe | None:
         saved = json.loads(path.read_text())
         return Recipe.from_dict(saved["config"]) if saved.get("rung") == 4 else None
     except (ValueError, AttributeError, KeyError, TypeError) as error:
-        raise DataError(f"{path}: is damaged ({error}); --force begins anew.") from error
+        raise DataError(f"{path}: is damaged ({error}); remove it, or begin anew with `force`.") from error
 
 
 def measured(folder: Path) -> Trajectory | None:
@@ -108,12 +108,12 @@ def saved_overlaps(folder: Path) -> tuple[np.ndarray, dict[str, np.ndarray], flo
 def _require_same(folder: Path, recipe: Recipe) -> None:
     saved = read_recipe(folder)
     if saved is None:
-        raise ConfigError(f"{folder} holds a run of another kind; choose another --out, or --force to replace it.")
+        raise ConfigError(f"{folder} holds a run of another kind; choose another folder, or `force` to replace it.")
     ours, theirs = recipe.to_dict(), saved.to_dict()
     different = [name for name in ours if name not in _WITHOUT_EFFECT and ours[name] != theirs[name]]
     if different:
         name = different[0]
         raise ConfigError(
-            f"{folder} holds a run with {name} = {theirs[name]}, not {ours[name]}; choose another --out, or --force to "
+            f"{folder} holds a run with {name} = {theirs[name]}, not {ours[name]}; choose another folder, or `force` to "
             "replace it."
         )

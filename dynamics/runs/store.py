@@ -98,7 +98,7 @@ def read_run(folder: str | Path) -> Run:
     """
     folder = Path(folder)
     if not (folder / "config.json").is_file():
-        raise DataError(f"{folder}: holds no run (no config.json); give the --out of compare, simulate or train.")
+        raise DataError(f"{folder}: holds no run (no config.json); give the folder of a run.")
     try:
         config = json.loads((folder / "config.json").read_text())
     except ValueError as error:

@@ -102,7 +102,7 @@ MODELS: dict[str, SolvableModel] = {
         "after Simon et al. (2023)",
     ),
 }
-"""Name -> model, as `dynamics simulate --dynamics NAME` knows it."""
+"""Name -> model; `dynamics simulate` knows them by these names."""
 
 
 def solvable_model(name: str) -> SolvableModel:

@@ -90,7 +90,7 @@ def _checked(rate: np.ndarray, order: float | int, start: np.ndarray) -> tuple[n
     if (start >= 1).any() or (start < 0).any():
         raise ConfigError(
             f"A mode starts at {np.max(np.abs(start)):.3g} of its end value; these models describe growth from a "
-            "start below 1, so lower --init-scale."
+            "start below 1, so lower `init_scale`."
         )
     moves = (rate > 0) & (start > 0)
     return np.where(moves, start, 0.5), moves

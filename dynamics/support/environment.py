@@ -52,7 +52,11 @@ def _meminfo(root: Path) -> int | None:
 
 
 def _control_group(root: Path, limit: str, usage: str) -> int | None:
-    """What is left of a limit, if there is one: "max" is no number, and no limit of the first version is huge."""
+    """What a control group leaves of its limit, or None without one.
+
+    The second version of control groups writes "max" where there is no limit, which is not read as a number; the first
+    version writes a number larger than any memory, which the least of all limits leaves out.
+    """
     group = root / "sys/fs/cgroup"
     try:
         return int((group / limit).read_text()) - int((group / usage).read_text())

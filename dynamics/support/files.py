@@ -29,9 +29,7 @@ def output_folder(path: str | Path) -> Path:
         with tempfile.TemporaryFile(dir=path):
             pass
     except OSError as error:
-        raise ConfigError(
-            f"The output folder {path} cannot be written ({error.strerror}); choose another with --out."
-        ) from error
+        raise ConfigError(f"The output folder {path} cannot be written ({error.strerror}); choose another.") from error
     return path
 
 

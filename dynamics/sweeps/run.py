@@ -107,7 +107,7 @@ def read_sweep(folder: str | Path) -> Sweep:
     """
     folder = Path(folder)
     if not (folder / "sweep.json").is_file():
-        raise DataError(f"{folder}: holds no sweep (no sweep.json); give the --out of dynamics sweep.")
+        raise DataError(f"{folder}: holds no sweep (no sweep.json); give the folder of a sweep.")
     axes = tuple(Axis(axis["name"], tuple(axis["values"])) for axis in _read_json(folder / "sweep.json")["axes"])
     failed = _read_json(folder / "failed.json") if (folder / "failed.json").is_file() else {}
     points = []
@@ -139,7 +139,7 @@ def _claim(folder: Path, config: Config, axes: tuple[Axis, ...]) -> None:
     content = json.loads(json.dumps(content, default=str))
     path = folder / "sweep.json"
     if path.is_file() and _read_json(path) != content:
-        raise ConfigError(f"{folder} holds another sweep; give the same settings to go on with it, or another --out.")
+        raise ConfigError(f"{folder} holds another sweep; give the same settings to go on with it, or another folder.")
     files.save_json(path, content)
 
 

@@ -52,7 +52,7 @@ def labelled_images(dataset: str, data_dir: Path | None = None) -> LabelledImage
         test = load_images(dataset, data_dir, split="test", limit=TESTED)
         parts = train.images, train.labels, test.images, test.labels
     if any(part is None for part in parts):
-        raise ConfigError(f"{dataset} has no classes to probe for; leave --probes out.")
+        raise ConfigError(f"{dataset} has no classes to probe for; leave `probes` out.")
     return LabelledImages(*parts)
 
 

@@ -85,7 +85,7 @@ def load_celeba(
 def _folder(data_dir: str | Path | None) -> Path:
     wanted = f"{FOLDER}/, {ATTRIBUTES} and {PARTITION}"
     if data_dir is None:
-        raise DataError(f"CelebA cannot be downloaded automatically; give the folder with {wanted} as --data-dir.")
+        raise DataError(f"CelebA cannot be downloaded automatically; give the folder with {wanted} as `data_dir`.")
     for folder in (Path(data_dir) / "celeba", Path(data_dir)):
         if (folder / FOLDER).is_dir() and (folder / ATTRIBUTES).is_file() and (folder / PARTITION).is_file():
             return folder

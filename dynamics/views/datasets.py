@@ -279,5 +279,5 @@ def _missing(name: str, data_dir: Path, wanted: list[str]) -> str:
     inner = ", ".join((name, *DATASETS[name].folders))
     return (
         f"{data_dir}: holds no {name}; looked for {', '.join(wanted)}{either} in it and in its subfolders {inner}; "
-        "put them there, or leave --data-dir out to download them."
+        "put them there, or leave `data_dir` out to download them."
     )

@@ -68,7 +68,7 @@ def fetch(download: Download, folder: Path, wanted: Sequence[str]) -> None:
         raise DataError(
             f"{download.file}: could not be fetched from {download.urls[0]} into {folder} "
             f"({getattr(error, 'strerror', None) or type(error).__name__}); put {', '.join(wanted)} into a "
-            "folder by hand and give that folder as --data-dir."
+            "folder by hand and give that folder as `data_dir`."
         ) from error
 
 

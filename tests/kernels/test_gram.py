@@ -95,7 +95,7 @@ def test_what_does_not_fit_is_refused_before_it_is_evaluated(x):
         gram(never, x, memory=needed - 1)
     assert str(caught.value) == (
         "kernel 'never': a Gram matrix of 11 × 11 views in float64 takes 8.71e-06 GB, and 8.71e-06 GB may be used; "
-        "use fewer views, or --kernel-dtype float32."
+        'use fewer views, or `dtype="float32"`.'
     )
     # a petabyte, whatever this machine has left
     with pytest.raises(CapacityError, match="use fewer views"):

@@ -118,5 +118,5 @@ def test_settings_out_of_range(rng):
         TiledGram(rbf(1.0), x, dtype="float16")
     with pytest.raises(DataError, match="no views"):
         TiledGram(rbf(1.0), x[:0])
-    with pytest.raises(CapacityError, match=r"1,000 views in float64 takes .* GB on a device.*--kernel-dtype float32"):
+    with pytest.raises(CapacityError, match=r"1,000 views in float64 takes .* GB on a device.*float32"):
         TiledGram(rbf(1.0), x, tile=100, memory=10**6)

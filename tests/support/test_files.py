@@ -143,7 +143,7 @@ def test_output_folder_is_made_or_refused(tmp_path):
     assert files.output_folder(str(tmp_path / "a")) == tmp_path / "a"
     (tmp_path / "file").write_text("")
     for path in (tmp_path / "file", tmp_path / "file" / "below"):
-        with pytest.raises(ConfigError, match="--out"):
+        with pytest.raises(ConfigError, match="choose another"):
             files.output_folder(path)
     assert only_file(tmp_path / "a") == ["b"]
 

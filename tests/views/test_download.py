@@ -143,7 +143,7 @@ def test_no_network_says_which_files_to_put_where(server, monkeypatch, mnist):
         (server[0] / file).unlink()
     with pytest.raises(
         DataError,
-        match=r"\(HTTPError\); put train-images-idx3-ubyte, train-labels-idx1-ubyte into a folder .*--data-dir",
+        match=r"\(HTTPError\); put train-images-idx3-ubyte, train-labels-idx1-ubyte into a folder .*`data_dir`",
     ):
         load_images("mnist")
     closed = Download("x.bin", "0" * 32, ("http://127.0.0.1:9/x.bin",), ("x.bin",))
