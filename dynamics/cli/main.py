@@ -286,7 +286,8 @@ def main(arguments: list[str] | None = None) -> int:
 def _settings() -> set[str]:
     """Names of all settings that are flags of some command."""
     records = {field.name for record in (Config, Recipe) for field in fields(record)}
-    return records.union(*(inspect.signature(command).parameters for command in COMMANDS.values()))
+    commands = (inspect.signature(command).parameters for command in COMMANDS.values())
+    return records.union(*commands, {"force"})
 
 
 def _prepared(command: str, config: Config, out: Path) -> "Experiment":
