@@ -15,8 +15,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from dynamics.drawing.trajectories import mode_colors, style
+from dynamics.experiment import Experiment, prepare
 from dynamics.experiment.config import Config
-from dynamics.experiment.prepare import Experiment, prepare
 from dynamics.flow import kernel_flow
 from dynamics.solvable import Task, preconditioned
 from dynamics.support.files import save_figure, save_json
@@ -41,16 +41,16 @@ Run = tuple[Trajectory, float, Trajectory | None]
 
 def run_all(experiment: Experiment) -> dict[str, Run]:
     """Method -> measured trajectory, its learning rate, and its forecast where there is one."""
-    modes, fraction = experiment.modes, experiment.config.lr_fraction
+    modes, fraction = experiment.kernel.modes, experiment.config.lr_fraction
     slow, fast = fraction * modes.stability_limit, fraction * 0.25
     methods = {
-        "plain": (slow, experiment.steps, {}),
-        "modes": (fast, experiment.steps // 2, {"objective": precondition_modes(modes, DIM)}),
-        "wide": (fast, experiment.steps // 2, {"objective": precondition_modes(modes, 2 * DIM)}),
+        "plain": (slow, experiment.schedule.steps, {}),
+        "modes": (fast, experiment.schedule.steps // 2, {"objective": precondition_modes(modes, DIM)}),
+        "wide": (fast, experiment.schedule.steps // 2, {"objective": precondition_modes(modes, 2 * DIM)}),
     }
     for floor in FLOORS:
         objective = precondition_spectrum(floor=floor)
-        methods[f"focus {floor:g}"] = slow, experiment.steps // 2, {"objective": objective}
+        methods[f"focus {floor:g}"] = slow, experiment.schedule.steps // 2, {"objective": objective}
     runs = {}
     for name, (learning_rate, steps, settings) in methods.items():
         measured = gradient_descent(
@@ -81,7 +81,7 @@ def summary(experiment: Experiment, runs: dict[str, Run]) -> dict[str, dict[str,
         row = {
             "first": steps[0],
             "last": steps[-1],
-            "overlap": subspace_overlap(measured.embeddings[-1].astype(np.float64), experiment.modes, DIM, center=True),
+            "overlap": subspace_overlap(measured.embeddings[-1].astype(np.float64), modes, DIM, center=True),
             "final_loss": measured.loss[-1],
         }
         if forecast is not None:
@@ -144,7 +144,7 @@ def main() -> None:
         runs = run_all(experiment)
         drawn = drawn or runs
         results = summary(experiment, runs)
-        ratio = float(experiment.modes.eigenvalues[0] / experiment.modes.eigenvalues[DIM - 1])
+        ratio = float(experiment.kernel.modes.eigenvalues[0] / experiment.kernel.modes.eigenvalues[DIM - 1])
         rows.append({"network": network, "width": width, "multiplier": multiplier, "seed": seed})
         rows[-1] |= {"gamma_ratio": ratio, "results": results}
         print(f"{network} width {width}, c {multiplier}, seed {seed}: γ_1/γ_d = {ratio:.2f}", flush=True)

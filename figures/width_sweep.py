@@ -16,8 +16,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from dynamics.drawing.trajectories import style
+from dynamics.experiment import compare_run, forecast_trajectories, infinite_width_trajectory, prepare, train
 from dynamics.experiment.config import Config
-from dynamics.experiment.prepare import compare_run, forecast, infinite_width_forecast, prepare, train
 from dynamics.support.files import save_figure, save_json
 
 HERE = Path(__file__).parent
@@ -37,7 +37,7 @@ def measure(network: str, start: str, width: int, seed: int) -> dict[str, float]
     """Median |predicted/measured − 1| over the d step times, for every forecast of one run."""
     config = Config(network=network, init=start, width=width, depth=DEPTH[network], seed=seed, **SETTINGS)
     experiment = prepare(config)
-    forecasts = forecast(experiment) | {"infinite_width": infinite_width_forecast(experiment)}
+    forecasts = forecast_trajectories(experiment) | {"infinite_width": infinite_width_trajectory(experiment)}
     comparison = compare_run(experiment, train(experiment), forecasts)
     return {name: comparison.median_error(name) for name in KERNELS if name in forecasts}
 

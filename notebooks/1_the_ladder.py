@@ -20,9 +20,9 @@ import numpy as np
 
 import dynamics
 from dynamics.drawing.trajectories import comparison_figure, draw_eigenvalues, mode_colors, style
+from dynamics.experiment import compare_run, forecast_trajectories, prepare, train
 from dynamics.experiment.config import Config
 from dynamics.experiment.forecasting import forecast_of
-from dynamics.experiment.prepare import compare_run, forecast, prepare, train
 
 # %% [markdown]
 # ## What the learner sees
@@ -49,9 +49,9 @@ with style():
 # %%
 config = Config(num_pairs=48, dim=6, network="resnet", width=16, init="readout", init_scale=1e-4)
 experiment = prepare(config)
-gamma = experiment.modes.eigenvalues
-print(f"{experiment.kernel}; {experiment.reason}")
-print(f"{experiment.modes.num_positive} of {len(gamma)} modes are positive")
+gamma = experiment.kernel.modes.eigenvalues
+print(f"{experiment.kernel.name}; {experiment.kernel.reason}")
+print(f"{experiment.kernel.modes.num_positive} of {len(gamma)} modes are positive")
 with style():
     figure, ax = plt.subplots(figsize=(4, 2.2))
     ax.bar(range(1, len(gamma) + 1), gamma, width=1.0, color="0.7")
@@ -77,7 +77,7 @@ print(f"neighbours that will blur into one step: {ahead.blurred}")
 # Every rung returns a `Trajectory`: closed form, kernel flow, linearised network, and now the network itself.
 
 # %%
-rungs = forecast(experiment)
+rungs = forecast_trajectories(experiment)
 measured = train(experiment)
 comparison = compare_run(experiment, measured, rungs)
 with style():
@@ -92,7 +92,7 @@ with style():
 print("mode   measured at step " + "".join(f"{name:>13}" for name in comparison.step_time_ratio))
 for j, time in enumerate(comparison.step_times["network"]):
     ratios = "".join(f"{ratio[j]:13.3f}" for ratio in comparison.step_time_ratio.values())
-    print(f"{j + 1:4} {time / experiment.learning_rate:18.0f} {ratios}")
+    print(f"{j + 1:4} {time / experiment.schedule.learning_rate:18.0f} {ratios}")
 for overlap in comparison.subspace_overlap:
     print(f"{overlap.learned} learned: subspace overlap {overlap.overlap:.3f} (chance {overlap.chance:.3f})")
 
@@ -104,11 +104,11 @@ for overlap in comparison.subspace_overlap:
 
 # %%
 free = prepare(Config(num_pairs=48, dim=6, network="resnet", width=16, multiplier=1.0))
-rungs = forecast(free)
+rungs = forecast_trajectories(free)
 learned = train(free)
 with style():
     figure, axes = plt.subplots(1, 2, figsize=(7, 2.6), sharey=True)
-    draw_eigenvalues(axes[0], measured, forecast(experiment)["ode"])
+    draw_eigenvalues(axes[0], measured, forecast_trajectories(experiment)["ode"])
     draw_eigenvalues(axes[1], learned, rungs["ode"])
     axes[0].set_title(f"multiplier {experiment.multiplier:.1f}", loc="left")
     axes[1].set_title("multiplier 1", loc="left")

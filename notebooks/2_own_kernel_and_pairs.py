@@ -23,8 +23,8 @@ from sklearn.linear_model import LinearRegression
 
 import dynamics
 from dynamics.drawing.trajectories import comparison_figure, mode_colors, style
+from dynamics.experiment import compare_run, forecast_trajectories, prepare, train
 from dynamics.experiment.config import Config
-from dynamics.experiment.prepare import compare_run, forecast, prepare, train
 
 rng = np.random.default_rng(0)
 LENGTH = 64
@@ -139,7 +139,7 @@ def features(x):
 
 spectra = dynamics.Pairs(features(pairs.x), features(pairs.x_prime), source="power spectra").standardised()
 experiment = prepare(Config(dim=4, init="readout"), pairs=spectra, declared=dynamics.MLP(depth=1, width=256))
-rungs = forecast(experiment)
+rungs = forecast_trajectories(experiment)
 measured = train(experiment)
 comparison = compare_run(experiment, measured, rungs)
 with style():

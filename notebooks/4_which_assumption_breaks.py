@@ -29,8 +29,8 @@ import numpy as np
 
 import dynamics
 from dynamics.drawing.trajectories import mode_colors, style
+from dynamics.experiment import forecast_trajectories, prepare, train
 from dynamics.experiment.config import Config
-from dynamics.experiment.prepare import forecast, prepare, train
 from dynamics.objectives import barlow_twins
 from dynamics.training import apply_gradient, initial_state, optimiser, recording_steps, run
 from dynamics.trajectories.comparison import step_times
@@ -47,7 +47,7 @@ DISTANCES = {
 def climb(**settings):
     """Step times (d,) of every rung for one setting."""
     experiment = prepare(Config(**{**COMMON, "width": 512, **settings}))
-    trajectories = forecast(experiment) | {"network": train(experiment)}
+    trajectories = forecast_trajectories(experiment) | {"network": train(experiment)}
     return {rung: step_times(trajectories[rung]) for rung in RUNGS}
 
 
@@ -127,7 +127,8 @@ whole = jnp.arange(n)
 
 def train_on_batches(size):
     """Train on `size` pairs a step."""
-    sgd = optimiser("sgd", experiment.learning_rate, steps=experiment.steps, decay="constant", momentum=0.0)
+    schedule = experiment.schedule
+    sgd = optimiser("sgd", schedule.learning_rate, steps=schedule.steps, decay="constant", momentum=0.0)
 
     def update(state):
         key = jax.random.fold_in(state.key, state.step)
@@ -143,13 +144,13 @@ def train_on_batches(size):
 
     recorder = dynamics.SpectrumRecorder(
         jax.jit(lambda params: experiment.network.apply(params, views)),
-        recording_steps(experiment.steps, 100),
-        learning_rate=experiment.learning_rate,
+        recording_steps(experiment.schedule.steps, 100),
+        learning_rate=experiment.schedule.learning_rate,
     )
     run(
         update,
         initial_state(experiment.network.params, sgd, jax.random.key(1)),
-        steps=experiment.steps,
+        steps=experiment.schedule.steps,
         observe=lambda state, metrics: recorder.record(int(state.step), state.params, loss=metrics["loss"]),
         observe_at=recorder.steps.tolist(),
         steps_per_dispatch=16,  # no convolutions here, so a compiled loop is fast on a CPU, too
@@ -160,7 +161,7 @@ def train_on_batches(size):
 
 SIZES = (n, 16, 8)
 on_batches = {size: train_on_batches(size) for size in SIZES}
-theory = forecast(experiment)["ode"]
+theory = forecast_trajectories(experiment)["ode"]
 
 # %%
 with style():

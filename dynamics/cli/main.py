@@ -18,7 +18,7 @@ from dynamics.experiment.config import Config
 from dynamics.recipe.config import Recipe
 
 if TYPE_CHECKING:
-    from dynamics.experiment.prepare import Experiment
+    from dynamics.experiment import Experiment
     from dynamics.trajectories.trajectory import Trajectory
 
 Settings = tyro.conf.OmitArgPrefixes[Config]
@@ -43,15 +43,21 @@ def compare(config: Settings, recipe: Literal["practical"] | None = None, out: P
         out: Folder for the results.
     """
     from dynamics.cli.tables import comparison_table
-    from dynamics.experiment.prepare import compare_run, forecast, infinite_width_cost, infinite_width_forecast, train
+    from dynamics.experiment import (
+        compare_run,
+        forecast_trajectories,
+        infinite_width_cost,
+        infinite_width_trajectory,
+        train,
+    )
     from dynamics.runs.store import write_trajectories
 
     experiment = _prepared("compare", config, out)
-    forecasts = forecast(experiment)
-    if config.kernel == "empirical" and experiment.architecture.has_infinite_width:
+    forecasts = forecast_trajectories(experiment)
+    if config.kernel == "empirical" and experiment.random.architecture.has_infinite_width:
         seconds = infinite_width_cost(experiment)
         if seconds < _INFINITE_WIDTH_SECONDS:
-            forecasts["infinite_width"] = infinite_width_forecast(experiment)
+            forecasts["infinite_width"] = infinite_width_trajectory(experiment)
         else:
             show(f"\nThe infinite-width kernel takes about {duration(seconds)} and is left out;")
             show("--kernel infinite asks for it.")
@@ -59,9 +65,9 @@ def compare(config: Settings, recipe: Literal["practical"] | None = None, out: P
     measured = train(experiment, report_cost)
     write_trajectories(out, {"network": measured})
     comparison = compare_run(experiment, measured, forecasts)
-    comparison.save(out / "comparison.json", kernel=experiment.kernel, reason=experiment.reason)
-    show(comparison_table(comparison, experiment.learning_rate))
-    show(f"\nKernel: {experiment.kernel}; {experiment.reason}.")
+    comparison.save(out / "comparison.json", kernel=experiment.kernel.name, reason=experiment.kernel.reason)
+    show(comparison_table(comparison, experiment.schedule.learning_rate))
+    show(f"\nKernel: {experiment.kernel.name}; {experiment.kernel.reason}.")
     draw_run(out)
     _report_partial(measured, out)
 
@@ -84,8 +90,8 @@ def simulate(
         out: Folder for the results.
     """
     from dynamics.cli.tables import forecast_answers, forecast_table
+    from dynamics.experiment import forecast_trajectories
     from dynamics.experiment.forecasting import forecast_of
-    from dynamics.experiment.prepare import forecast
     from dynamics.runs.store import write_trajectories
     from dynamics.trajectories.trajectory import Trajectory
 
@@ -100,10 +106,10 @@ def simulate(
         show()
         show(forecast_table(ahead))
     show(f"\n{forecast_answers(ahead, by_step)}")
-    write_trajectories(out, forecast(experiment))
+    write_trajectories(out, forecast_trajectories(experiment))
     if measured is not None:
-        write_trajectories(out, {"updated": ahead.trajectory(experiment.times)})
-    show(f"\nKernel: {experiment.kernel}; {experiment.reason}.")
+        write_trajectories(out, {"updated": ahead.trajectory(experiment.schedule.times)})
+    show(f"\nKernel: {experiment.kernel.name}; {experiment.kernel.reason}.")
     draw_run(out)
 
 
@@ -119,7 +125,7 @@ def train(config: Settings, preset: Preset | None = None, out: Path = Path("runs
         preset: Train a practical recipe: cpu, gpu (CIFAR-10) or stl10 (ResNet-50).
         out: Folder for the results.
     """
-    from dynamics.experiment.prepare import train
+    from dynamics.experiment import train
     from dynamics.runs.store import write_trajectories
 
     experiment = _prepared("train", config, out)
@@ -293,8 +299,9 @@ def _settings() -> set[str]:
 def _prepared(command: str, config: Config, out: Path) -> "Experiment":
     """The experiment, its settings on disk and its forecast on the screen."""
     from dynamics.cli.tables import forecast_table
+    from dynamics.experiment import prepare
     from dynamics.experiment.forecasting import forecast_of
-    from dynamics.experiment.prepare import describe, prepare
+    from dynamics.experiment.network import describe
     from dynamics.runs.store import write_settings
     from dynamics.support.files import output_folder
 
@@ -302,12 +309,12 @@ def _prepared(command: str, config: Config, out: Path) -> "Experiment":
     experiment = prepare(config)
     write_settings(out, command, experiment)
     show(f"{experiment.pairs.source}: {len(experiment.pairs)} pairs of {experiment.pairs.input_shape}")
-    show(describe(experiment.architecture))
+    show(describe(experiment.random.architecture))
     automatic = " (automatic)" if config.multiplier == "auto" else ""
     show(
         f"output multiplier c = {experiment.multiplier:.4g}{automatic}; learning rate "
-        f"{experiment.learning_rate:.4g} of at most {experiment.stability_limit:.4g}; "
-        f"{experiment.steps:,} steps\n"
+        f"{experiment.schedule.learning_rate:.4g} of at most {experiment.schedule.stability_limit:.4g}; "
+        f"{experiment.schedule.steps:,} steps\n"
     )
     show(forecast_table(forecast_of(experiment)))
     return experiment
@@ -316,7 +323,7 @@ def _prepared(command: str, config: Config, out: Path) -> "Experiment":
 def _solve(name: str, config: Config, out: Path) -> None:
     """`simulate` for a solvable model: settings, trajectory, table and figure."""
     from dynamics.cli.tables import solution_table
-    from dynamics.experiment.prepare import prepare
+    from dynamics.experiment import prepare
     from dynamics.experiment.solvable import solve
     from dynamics.runs.store import write_settings, write_trajectories
     from dynamics.solvable import solvable_model
@@ -330,8 +337,8 @@ def _solve(name: str, config: Config, out: Path) -> None:
     write_trajectories(out, {trajectory.rung: trajectory})
     show(solution_table(trajectory))
     share = f"{100 * trajectory.solution.off_diagonal:.0f} %"
-    show(f"\nModes of the {experiment.kernel}. In their basis {share} of the covariance of single views lies off the")
-    show("diagonal, which these models leave out.")
+    show(f"\nThe modes are those of the {experiment.kernel.name}. In their basis {share} of the covariance of single")
+    show("views lies off the diagonal; these models leave that part out.")
     draw_run(out)
 
 

@@ -18,9 +18,11 @@ from scipy.special import expit
 
 from dynamics.errors import ConfigError
 from dynamics.experiment.config import Config
-from dynamics.experiment.prepare import Experiment, learning_rate_below, prepare
+from dynamics.experiment.prepare import Experiment, prepare
+from dynamics.experiment.schedule import resolve_learning_rate
 from dynamics.flow.closed_form import initial_correlations, mode_correlations, mode_step_times
-from dynamics.modes import ContrastiveModes, contrastive_modes
+from dynamics.kernels import gram
+from dynamics.modes import contrastive_modes
 from dynamics.networks import Architecture
 from dynamics.trajectories.comparison import step_times
 from dynamics.trajectories.trajectory import Trajectory
@@ -82,7 +84,7 @@ class Forecast:
     @property
     def blurred(self) -> list[tuple[int, int]]:
         """Neighbouring modes, counted from 1, that rise as one step: ln(1/u_0)(γ_j/γ_{j+1} − 1) is below 4.4."""
-        # the growth of the later one until its step, 8γτ, is ln(1/u_0) up to rounding
+        # 8γτ, the growth of the later mode until its step, equals ln(1/u_0) up to rounding
         gamma, tau = self.eigenvalues, self.step_times
         learned = np.isfinite(tau) & (gamma > 0)
         return [
@@ -106,10 +108,11 @@ class Forecast:
     def updated(self, measured: Trajectory) -> "Forecast":
         """The forecast in the light of a run in progress.
 
-        Steps that the run has made are taken from it. An eigenvalue of C that is still small but already grows by
-        itself gives its own rate 8γ_j, by a line through its log-odds, and is carried on from where it is. The others
-        keep the γ_j of this forecast, on a clock that runs as fast as that of the steps made so far: a learning rate,
-        a momentum or a kernel that the forecast does not know shows there.
+        Steps that the run has made are taken from the run. An eigenvalue of C that is small but already grows
+        exponentially shows its own rate, 8γ_j, as the slope of its log-odds, and is extrapolated with that rate. All
+        other modes keep the γ_j of this forecast, multiplied by one common factor: how much faster than forecast the
+        run has made its steps so far. A learning rate, a momentum or a kernel that the forecast does not know changes
+        this factor.
 
         Parameters
         ----------
@@ -214,16 +217,14 @@ def forecast(
 def forecast_of(experiment: Experiment) -> Forecast:
     """The forecast of a prepared experiment, from its closed form."""
     return Forecast(
-        eigenvalues=_padded(experiment.modes, experiment.config.dim),
+        eigenvalues=experiment.kernel.modes.padded_eigenvalues(experiment.config.dim),
         step_times=experiment.mode_step_times,
-        learning_rate=experiment.learning_rate,
-        stability_limit=experiment.stability_limit,
+        learning_rate=experiment.schedule.learning_rate,
+        stability_limit=experiment.schedule.stability_limit,
     )
 
 
 def _of_kernel(pairs: Pairs, kernel: Any, config: Config, start: Embedding | None) -> Forecast:
-    from dynamics.kernels import gram
-
     K = gram(kernel, pairs.stacked)
     modes = contrastive_modes(K, center=config.center)
     if not config.allow_collapse:
@@ -231,11 +232,11 @@ def _of_kernel(pairs: Pairs, kernel: Any, config: Config, start: Embedding | Non
     if start is None:
         start = config.init_scale * _gaussian_process(K, config.dim, config.seed)
     start = start - start.mean(axis=0) if config.center else start
-    gamma, u0 = _padded(modes, config.dim), initial_correlations(modes, start)
+    gamma, u0 = modes.padded_eigenvalues(config.dim), initial_correlations(modes, start)
     return Forecast(
         eigenvalues=gamma,
         step_times=mode_step_times(gamma, u0),
-        learning_rate=learning_rate_below(modes.stability_limit, config),
+        learning_rate=resolve_learning_rate(modes.stability_limit, config.learning_rate, config.lr_fraction),
         stability_limit=modes.stability_limit,
     )
 
@@ -244,12 +245,6 @@ def _gaussian_process(K: np.ndarray, dim: int, seed: int) -> np.ndarray:
     """`dim` draws from N(0, K), (2n, dim)."""
     values, Q = np.linalg.eigh((K + K.T) / 2)
     return Q @ (np.sqrt(np.maximum(values, 0))[:, None] * np.random.default_rng(seed).normal(size=(len(K), dim)))
-
-
-def _padded(modes: ContrastiveModes, dim: int) -> np.ndarray:
-    """γ of the first `dim` modes, 0 where there are fewer."""
-    gamma = modes.eigenvalues[:dim]
-    return np.pad(gamma, (0, dim - len(gamma)))
 
 
 def _clock(predicted: np.ndarray, made: np.ndarray) -> float:

@@ -21,4 +21,4 @@ def solve(name: str, experiment: Experiment) -> Trajectory:
         If there is no such model, or a mode starts beyond its end value.
     """
     model = solvable_model(name)
-    return model(Task.of(experiment.modes, experiment.initial_embeddings))
+    return model(Task.of(experiment.kernel.modes, experiment.initial_embeddings))

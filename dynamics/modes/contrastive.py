@@ -70,6 +70,11 @@ class ContrastiveModes:
         """Largest learning rate at which gradient descent is stable at the end point, 1 / (4 γ_1)."""
         return 1.0 / (4.0 * float(self.eigenvalues[0]))
 
+    def padded_eigenvalues(self, dim: int) -> Float[np.ndarray, " dim"]:
+        """γ of the first `dim` modes, with zeros where there are fewer: dimensions that no mode is left for."""
+        gamma = self.eigenvalues[:dim]
+        return np.pad(gamma, (0, dim - len(gamma)))
+
     def scaled(self, factor: float) -> "ContrastiveModes":
         """Modes of the kernel multiplied by a positive factor: γ grows by it, the mode functions by its square root."""
         root = factor**0.5

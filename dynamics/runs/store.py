@@ -19,7 +19,7 @@ from dynamics.support import files
 from dynamics.trajectories.comparison import Comparison, compare
 from dynamics.support.environment import versions
 from dynamics.errors import DataError
-from dynamics.experiment.prepare import Experiment
+from dynamics.experiment import Experiment
 from dynamics.modes import ContrastiveModes
 from dynamics.trajectories.ladder import in_order, rung
 from dynamics.trajectories.trajectory import Trajectory
@@ -76,7 +76,7 @@ def write_settings(folder: Path, command: str, experiment: Experiment) -> None:
             "versions": versions(),
         },
     )
-    experiment.modes.save(folder / "modes.npz")
+    experiment.kernel.modes.save(folder / "modes.npz")
     (folder / "trajectories").mkdir(exist_ok=True)
     for stale in (folder / "trajectories").glob("*.npz"):
         stale.unlink()  # of an earlier run in the same folder: a reader would take it for this one's

@@ -120,17 +120,17 @@ def read_sweep(folder: str | Path) -> Sweep:
 
 def run_point(config: Config, folder: Path) -> None:
     """One point of a sweep: forecast, train, compare, written as `dynamics compare` does."""
-    from dynamics.experiment.prepare import compare_run, forecast, prepare, train
+    from dynamics.experiment import compare_run, forecast_trajectories, prepare, train
     from dynamics.runs.store import write_settings, write_trajectories
 
     experiment = prepare(config)
     files.output_folder(folder)
     write_settings(folder, "compare", experiment)
-    forecasts, measured = forecast(experiment), train(experiment)
+    forecasts, measured = forecast_trajectories(experiment), train(experiment)
     write_trajectories(folder, {**forecasts, measured.rung: measured})
     comparison = compare_run(experiment, measured, forecasts)
     # last, since it says that the run is finished
-    comparison.save(folder / "comparison.json", kernel=experiment.kernel, reason=experiment.reason)
+    comparison.save(folder / "comparison.json", kernel=experiment.kernel.name, reason=experiment.kernel.reason)
 
 
 def _claim(folder: Path, config: Config, axes: tuple[Axis, ...]) -> None:

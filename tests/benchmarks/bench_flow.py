@@ -10,8 +10,8 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from timing import Row, compare, seconds
 
+from dynamics.experiment import Experiment, forecast_trajectories, prepare, train
 from dynamics.experiment.config import Config
-from dynamics.experiment.prepare import Experiment, forecast, prepare, train
 from dynamics.flow import kernel_flow, kernel_flow_batch
 from dynamics.modes import contrastive_modes_from_features
 from dynamics.networks import MLP
@@ -79,13 +79,13 @@ def against_training(quick: bool) -> list[Row]:
     first = seconds(lambda: forecast_numbers(experiment))
     second = seconds(lambda: forecast_numbers(prepare(config)))
     training = seconds(lambda: train(experiment).eigenvalues)
-    what = f"forecast of {experiment.steps} training steps of the default `dynamics compare`"
+    what = f"forecast of {experiment.schedule.steps} training steps of the default `dynamics compare`"
     rows = [(what + ", compiling", first), (what + ", compiled, with the modes", second)]
     return [Row(w, s, "training", training, training / s, f"{s / training:.1%} of the training") for w, s in rows]
 
 
 def forecast_numbers(experiment: Experiment) -> list[np.ndarray]:
-    return [trajectory.eigenvalues for trajectory in forecast(experiment).values()]
+    return [trajectory.eigenvalues for trajectory in forecast_trajectories(experiment).values()]
 
 
 def against_command(simulate: str, training: str) -> Row:

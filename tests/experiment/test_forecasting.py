@@ -101,8 +101,8 @@ def pairs():
 def test_a_network_on_pairs_in_memory_is_forecast_as_the_command_line_does(pairs):
     settings = {"dim": 3, "init_scale": 1e-3}
     ahead = dynamics.forecast(pairs, dynamics.MLP(depth=1, width=64), **settings)
+    from dynamics.experiment import prepare
     from dynamics.experiment.config import Config
-    from dynamics.experiment.prepare import prepare
 
     named = forecast_of(prepare(Config(num_pairs=24, network="mlp", depth=1, width=64, **settings)))
     np.testing.assert_allclose(ahead.step_times, named.step_times)
@@ -111,8 +111,8 @@ def test_a_network_on_pairs_in_memory_is_forecast_as_the_command_line_does(pairs
 
 def test_a_real_run_half_way_tells_its_own_end():
     """Lazy enough or not: at multiplier 1 the forecast is off, and the first half of the run mends the second."""
+    from dynamics.experiment import prepare, train
     from dynamics.experiment.config import Config
-    from dynamics.experiment.prepare import prepare, train
 
     experiment = prepare(Config(network="mlp", depth=1, width=64, num_pairs=24, dim=4, multiplier=1.0))
     whole, before = train(experiment), forecast_of(experiment)

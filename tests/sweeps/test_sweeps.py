@@ -8,8 +8,8 @@ import pytest
 
 from dynamics.cli.main import main
 from dynamics.errors import ConfigError, DataError, StabilityError
+from dynamics.experiment import compare_run, forecast_trajectories, prepare, train
 from dynamics.experiment.config import Config
-from dynamics.experiment.prepare import compare_run, forecast, prepare, train
 from dynamics.sweeps import Axis, grid, parse_axis, read_sweep, sweep_figure, tidy_rows, write_csv, write_parquet
 from dynamics.sweeps import run as running
 
@@ -71,7 +71,7 @@ def test_the_table_says_what_each_run_says(swept):
         rows = list(csv.DictReader(file))
     assert len(rows) == 2 * 2 * 4 * 2  # widths, seeds, rungs (three forecasts and the network), modes
     experiment = prepare(Config(**SMALL | {"width": 16, "seed": 1}))
-    comparison = compare_run(experiment, train(experiment), forecast(experiment))
+    comparison = compare_run(experiment, train(experiment), forecast_trajectories(experiment))
     for row in rows:
         if (row["width"], row["seed"]) == ("16", "1"):
             mode = int(row["mode"]) - 1

@@ -5,8 +5,8 @@ import pytest
 import scipy.linalg
 
 from dynamics.errors import ConfigError
+from dynamics.experiment import prepare
 from dynamics.experiment.config import Config
-from dynamics.experiment.prepare import prepare
 from dynamics.modes import contrastive_modes
 from dynamics.objectives.correlation import barlow_twins
 from dynamics.support.precision import double_precision
@@ -107,7 +107,7 @@ def test_a_network_learns_its_last_mode_in_fewer_steps():
     experiment = prepare(
         Config(network="mlp", width=256, depth=1, num_pairs=32, dim=dim, init_scale=1e-3, lr_fraction=fraction)
     )
-    modes = experiment.modes
+    modes = experiment.kernel.modes
 
     def run(objective, limit, steps):
         trajectory = gradient_descent(
@@ -121,7 +121,7 @@ def test_a_network_learns_its_last_mode_in_fewer_steps():
         last = step_times(trajectory)[-1] / (fraction * limit)
         return last, subspace_overlap(trajectory.embeddings[-1].astype(float), modes, dim, center=True)
 
-    plain, plain_overlap = run(barlow_twins, modes.stability_limit, experiment.steps)
+    plain, plain_overlap = run(barlow_twins, modes.stability_limit, experiment.schedule.steps)
     within, within_overlap = run(precondition_modes(modes, dim), 0.25, 300)
     _, beyond_overlap = run(precondition_modes(modes, 4 * dim), 0.25, 300)
     focused, focused_overlap = run(precondition_spectrum(floor=0.03), modes.stability_limit, 300)

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from dynamics.experiment.prepare import LAZINESS
+from dynamics.experiment.multiplier import LAZINESS
 from dynamics.flow.closed_form import closed_form, initial_correlations, mode_step_times
 from dynamics.flow.descent import kernel_descent
 from dynamics.flow.ode import kernel_flow

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from dynamics.drawing.trajectories import comparison_figure, style
+from dynamics.experiment import prepare, train
 from dynamics.experiment.config import Config
-from dynamics.experiment.prepare import prepare, train
 from dynamics.networks.equivariant import EquivariantNetwork
 from dynamics.networks.fiber_pairs import FiberPairs
 from dynamics.networks.groups import PlaneGroup

@@ -15,8 +15,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from dynamics.drawing.trajectories import comparison_figure, draw_eigenvalues, draw_loss, draw_step_marks, style
+from dynamics.experiment import Experiment, compare_run, forecast_trajectories, prepare, train
 from dynamics.experiment.config import Config
-from dynamics.experiment.prepare import Experiment, compare_run, forecast, prepare, train
 from dynamics.flow import closed_form, kernel_flow
 from dynamics.kernels import gram, linear
 from dynamics.modes import contrastive_modes, contrastive_modes_from_features
@@ -305,7 +305,7 @@ def _network(out: Path, config: Config) -> list[Claim]:
     """One hidden layer of ReLU, small readout, against its kernel at the start."""
     experiment = prepare(config)
     measured = train(experiment)
-    forecasts = forecast(experiment)
+    forecasts = forecast_trajectories(experiment)
     comparison = compare_run(experiment, measured, forecasts)
     name = f"mlp_{config.dataset}"
     measured.save(out / f"{name}_measured.npz")
@@ -336,14 +336,14 @@ def _network(out: Path, config: Config) -> list[Claim]:
 
 def _all_weights_small(config: Config, experiment: Experiment) -> Claim:
     """With all weights small the escape is algebraic: on the same clock nothing happens."""
-    module = experiment.architecture.module(config.dim)
+    module = experiment.random.architecture.module(config.dim)
     params = module.init(jax.random.key(config.seed), jnp.asarray(experiment.pairs.stacked[:1]))
     network = small_network(module.apply, params, "all", scale=1e-4, multiplier=experiment.multiplier)
-    steps = min(experiment.steps, 7000)
+    steps = min(experiment.schedule.steps, 7000)
     frozen = gradient_descent(
         network,
         experiment.pairs,
-        learning_rate=experiment.learning_rate,
+        learning_rate=experiment.schedule.learning_rate,
         steps=steps,
         center=config.center,
         record_at=recording_steps(steps, count=4),

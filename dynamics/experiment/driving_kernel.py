@@ -1,0 +1,150 @@
+"""The third stage of an experiment: the kernel that drives training. This is the one place that knows which one.
+
+A network that starts as a small function is driven by a kernel that depends on *how* it was made small:
+
+| start | what learns at first | kernel |
+|---|---|---|
+| `readout` | the last layer alone | conjugate kernel of the last hidden layer, h hᵀ/N |
+| `centred` | all layers | tangent kernel; at finite width the matrix-valued one of all outputs, Θ (2n, 2n, d, d) |
+| `all` | all layers, more and more | none; the tangent kernel of the unscaled network stands in |
+
+A network with output multiplier c has c² times the kernel of the same network without one.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from dynamics.experiment.network import RandomNetwork
+from dynamics.flow.matrix_ode import centred_matrix_kernel, matrix_growth_rate
+from dynamics.kernels import Kernel, TiledGram, empirical_ntk, full_empirical_ntk, gram, infinite_kernel
+from dynamics.modes import ContrastiveModes, contrastive_modes, contrastive_modes_from_features, leading_modes
+from dynamics.networks import Architecture
+from dynamics.typing import Views
+
+Start = Literal["readout", "centred", "all"]
+
+# All modes of 2,000 views take the dense solver some seconds, and the time grows like the cube. Beyond, the iterative
+# solver finds so many, or four for every dimension: later ones grow more slowly than those that are learned.
+ALL_MODES_VIEWS, LEADING_MODES = 2000, 64
+
+# (2nd)² float64 numbers, and three copies of them while it is made
+MATRIX_KERNEL_BYTES = 2**30
+
+_REASONS = {
+    "readout": "with a small readout only the readout learns at first, so the last hidden layer's kernel drives it",
+    "centred": "with the function centred all layers learn from the start, so the tangent kernel drives it",
+    "all": "no kernel predicts a start with all weights small; this is the one of the unscaled network",
+}
+
+
+@dataclass(frozen=True)
+class KernelBudget:
+    """How kernels are computed.
+
+    Parameters
+    ----------
+    dtype : {"float64", "float32"}
+        Precision of kernel values.
+    memory : int, optional
+        Bytes that kernels may take; by default what the machine has left.
+    cache : Path, optional
+        Folder that keeps Gram matrices between runs.
+    """
+
+    dtype: str = "float64"
+    memory: int | None = None
+    cache: Path | None = None
+
+    @property
+    def jacobian_memory(self) -> dict[str, int]:
+        """Half of the memory, for the derivatives behind an empirical kernel, where it is bounded."""
+        return {} if self.memory is None else {"memory": self.memory // 2}
+
+
+@dataclass(frozen=True, eq=False)
+class DrivingKernel:
+    """The kernel that drives an experiment.
+
+    Parameters
+    ----------
+    name : str
+        Which kernel it is.
+    reason : str
+        Why it is that one, as a clause that completes "the kernel is …;".
+    modes : ContrastiveModes
+        Its contrastive modes on the training pairs.
+    matrix : array (2n, 2n, d, d), optional
+        The tangent kernel with all outputs, centred as the modes are, where it drives training.
+    """
+
+    name: str
+    reason: str
+    modes: ContrastiveModes
+    matrix: np.ndarray | None = None
+
+    @property
+    def stability_limit(self) -> float:
+        """Largest learning rate at which gradient descent with this kernel is stable at the end point."""
+        if self.matrix is None:
+            return self.modes.stability_limit
+        return min(self.modes.stability_limit, 1.0 / (4.0 * matrix_growth_rate(self.matrix)))
+
+    def scaled(self, factor: float) -> "DrivingKernel":
+        """The kernel multiplied by a positive factor."""
+        matrix = None if self.matrix is None else factor * self.matrix
+        return replace(self, modes=self.modes.scaled(factor), matrix=matrix)
+
+
+def empirical_kernel(
+    network: RandomNetwork, start: Start, *, dim: int, center: bool, budget: KernelBudget
+) -> DrivingKernel:
+    """The kernel of the finite network itself, before training and at multiplier 1.
+
+    Raises
+    ------
+    KernelError, CapacityError
+        If the kernel has no modes, or does not fit into the memory.
+    """
+    if start == "readout":
+        h = network.hidden_layer
+        modes = contrastive_modes_from_features(h / h.shape[1] ** 0.5, center=center)
+        return DrivingKernel("empirical conjugate kernel", _REASONS[start], modes)
+    apply, params = network.module.apply, network.params
+    key = f"{network.architecture!r} with {dim} outputs"  # what the parameters do not say
+    ntk = empirical_ntk(apply, params, dtype=budget.dtype, key=key, **budget.jacobian_memory)
+    modes = kernel_modes(ntk, network.views, dim=dim, center=center, budget=budget)
+    matrix = None
+    if start == "centred" and 8 * (len(network.views) * dim) ** 2 <= MATRIX_KERNEL_BYTES:
+        theta = full_empirical_ntk(apply, params, network.views, dtype=budget.dtype, **budget.jacobian_memory)
+        matrix = theta.astype(np.float64)
+        matrix = centred_matrix_kernel(matrix) if center else matrix
+    return DrivingKernel("empirical neural tangent kernel", _REASONS[start], modes, matrix)
+
+
+def infinite_width_kernel(
+    declared: Architecture, views: Views, start: Start, *, dim: int, center: bool, budget: KernelBudget
+) -> DrivingKernel:
+    """The kernel of the infinitely wide network at multiplier 1; errors as for `empirical_kernel`."""
+    kernel, name = infinite_width(declared, start)
+    modes = kernel_modes(kernel, views, dim=dim, center=center, budget=budget)
+    return DrivingKernel(name, _REASONS[start], modes)
+
+
+def infinite_width(declared: Architecture, start: Start) -> tuple[Kernel, str]:
+    """The infinite-width kernel that belongs to a start, and its name."""
+    if start == "readout":
+        return infinite_kernel(declared, "nngp"), "infinite-width conjugate kernel (NNGP)"
+    return infinite_kernel(declared, "ntk"), "infinite-width neural tangent kernel"
+
+
+def kernel_modes(kernel: Kernel, views: Views, *, dim: int, center: bool, budget: KernelBudget) -> ContrastiveModes:
+    """All modes of few views; of many the leading ones, which are all that a run has time to learn."""
+    few = len(views) <= ALL_MODES_VIEWS
+    evaluate = gram if few else TiledGram
+    K = evaluate(kernel, views, dtype=budget.dtype, memory=budget.memory, cache=budget.cache, progress=True)
+    if few:
+        return contrastive_modes(K, center=center)
+    return leading_modes(K, max(LEADING_MODES, 4 * dim), center=center)

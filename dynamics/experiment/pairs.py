@@ -1,0 +1,102 @@
+"""The first stage of an experiment: its positive pairs, augmented images or the fibers of an equivariant network."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import jax
+import numpy as np
+
+from dynamics.errors import ConfigError
+from dynamics.networks import FiberPairs, PlaneGroup
+from dynamics.views import Pairs, load_pairs
+
+DEFAULT_NUM_PAIRS = 64
+
+
+@dataclass(frozen=True, eq=False)
+class GroupPairs:
+    """Pairs that a group makes of images.
+
+    Parameters
+    ----------
+    images : array (n, h, w, c)
+        The images.
+    law : FiberPairs
+        Which two group elements make a pair.
+    drawn : array
+        The elements that were drawn, as `law.draw` returns them.
+    pairs : Pairs
+        The transformed images. Fibers of one pass over `images` make the same embeddings.
+    """
+
+    images: np.ndarray
+    law: FiberPairs
+    drawn: np.ndarray
+    pairs: Pairs
+
+
+def dataset_pairs(
+    dataset: str, *, data_dir: Path | None, num_pairs: int | None, augmentation: str | None, seed: int
+) -> Pairs:
+    """Load augmented pairs of a data set, `DEFAULT_NUM_PAIRS` by default, or the pairs of an .npz, by default all.
+
+    Raises
+    ------
+    DataError, ConfigError
+        If the data cannot be had.
+    """
+    stored = dataset.endswith(".npz")
+    return load_pairs(
+        dataset,
+        data_dir=data_dir,
+        num_pairs=num_pairs or (None if stored else DEFAULT_NUM_PAIRS),
+        augmentation=augmentation,
+        seed=seed,
+    )
+
+
+def group_pairs(
+    dataset: str,
+    kind: Literal["group", "fibers"],
+    group: str,
+    *,
+    distance: int | None,
+    window: int | None,
+    data_dir: Path | None,
+    num_pairs: int | None,
+    seed: int,
+) -> GroupPairs:
+    """Load images and draw two elements of a group for each.
+
+    Parameters
+    ----------
+    dataset, data_dir, num_pairs, seed
+        As for `dataset_pairs`.
+    kind : {"group", "fibers"}
+        What the pairs are called in their description; they are the same.
+    group : str
+        Name of a `PlaneGroup`.
+    distance, window : int, optional
+        A fixed topographic distance of partners, or the largest one; by default partners are independent (Haar).
+
+    Raises
+    ------
+    DataError, ConfigError
+        If the data cannot be had, or are no images.
+    """
+    images = dataset_pairs(dataset, data_dir=data_dir, num_pairs=num_pairs, augmentation="none", seed=seed).x
+    if images.ndim != 4:
+        raise ConfigError(f"pairs={kind!r} needs images; `{dataset}` has views of shape {images.shape[1:]}.")
+    plane_group = PlaneGroup(group, *images.shape[1:3])
+    if distance is not None:
+        law, name = FiberPairs.at_distance(plane_group, distance), f"distance {distance}"
+    elif window is not None:
+        law, name = FiberPairs.within(plane_group, window), f"window {window}"
+    else:
+        law, name = FiberPairs.haar(plane_group), "Haar"
+    key = jax.random.fold_in(jax.random.key(seed), 1)  # the images are drawn with the key itself
+    drawn = np.asarray(law.draw(key, len(images)))
+    what = "pairs of fibers" if kind == "fibers" else "images transformed"
+    source = f"{dataset} train, {what} by {group} ({name}), seed {seed}"
+    return GroupPairs(images, law, drawn, Pairs(*np.split(law.augment(images, drawn), 2), source=source))

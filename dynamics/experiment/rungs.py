@@ -1,0 +1,78 @@
+"""Rungs 0 to 3 of an experiment: its forecasts on the time axis of the run, the run itself, and their comparison."""
+
+from collections.abc import Callable, Mapping
+
+from dynamics.experiment.driving_kernel import infinite_width, infinite_width_kernel
+from dynamics.experiment.prepare import Experiment, kernel_budget
+from dynamics.flow.closed_form import closed_form
+from dynamics.flow.descent import kernel_descent, matrix_kernel_descent
+from dynamics.flow.matrix_ode import matrix_kernel_flow
+from dynamics.flow.ode import kernel_flow
+from dynamics.kernels import estimate_cost
+from dynamics.training import gradient_descent
+from dynamics.trajectories import Comparison, Trajectory, compare
+
+
+def forecast_trajectories(experiment: Experiment) -> dict[str, Trajectory]:
+    """Rungs 0 to 2 on the time axis of the run.
+
+    They are `closed_form`, `ode`, `matrix_ode` where all layers learn, and `linearised`, which is descent with the best
+    of these kernels.
+    """
+    modes, matrix, F0 = experiment.kernel.modes, experiment.kernel.matrix, experiment.initial_embeddings
+    times = experiment.schedule.times
+    steps = experiment.schedule.learning_rate, experiment.schedule.record_at
+    trajectories = {"closed_form": closed_form(modes, F0, times), "ode": kernel_flow(modes, F0, times)}
+    if matrix is None:
+        trajectories["linearised"] = kernel_descent(modes, F0, *steps)
+    else:
+        trajectories["matrix_ode"] = matrix_kernel_flow(matrix, F0, times)
+        trajectories["linearised"] = matrix_kernel_descent(matrix, F0, *steps)
+    return trajectories
+
+
+def infinite_width_trajectory(experiment: Experiment) -> Trajectory:
+    """Rung 1 with the kernel of the infinitely wide network, from the same initial function."""
+    config = experiment.config
+    kernel = infinite_width_kernel(
+        experiment.random.architecture,
+        experiment.pairs.stacked,
+        config.init,
+        dim=config.dim,
+        center=config.center,
+        budget=kernel_budget(config),
+    )
+    modes = kernel.scaled(experiment.multiplier**2).modes
+    return kernel_flow(modes, experiment.initial_embeddings, experiment.schedule.times)
+
+
+def infinite_width_cost(experiment: Experiment) -> float:
+    """Seconds that the kernel of `infinite_width_trajectory` takes, from a short probe."""
+    kernel, _ = infinite_width(experiment.random.architecture, experiment.config.init)
+    return estimate_cost(kernel, experiment.pairs.stacked, dtype=experiment.config.kernel_dtype)
+
+
+def train(experiment: Experiment, report_cost: Callable[[float], None] | None = None) -> Trajectory:
+    """Rung 3: the finite network under full-batch gradient descent; its `outcome` says whether it ended early.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        The run.
+    report_cost : callable, optional
+        Receives, after the first few updates, the seconds that all of them take.
+    """
+    network, views = experiment.fiber_training or (experiment.network, experiment.pairs)
+    return gradient_descent(
+        network,
+        views,
+        learning_rate=experiment.schedule.learning_rate,
+        steps=experiment.schedule.steps,
+        center=experiment.config.center,
+        report_cost=report_cost,
+    )
+
+
+def compare_run(experiment: Experiment, measured: Trajectory, forecasts: Mapping[str, Trajectory]) -> Comparison:
+    """The measured run against its forecasts."""
+    return compare(measured, forecasts, experiment.kernel.modes, center=experiment.config.center)

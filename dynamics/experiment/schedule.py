@@ -1,0 +1,85 @@
+"""The fifth stage of an experiment: the stability limit, the learning rate and the number of steps."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from dynamics.errors import StabilityError
+from dynamics.training import recording_steps
+
+MARGIN = 1.2
+"""A run is so many times as long as its last forecast step."""
+
+FEWEST_STEPS = 10
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """When a run takes its steps, and when it is recorded.
+
+    Parameters
+    ----------
+    stability_limit : float
+        Largest learning rate at which gradient descent is stable, 1/(4 γ_1).
+    learning_rate : float
+        η.
+    steps : int
+        Number of updates.
+    """
+
+    stability_limit: float
+    learning_rate: float
+    steps: int
+
+    @property
+    def record_at(self) -> Int[np.ndarray, " times"]:
+        """Steps at which every rung is recorded (T,)."""
+        return recording_steps(self.steps)
+
+    @property
+    def times(self) -> Float[np.ndarray, " times"]:
+        """Effective times t = η × step at which every rung is recorded (T,)."""
+        return self.learning_rate * self.record_at.astype(np.float64)
+
+
+def schedule(
+    stability_limit: float,
+    step_times: Float[np.ndarray, " dim"],
+    *,
+    learning_rate: float | None,
+    fraction: float,
+    steps: int | None,
+) -> Schedule:
+    """Choose the learning rate and the number of steps where the user has not.
+
+    Parameters
+    ----------
+    stability_limit : float
+        1/(4 γ_1).
+    step_times : array (d,)
+        Forecast times at which each mode is half learned; infinite ones are not waited for.
+    learning_rate, steps
+        What the user has chosen; None to have them chosen.
+    fraction : float
+        Learning rate as a fraction of the limit, where it is not given.
+
+    Raises
+    ------
+    StabilityError
+        If the learning rate is not below the limit.
+    """
+    rate = resolve_learning_rate(stability_limit, learning_rate, fraction)
+    needed = MARGIN * step_times[np.isfinite(step_times)].max(initial=0.0) / rate
+    return Schedule(stability_limit, rate, steps or max(FEWEST_STEPS, int(np.ceil(needed))))
+
+
+def resolve_learning_rate(stability_limit: float, learning_rate: float | None, fraction: float) -> float:
+    """The given learning rate, or the fraction of the limit; `StabilityError` unless it is below the limit."""
+    rate = fraction * stability_limit if learning_rate is None else learning_rate
+    if not 0 < rate < stability_limit:
+        raise StabilityError(
+            f"The learning rate {rate:.4g} is not below the stability limit 1/(4 γ_1) = {stability_limit:.4g} of this "
+            "kernel and these pairs; lower learning_rate or lr_fraction."
+        )
+    return rate
