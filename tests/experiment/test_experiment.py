@@ -69,7 +69,7 @@ def test_settings_out_of_range(wrong):
 def test_many_views_get_their_leading_modes(monkeypatch):
     settings = SMALL | {"num_pairs": 180, "kernel": "infinite"}
     every = prepare(Config(**settings, steps=10, multiplier=1.0)).kernel.modes
-    monkeypatch.setattr("dynamics.experiment.prepare.ALL_MODES_VIEWS", 0)
+    monkeypatch.setattr("dynamics.experiment.driving_kernel.ALL_MODES_VIEWS", 0)
     leading = prepare(Config(**settings, steps=10, multiplier=1.0)).kernel.modes
     assert len(every) > len(leading) == 64
     np.testing.assert_allclose(leading.eigenvalues, every.eigenvalues[:64], rtol=1e-8)
