@@ -57,11 +57,11 @@ def draw_loss(ax: Axes, measured: Trajectory | None, forecasts: Mapping[str, Tra
         model = rung(name)
         color, dashes = model.line
         ax.plot(trajectory.times, trajectory.loss, color=color, ls=dashes, lw=width, label=model.label)
-    ax.set(xlabel=TIME_AXIS, ylabel=r"loss  $\Vert C - I\Vert_F^2$", ylim=(0, None))
     objective = None if measured is None else measured.objective
-    if objective not in (None, "barlow-twins"):  # other losses may be negative
-        ax.set(ylabel=f"loss  ({objective})", ylim=(None, None))
-        ax.autoscale(axis="y")
+    if objective in (None, "barlow-twins"):
+        ax.set(xlabel=TIME_AXIS, ylabel=r"loss  $\Vert C - I\Vert_F^2$", ylim=(0, None))
+    else:  # other losses may be negative
+        ax.set(xlabel=TIME_AXIS, ylabel=f"loss  ({objective})")
     ax.legend(loc="upper right")
     return ax
 

@@ -1,4 +1,4 @@
-"""Theory: contrastive modes to trajectories."""
+"""Theory: the course of training, computed from the modes of a kernel and the function before training."""
 
 from dynamics.flow.batch import embeddings_at, kernel_flow_batch
 from dynamics.flow.closed_form import closed_form

@@ -32,11 +32,11 @@ def kernel_flow_batch(
     Parameters
     ----------
     modes : ContrastiveModes
-        Of the one kernel of all.
+        Modes of the one kernel that all flows share.
     initial_embeddings : sequence of array (2n, d)
-        Initial functions on the training views. d may differ for the default loss.
+        Initial functions on the training views. With the default loss, d may differ between them.
     times, loss, truncation, tolerance
-        As in `kernel_flow`. The modes kept are those that the most demanding start needs.
+        As in `kernel_flow`. All flows keep the modes that the most demanding start needs.
 
     Returns
     -------
@@ -51,10 +51,13 @@ def kernel_flow_batch(
         If one of the flows cannot be followed to the last time.
     """
     if not initial_embeddings:
-        raise ConfigError("kernel_flow_batch: there is no initial function; give at least one.")
+        raise ConfigError("initial_embeddings is empty; give at least one initial function.")
     dims = [F.shape[1] for F in initial_embeddings]
     if loss is not correlation_loss and (len(set(dims)) > 1 or truncation is not None):
-        raise ConfigError("kernel_flow_batch: different d, and truncation, are for the Barlow Twins loss with λ = 1.")
+        raise ConfigError(
+            "Different d, and truncation, are only possible for the Barlow Twins loss with λ = 1; leave `loss` at its "
+            "default."
+        )
     bounds = [None] * len(dims)
     if truncation is not None:
         end = float(times[-1])
@@ -83,14 +86,14 @@ def embeddings_at(
     Parameters
     ----------
     modes : ContrastiveModes
-        With which the trajectory was made.
+        The modes with which the trajectory was made.
     trajectory : Trajectory
         With `embeddings` (S, 2n, d) of the training views (`embedding_times` of `kernel_flow`).
     rows : array (b, 2n)
         Kernel values k(x, X̃) between b new points and the training views.
     initial : array (b, d), optional
-        The network's function before training on the new points, whose part outside of the modes stays as it is. Left
-        out, that part is taken for zero. The first snapshot must then be at t = 0.
+        The network's function before training on the new points; the first snapshot must then be at t = 0. Training
+        leaves its part outside of the modes as it is. By default that part is zero.
 
     Raises
     ------
@@ -98,13 +101,13 @@ def embeddings_at(
         If the trajectory has no embeddings, or none at t = 0 where `initial` needs it.
     """
     if trajectory.embeddings is None:
-        raise ConfigError("embeddings_at: the trajectory has no embeddings; give kernel_flow embedding_times.")
+        raise ConfigError("The trajectory has no embeddings; give embedding_times to kernel_flow.")
     φ = modes.functions(rows)
     values = np.stack([φ @ modes.coordinates(F) for F in trajectory.embeddings])
     if initial is None:
         return values
     if trajectory.embedding_times[0] != 0:
-        raise ConfigError("embeddings_at: initial needs the embeddings at t = 0 as the first of embedding_times.")
+        raise ConfigError("With `initial`, the first of the trajectory's embedding_times must be 0.")
     return values + (np.asarray(initial, np.float64) - values[0])
 
 

@@ -43,7 +43,7 @@ def initial_correlations(modes: ContrastiveModes, initial_embeddings: Embedding)
 def mode_correlations(
     gamma: Spectrum, initial: Spectrum, times: Float[np.ndarray, " times"]
 ) -> Float[np.ndarray, "times modes"]:
-    """u_j(t) = 1 / (1 + (1/u_j(0) − 1) e^{−8 γ_j t}), the correlation of partners along mode j.
+    """Correlation of partners along each mode, u_j(t) = 1 / (1 + (1/u_j(0) − 1) e^{−8 γ_j t}).
 
     Parameters
     ----------
@@ -61,9 +61,10 @@ def mode_correlations(
 
 
 def mode_step_times(gamma: Spectrum, initial: Spectrum) -> Float[np.ndarray, " modes"]:
-    """τ_j = ln(1/u_j(0) − 1) / (8 γ_j), when half of mode j is learned.
+    """Times τ_j = ln(1/u_j(0) − 1) / (8 γ_j) at which half of each mode is learned.
 
-    Infinite for modes that are never learned (γ_j ≤ 0 or u_j(0) = 0), zero for those that start half-learned.
+    They are infinite for modes that are never learned (γ_j ≤ 0 or u_j(0) = 0), and zero for modes that start at least
+    half learned.
     """
     learned = (gamma > 0) & (initial > 0)
     odds_against = np.where(learned, 1.0 / np.where(learned, initial, 1.0) - 1.0, np.inf)

@@ -65,7 +65,7 @@ def matrix_kernel_flow(
     objective : callable
         Loss of the embeddings (2n, d).
     tolerance : float
-        Relative error that the solver allows itself in one step.
+        Relative error of one step that the solver accepts.
 
     Raises
     ------

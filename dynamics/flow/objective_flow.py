@@ -54,15 +54,16 @@ def objective_flow(
         Loss of the embeddings (N, d), a function of `dynamics.objectives` or one of your own; settings are bound with
         `functools.partial`. A loss that is singular at zero needs a start away from it.
     graph : array (N, N), optional
-        Relation whose cross-correlation FᵀGF/Σ_ij G_ij is recorded; two views, FᵀJF/2n, by default.
+        Relation G between the views, of which the cross-correlation FᵀGF/Σ_ij G_ij is recorded; by default that of
+        pairs, FᵀJF/2n.
     test_rows : array (b, N), optional
-        k(x, X̃) of b further points, which follow along without being trained on.
+        Kernel values k(x, X̃) of b further points, whose embeddings move with the flow although they are not trained on.
     test_start : array (b, d), optional
         The function before training on the further points; zero by default.
     embedding_times : array (S,), optional
         Effective times at which to keep the embeddings, (S, N + b, d), training views first.
     tolerance : float
-        Relative error that the solver allows itself in one step.
+        Relative error of one step that the solver accepts.
 
     Returns
     -------

@@ -39,8 +39,8 @@ def kernel_flow(
     Parameters
     ----------
     modes : ContrastiveModes
-        Modes of the kernel on the training pairs. Give all of them: what the initial function holds outside the given
-        modes stays as it is and is not seen.
+        All modes of the kernel on the training pairs. The part of the initial function outside of the given modes is
+        left out, as if it were zero.
     initial_embeddings : array (2n, d)
         The network's function before training, on the training views.
     times : array (T,)
@@ -50,10 +50,11 @@ def kernel_flow(
     embedding_times : array (S,), optional
         Effective times at which to keep the embeddings themselves.
     truncation : float, optional
-        Leave out the modes that together stay below this part of C to the end (`truncate`). The trajectory says in
-        `num_modes` how many were kept and in `truncation_bound` how much may be lost. For the default loss.
+        Leave out modes whose contributions to C stay below this in sum until the last time (`truncate`). The trajectory
+        says in `num_modes` how many modes were kept, and in `truncation_bound` how much may be lost. Only for the
+        default loss.
     tolerance : float
-        Relative error that the solver allows itself in one step.
+        Relative error of one step that the solver accepts.
 
     Returns
     -------
@@ -70,7 +71,7 @@ def kernel_flow(
     num_modes, bound = None, None
     if truncation is not None:
         if loss is not correlation_loss:
-            raise ConfigError("kernel_flow: truncation is for the Barlow Twins loss with λ = 1.")
+            raise ConfigError("truncation is for the Barlow Twins loss with λ = 1 alone; leave `loss` at its default.")
         end = max([times[-1], *([] if embedding_times is None else embedding_times)])
         cut = truncate(modes, initial_embeddings, float(end), tolerance=truncation)
         modes, num_modes, bound = cut.modes, len(cut.modes), cut.bound
@@ -101,7 +102,7 @@ def kernel_flow(
 
 @functools.lru_cache(maxsize=16)
 def mode_system(loss):
-    """da/dt and C(a) of a loss, with γ (m, 1) as the argument that diffrax passes on."""
+    """Return da/dt and C(a) for a loss, as functions of (t, a, γ) with γ (m, 1)."""
 
     def save_correlation(t, a, gamma):
         return a.T @ (gamma * a)

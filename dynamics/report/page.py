@@ -12,6 +12,7 @@ import numpy as np
 from dynamics.drawing.run import run_figure
 from dynamics.drawing.trajectories import style
 from dynamics.errors import ConfigError
+from dynamics.runs.resume import saved_overlaps
 from dynamics.runs.store import Run, read_run
 from dynamics.support import files
 from dynamics.trajectories.comparison import Comparison, step_times
@@ -152,7 +153,7 @@ def _figure(run: Run, comparison: Comparison | None) -> str:
     from matplotlib import pyplot as plt
 
     with style(), plt.rc_context({"svg.fonttype": "path", "svg.hashsalt": run.folder.name}):
-        _, figure = run_figure(run.measured, run.forecasts, comparison)
+        _, figure = run_figure(run.measured, run.forecasts, comparison, saved_overlaps(run.folder))
         text = io.StringIO()
         figure.savefig(text, format="svg", metadata={"Date": None})
         plt.close(figure)

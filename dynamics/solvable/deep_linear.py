@@ -54,7 +54,10 @@ def deep_linear(task: Task, times: Float[np.ndarray, " times"], *, depth: int = 
 
 
 def deep_linear_times(task: Task, *, depth: int = DEPTH) -> Float[np.ndarray, " dim"]:
-    """When γ_j s_j² reaches ½, exactly; about s_j(0)^{2/N−2}/(8γ_j(N − 1)) from a small start if N > 1."""
+    """Exact times at which γ_j s_j² reaches ½.
+
+    From a small start with N > 1 they are about s_j(0)^{2/N−2}/(8γ_j(N − 1)).
+    """
     return escape_times(*_law(task, depth))
 
 

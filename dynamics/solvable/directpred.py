@@ -145,7 +145,7 @@ def directpred_fixed_points(
 def directpred_times(
     task: Task, *, predictor_rate: float = 1.0, target_scale: float = 1.0
 ) -> Float[np.ndarray, " dim"]:
-    """When each s_j reaches half its end value, exactly: on the parabola, without weight decay.
+    """Exact times at which each s_j reaches half its end value, on the parabola and without weight decay.
 
     There ṗ = γp²(τ − p/ρ), which is the law of implicit variance regularisation.
     """

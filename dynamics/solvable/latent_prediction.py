@@ -63,12 +63,12 @@ def mae(task: Task, times: Float[np.ndarray, " times"], *, depth: int = DEPTH) -
 
 
 def jepa_times(task: Task, *, depth: int = DEPTH) -> Float[np.ndarray, " dim"]:
-    """When each w_j reaches half its end value, exactly; infinite for modes that are not learned."""
+    """Exact times at which each w_j reaches half its end value; infinite for modes that are not learned."""
     return escape_times(*_jepa_law(task, depth), level=0.5 ** (1 / depth))
 
 
 def mae_times(task: Task, *, depth: int = DEPTH) -> Float[np.ndarray, " dim"]:
-    """As `jepa_times`, for the masked autoencoder."""
+    """Exact times at which each w_j of the masked autoencoder reaches half its end value; infinite if it never does."""
     return escape_times(*_mae_law(task, depth), level=0.5 ** ((depth + 1) / depth))
 
 

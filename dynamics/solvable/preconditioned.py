@@ -64,7 +64,7 @@ def preconditioned(task: Task, times: Float[np.ndarray, " times"]) -> Trajectory
 
 
 def preconditioned_times(task: Task) -> Float[np.ndarray, " dim"]:
-    """When each eigenvalue of C reaches ½, ln(1/c(0) − 1)/8, exactly."""
+    """Exact times ln(1/c_j(0) − 1)/8 at which each eigenvalue of C reaches ½; infinite if it is not learned."""
     c0 = np.maximum(np.linalg.eigvalsh(_start(task))[::-1], 0.0)
     learnable = int((task.strength > 0).sum())
     return escape_times(np.where(np.arange(task.dim) < learnable, 8.0, 0.0), 1, c0)

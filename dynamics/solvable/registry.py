@@ -1,4 +1,4 @@
-"""The solvable models by name: what the command line offers.
+"""The solvable models by name, as the command line offers them.
 
 >>> solvable_model("isoloss").source
 'Halvagal et al. (2023)'
@@ -36,9 +36,9 @@ class SolvableModel:
     step_times : callable
         task, **defaults -> (d,) times at which each mode is half learned; infinite for those that are not learned.
     description, source : str
-        One line each.
+        What the model is, and the paper that solved it; one line each.
     defaults : mapping
-        Settings of both.
+        Settings that both callables are called with.
     """
 
     simulate: Callable[..., Trajectory]
@@ -48,7 +48,7 @@ class SolvableModel:
     defaults: Mapping[str, Any] = field(default_factory=dict)
 
     def __call__(self, task: Task, times: Float[np.ndarray, " times"] | None = None) -> Trajectory:
-        """Simulate, by default until a little after the last mode is half learned.
+        """Simulate the model, by default until a little after the last mode is half learned.
 
         The trajectory has the step times as its `mode_step_times`.
         """

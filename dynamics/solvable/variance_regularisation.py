@@ -50,7 +50,7 @@ def variance_regularisation(task: Task, times: Float[np.ndarray, " times"], *, i
 
 
 def variance_regularisation_times(task: Task, *, isotropic: bool = False) -> Float[np.ndarray, " dim"]:
-    """When each λ_j reaches half its end value, exactly; infinite for modes that are not learned."""
+    """Exact times at which each λ_j reaches half its end value; infinite for modes that are not learned."""
     kappa, order, x0, _ = _law(task, isotropic)
     return escape_times(kappa, order, x0)
 

@@ -78,7 +78,7 @@ def word_embedding(task: Task, times: Float[np.ndarray, " times"]) -> Trajectory
 
 
 def word_embedding_times(task: Task) -> Float[np.ndarray, " dim"]:
-    """When mode j reaches half of μ_j if it starts aligned with the output that grows into it: ln(μ/g(0) − 1)/μ."""
+    """Times ln(μ_j/g_j(0) − 1)/μ_j at which mode j reaches half of μ_j if it starts aligned with one output."""
     mu = task.strength
     return escape_times(mu, 1, np.divide(task.weights**2, mu, out=np.zeros_like(mu), where=mu > 0))
 

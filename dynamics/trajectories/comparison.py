@@ -15,7 +15,7 @@ from dynamics.typing import Spectrum
 
 
 def step_times(trajectory: Trajectory, level: float = 0.5) -> Float[np.ndarray, " dim"]:
-    """Effective time at which each eigenvalue first reaches `level`; NaN where it never does.
+    """Effective time at which each eigenvalue of C first reaches `level`; NaN where it never does.
 
     The time is interpolated between the two records around it on the log-odds of the eigenvalue, on which a logistic
     step is a straight line.
@@ -37,39 +37,59 @@ def _crossing(times: np.ndarray, u: np.ndarray, level: float) -> float:
 
 
 def half_times(trajectory: Trajectory) -> Float[np.ndarray, " dim"]:
-    """Effective time at which each eigenvalue first has half of what it ends with; NaN if it is not learned.
+    """Effective time at which each eigenvalue of C first reaches half of its final value; NaN if it is not learned.
 
-    Its end is the median of the last twentieth of the records, and it is learned if that is more than a tenth of the
-    largest one's.
+    The final value is the median over the last twentieth of the records. An eigenvalue counts as learned if its final
+    value is more than a tenth of the largest final value.
     """
     u = trajectory.eigenvalues
-    end = np.median(u[-max(1, len(u) // 20) :], axis=0)
+    end = _final_values(u)
     learned = end > 0.1 * end.max(initial=0.0)
     return np.where(learned, trajectory.times[np.argmax(u >= end / 2, axis=0)], np.nan)
 
 
 def distinct_steps(trajectory: Trajectory, apart: float = 0.1) -> Float[np.ndarray, " steps"]:
-    """Those of `half_times` at which the next eigenvalue is still below the share `apart` of its own end.
+    """Times of the steps that can be told apart, a subset of `half_times`.
 
-    So they are times at which dimensions were learned one after the other; of steps that blur into one, the last is
-    counted.
+    A step is distinct if the next eigenvalue, until then, has stayed below the share `apart` of its own final value.
+    Where several steps blur into one, only the last of them is returned.
     """
     u, times = trajectory.eigenvalues, half_times(trajectory)
-    end = np.median(u[-max(1, len(u) // 20) :], axis=0)
+    end = _final_values(u)
     learned = int(np.isfinite(times).sum())
     following = [u[trajectory.times == times[j], j + 1].max() / end[j + 1] for j in range(learned - 1)]
     return times[:learned][np.array([*(share < apart for share in following), *[True] * (learned > 0)], bool)]
 
 
+def _final_values(eigenvalues: Float[np.ndarray, "times dim"]) -> Float[np.ndarray, " dim"]:
+    """Median over the last twentieth of the records, which a single noisy record does not move."""
+    return np.median(eigenvalues[-max(1, len(eigenvalues) // 20) :], axis=0)
+
+
 def eigenvalue_error(measured: Trajectory, predicted: Trajectory) -> Float[np.ndarray, " times"]:
-    """Mean |measured − predicted| over the d eigenvalues of C, at every time of the measured run (T,)."""
-    forecast = np.stack([np.interp(measured.times, predicted.times, u) for u in predicted.eigenvalues.T], axis=1)
-    return np.abs(measured.eigenvalues - forecast).mean(axis=1)
+    """Mean of |measured − predicted| over the d eigenvalues of C, at the T times of the measured run.
+
+    The prediction is interpolated linearly between its own times.
+    """
+    at_measured = np.stack([np.interp(measured.times, predicted.times, u) for u in predicted.eigenvalues.T], axis=1)
+    return np.abs(measured.eigenvalues - at_measured).mean(axis=1)
 
 
 @dataclass(frozen=True)
 class PlateauOverlap:
-    """Overlap of a network's subspace with the predicted one, while `learned` modes are learned."""
+    """Overlap of what a network has learned with what was predicted, on one plateau between two steps.
+
+    Parameters
+    ----------
+    learned : int
+        r, number of dimensions that are at least half learned on this plateau.
+    time : float
+        Effective time of the embeddings that were compared, the snapshot nearest to the middle of the plateau.
+    overlap : float
+        `subspace_overlap` of the r strongest directions with the r strongest modes, from 0 to 1.
+    chance : float
+        Overlap of random subspaces, r/2n.
+    """
 
     learned: int
     time: float
@@ -79,24 +99,25 @@ class PlateauOverlap:
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """One measured run against one or more forecasts.
+    """One measured run beside one or more forecasts.
 
     Parameters
     ----------
     eigenvalues_gamma : array (d,)
-        Contrastive eigenvalues of the modes that are learned.
+        γ_j of the strongest modes, fewer than d where the kernel has fewer.
     step_times : mapping
-        Rung -> (d,) effective times at which each eigenvalue of C reaches ½; NaN where it did not.
+        Name of a forecast, or `measured` -> array (d,), effective times at which each eigenvalue of C reaches ½; NaN
+        where it never does.
     step_time_ratio : mapping
-        Forecast -> (d,) predicted / measured.
+        Name of a forecast -> array (d,), predicted / measured step times; NaN where one of them is missing.
     eigenvalue_error : mapping
-        Forecast -> (T,) mean absolute error over the eigenvalues, at the measured times.
+        Name of a forecast -> array (T,), mean absolute error over the eigenvalues of C, at `times`.
     times : array (T,)
-        The measured times.
-    subspace_overlap : list
-        One entry for each plateau of the measured run.
+        Effective times of the measured run.
+    subspace_overlap : list of PlateauOverlap
+        One entry for each plateau of the measured run; empty for runs without embeddings.
     measured : str
-        Name of the measured rung.
+        Rung of the measured run.
     """
 
     eigenvalues_gamma: Spectrum
@@ -108,12 +129,12 @@ class Comparison:
     measured: str = "network"
 
     def median_error(self, forecast: str) -> float:
-        """Median over the modes of |predicted / measured step time − 1|; NaN if no step was measured."""
+        """Median of |predicted / measured step time − 1| over the modes that have both; NaN if none has."""
         errors = np.abs(self.step_time_ratio[forecast] - 1)
         return float(np.nanmedian(errors)) if np.isfinite(errors).any() else float("nan")
 
     def save(self, path: str | Path, **context: object) -> None:
-        """Write the comparison as JSON, with further entries (the kernel, say) given by name."""
+        """Write the comparison as JSON; `context` adds entries by name, such as the kernel of the forecasts."""
         files.save_json(
             path,
             {
@@ -138,13 +159,17 @@ def compare(
     Parameters
     ----------
     measured : Trajectory
-        The real run, with embeddings if subspaces are to be compared.
+        The run, with embeddings of the training views if subspaces are to be compared.
     forecasts : mapping
-        Name -> forecast Trajectory, such as `closed_form` and `ode`.
+        Name of a forecast, such as `closed_form` or `ode` -> its trajectory, of as many dimensions as the run.
     modes : ContrastiveModes
-        Modes of the kernel behind the forecasts.
+        Modes of the kernel behind the forecasts, on the training views.
     center : bool
         Whether the embeddings were centred in training.
+
+    Returns
+    -------
+    Comparison
     """
     times = {name: step_times(forecast) for name, forecast in forecasts.items()}
     reached = step_times(measured)
@@ -164,7 +189,7 @@ def compare(
 def _plateau_overlaps(
     measured: Trajectory, reached: np.ndarray, modes: ContrastiveModes, center: bool
 ) -> list[PlateauOverlap]:
-    """Overlaps half-way between each step and the next, and at the end of the run after the last."""
+    """Overlap in the middle between each step and the next; after the last step, between it and the end of the run."""
     if measured.embeddings is None or measured.embedding_times is None:
         return []
     overlaps = []

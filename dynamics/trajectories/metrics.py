@@ -1,4 +1,4 @@
-"""How many directions an embedding uses, which ones, and what a simple classifier reads from it.
+"""Metrics of embeddings: how many directions they use, which ones, and what a simple classifier reads from them.
 
 >>> import numpy as np
 >>> from dynamics.trajectories.metrics import participation_ratio, rankme
@@ -6,10 +6,10 @@
 >>> round(rankme(Z), 3), round(participation_ratio(Z, center=False), 3)
 (2.0, 2.0)
 
-All take embeddings Z (N, d), one row an example, and return one number; `spectrum_metrics` gives the last three of the
-table from eigenvalues that one has already.
+The metrics of the table take embeddings Z (N, d), one row an example, and return one number. `spectrum_metrics`
+computes the last three of them from the eigenvalues of the covariance.
 
-| metric | formula | of | source |
+| metric | formula | computed from | source |
 |---|---|---|---|
 | RankMe | exp(−Σ p log p), p_k = σ_k/Σσ + 1e-7 | singular values σ of Z, not centred | Garrido et al. (2023), eq. 3 |
 | effective rank | exp(−Σ p log p), p_k = λ_k/Σλ | eigenvalues λ of the covariance | Roy & Vetterli (2007), def. 1 |
@@ -27,13 +27,23 @@ from dynamics.modes.contrastive import ContrastiveModes, swap
 from dynamics.typing import Array, Embedding, Spectrum
 
 RANKME_EPSILON = 1e-7
-_NOISE = 1e-12  # eigenvalues below this part of the largest are rounding
+_NOISE = 1e-12  # eigenvalues smaller than this share of the largest one are rounding
 
 
 def covariance_spectrum(embeddings: Embedding, *, center: bool = True) -> Spectrum:
-    """Eigenvalues (d,) of the covariance (1/N) Σ zzᵀ, descending, in float64; exact zeros where N < d.
+    """Eigenvalues of the covariance (1/N) Σ zzᵀ of embeddings.
 
-    `center` says whether z is taken about its mean. NaN throughout if an embedding is not finite.
+    Parameters
+    ----------
+    embeddings : array (N, d)
+        Z.
+    center : bool
+        Whether to subtract the mean embedding first.
+
+    Returns
+    -------
+    array (d,)
+        Descending, float64. With N < d the last d − N are exactly zero. All are NaN if an embedding is not finite.
     """
     Z = np.asarray(embeddings, np.float64)
     N, d = Z.shape
@@ -47,10 +57,19 @@ def covariance_spectrum(embeddings: Embedding, *, center: bool = True) -> Spectr
 
 
 def correlation_spectrum(embeddings: Embedding) -> Spectrum:
-    """Eigenvalues (d,) of the cross-correlation C = FᵀJF/2n of embeddings (2n, d), descending, signed, in float64.
+    """Eigenvalues of the cross-correlation C = FᵀJF/2n of embeddings, where J exchanges the two views of each pair.
 
-    With 2n < d they come from a matrix of 2n rows: F = USVᵀ gives C = V (S UᵀJU S/2n) Vᵀ.
+    Parameters
+    ----------
+    embeddings : array (2n, d)
+        F, of the views in the order x_1 … x_n, x'_1 … x'_n.
+
+    Returns
+    -------
+    array (d,)
+        Descending, float64; negative where partners disagree. All are NaN if an embedding is not finite.
     """
+    # With 2n < d a matrix of 2n rows is enough: F = USVᵀ gives C = V (S UᵀJU S/2n) Vᵀ.
     F = np.asarray(embeddings, np.float64)
     views, d = F.shape
     if not np.isfinite(F).all():
@@ -67,7 +86,7 @@ def correlation_spectrum(embeddings: Embedding) -> Spectrum:
 
 
 def spectrum_metrics(eigenvalues: Spectrum) -> dict[str, float]:
-    """`effective_rank`, `participation_ratio` and `alpha_req` of the eigenvalues of one covariance."""
+    """Compute `effective_rank`, `participation_ratio` and `alpha_req` from the eigenvalues (d,) of a covariance."""
     return {
         "effective_rank": _effective_rank(eigenvalues),
         "participation_ratio": _participation_ratio(eigenvalues),
@@ -78,8 +97,9 @@ def spectrum_metrics(eigenvalues: Spectrum) -> dict[str, float]:
 def rankme(embeddings: Embedding) -> float:
     """RankMe, a smooth rank of the matrix of embeddings (Garrido et al. 2023, eq. 3).
 
-    Between 1 and min(N, d) but for the ε of the definition, which adds about 16·d·1e-7. Garrido et al. take N ≥ 25,600
-    embeddings in front of the loss, and compare runs with one architecture and one data set.
+    It lies between 1 and min(N, d), up to the ε of its definition, which adds about 16·d·1e-7. Garrido et al. apply it
+    to at least 25,600 embeddings in front of the loss, and only compare runs of one architecture on one data set. NaN
+    if all embeddings are zero.
     """
     sigma = np.sqrt(covariance_spectrum(embeddings, center=False))  # up to 1/√N, which cancels
     return _entropy_rank(sigma / sigma.sum() + RANKME_EPSILON) if sigma.sum() > 0 else np.nan
@@ -88,32 +108,35 @@ def rankme(embeddings: Embedding) -> float:
 def effective_rank(embeddings: Embedding, *, center: bool = True) -> float:
     """Effective rank of the covariance, exp of the entropy of its normalised eigenvalues (Roy & Vetterli 2007, def. 1).
 
-    At most the rank, and equal to it if the eigenvalues are equal. RankMe has singular values of Z in place of these,
-    the squares.
+    It is at most the rank of the covariance, and equal to it if all non-zero eigenvalues are equal. RankMe takes the
+    singular values of Z where this takes eigenvalues, their squares.
     """
     return _effective_rank(covariance_spectrum(embeddings, center=center))
 
 
 def participation_ratio(embeddings: Embedding, *, center: bool = True) -> float:
-    """(tr Σ)²/tr Σ² of the covariance Σ: how many equal eigenvalues would be as spread (Gao et al. 2017)."""
+    """Participation ratio (tr Σ)²/tr Σ² of the covariance Σ (Gao et al. 2017).
+
+    It is k if k eigenvalues are equal and the others zero.
+    """
     return _participation_ratio(covariance_spectrum(embeddings, center=center))
 
 
 def alpha_req(embeddings: Embedding, *, first: int = 1, last: int | None = None, center: bool = True) -> float:
     """Exponent α of the power law λ_k ∝ k^{−α} of the covariance's eigenvalues (Agrawal et al. 2022).
 
-    Least squares of log λ_k on log k; NaN if fewer than two eigenvalues are above rounding. Agrawal et al. report that
-    representations near α = 1 generalise best.
+    The exponent is fitted by least squares of log λ_k on log k; it is NaN if fewer than two eigenvalues are above
+    rounding. Agrawal et al. report that representations with α near 1 generalise best.
 
     Parameters
     ----------
     embeddings : array (N, d)
         Z.
     first, last : int
-        Range of k, counted from 1, `last` included; by default all eigenvalues above rounding. Published fits start
-        behind the first few and end before the last, where finite samples bend the spectrum.
+        Range of k, counted from 1, with `last` included; all eigenvalues above rounding by default. Published fits
+        leave out the first few and the last few, where finite samples bend the spectrum.
     center : bool
-        Whether the covariance is about the mean.
+        Whether to subtract the mean embedding first.
     """
     return _alpha_req(covariance_spectrum(embeddings, center=center), first, last)
 
@@ -142,17 +165,18 @@ def _alpha_req(eigenvalues: np.ndarray, first: int, last: int | None) -> float:
 
 
 def subspace_overlap(embeddings: Embedding, modes: ContrastiveModes, rank: int, *, center: bool = False) -> float:
-    """How much of the top-`rank` subspace of the embeddings lies in the span of the top-`rank` predicted modes.
+    """Share of the r strongest directions of the embeddings that lies in the span of the r strongest modes.
 
-    ‖QᵀQ_φ‖_F² / r, with orthonormal bases Q of the leading left singular vectors of F (2n, d) and Q_φ of the mode
-    functions φ_1 … φ_r on the training views: 1 if the subspaces are equal, r/2n for random ones.
+    It is ‖QᵀQ_φ‖_F² / r, where the orthonormal columns of Q are the first r left singular vectors of F (2n, d) and
+    those of Q_φ span the mode functions φ_1 … φ_r on the training views. It is 1 if the subspaces are equal; two random
+    ones have r/2n in the mean.
 
     Parameters
     ----------
     embeddings : array (2n, d)
-        F, of the views on which the modes were solved.
+        F, embeddings of the views for which the modes were solved, in the same order.
     modes : ContrastiveModes
-        Of the kernel in question.
+        Modes of the kernel that is asked about.
     rank : int
         r.
     center : bool
@@ -165,9 +189,9 @@ def subspace_overlap(embeddings: Embedding, modes: ContrastiveModes, rank: int, 
 def span_overlap(
     embeddings: Float[np.ndarray, "views dim"], functions: Float[np.ndarray, "views functions"], rank: int
 ) -> float:
-    """‖QᵀQ_φ‖_F² / r of the top-r subspace of the embeddings with the span of r functions on the same views.
+    """Share of the `rank` strongest directions of the embeddings that lies in the span of functions on the same views.
 
-    Nothing is taken off; `subspace_overlap` is this for the modes of a kernel.
+    It is ‖QᵀQ_φ‖_F² / r as in `subspace_overlap`, which calls this with the modes of a kernel. No mean is subtracted.
     """
     Q = np.linalg.svd(embeddings, full_matrices=False)[0][:, :rank]
     Q_phi = np.linalg.qr(functions)[0]
@@ -192,20 +216,20 @@ def linear_probe(
 ) -> Accuracy:
     """Accuracy of a linear classifier on frozen embeddings.
 
-    Embeddings are centred and divided by the largest standard deviation that they have in any direction, in units of
-    which the ridge counts, so that a small or shifted embedding is read as well as any other.
+    Embeddings are centred and divided by the largest standard deviation that they have in any direction, so that a
+    ridge means the same for small, large and shifted embeddings.
 
     Parameters
     ----------
     train_embeddings, train_labels : arrays (N, d), (N,)
-        What the classifier is fitted to.
+        Embeddings and classes to which the classifier is fitted.
     test_embeddings, test_labels : arrays (M, d), (M,)
-        What it is tested on.
+        Embeddings and classes on which it is tested.
     ridge : float
         λ of the penalty λ‖W‖² on weights W (d, classes) beside the mean loss over the examples.
     classifier : {"least-squares", "logistic"}
         Least squares on one-hot labels, in closed form; or multinomial logistic regression, the usual linear probe,
-        which takes many times longer and tells apart by margins.
+        which takes many times longer.
 
     Raises
     ------
@@ -239,8 +263,19 @@ def knn_probe(
 ) -> float:
     """Test accuracy of the weighted k-nearest-neighbours classifier of Wu et al. (2018), section 3.4.
 
-    The `neighbors` nearest by cosine vote with weights exp(cos/τ). Wu et al. have k = 200 of ImageNet's million images
-    and τ = 0.07.
+    The k nearest training examples by cosine vote with weights exp(cos/τ). Wu et al. have τ = 0.07 and k = 200, among
+    the million images of ImageNet.
+
+    Parameters
+    ----------
+    train_embeddings, train_labels : arrays (N, d), (N,)
+        The examples that vote.
+    test_embeddings, test_labels : arrays (M, d), (M,)
+        The examples that are classified.
+    neighbors : int
+        k.
+    temperature : float
+        τ.
 
     Raises
     ------

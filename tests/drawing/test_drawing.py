@@ -1,8 +1,12 @@
+from dataclasses import replace
+
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
+from dynamics.drawing.run import run_figure
+from dynamics.drawing.solvable import solution_figure
 from dynamics.drawing.trajectories import (
     comparison_figure,
     draw_eigenvalues,
@@ -15,6 +19,8 @@ from dynamics.drawing.trajectories import (
 )
 from dynamics.modes import contrastive_modes
 from dynamics.trajectories.comparison import compare
+from dynamics.trajectories.ladder import rung
+from dynamics.trajectories.solution import SolvedModes
 from dynamics.trajectories.trajectory import Trajectory
 
 
@@ -93,3 +99,59 @@ def test_style_leaves_a_notebook_interactive():
         assert mpl.is_interactive()
     finally:
         mpl.interactive(False)
+
+
+# ---------------------------------------------------------------- which figure belongs to a run
+
+
+def test_a_run_gets_the_figure_of_what_it_has(scene):
+    measured, forecasts, comparison = scene
+    times = measured.times[[0, -1]]
+    overlaps = times, {"tangent kernel, start": np.array([0.5, 0.4])}, 0.1
+    solution = SolvedModes(np.array([1.0, 1.0, 0.5]), np.ones(3), np.ones(3), source="Someone (2020)")
+    solved = replace(forecasts["ode"], rung="jepa", solution=solution, mode_step_times=np.array([2.1, 4.0, np.inf]))
+    practical = replace(measured, rung="recipe")
+    cases = [
+        (run_figure(measured, forecasts, comparison, title="t"), "comparison", 3),
+        (run_figure(practical, forecasts, None, overlaps), "comparison", 3),
+        (run_figure(measured, {}), "trajectories", 2),
+        (run_figure(None, forecasts), "trajectories", 2),
+        (run_figure(None, {"jepa": solved}, title="of pairs"), "trajectories", 2),
+    ]
+    for (name, figure), expected, panels in cases:
+        assert (name, len(figure.axes)) == (expected, panels)
+    assert "subspace overlap" in [ax.get_ylabel() for ax in cases[1][0][1].axes]
+    assert cases[-1][0][1].get_suptitle() == "JEPA, Someone (2020)\nof pairs"
+
+
+def test_a_solvable_model_has_a_ring_at_half_of_each_end_value():
+    times, targets = np.array([2.0, 5.0, np.inf]), np.array([1.0, 0.6, 0.0])
+    solution = SolvedModes(targets, np.ones(3), np.ones(3), quantity="$q$", loss_name="a loss")
+    solved = replace(trajectory([2, 5, 99], "mae"), solution=solution, mode_step_times=times)
+    figure = solution_figure(solved)
+    left, right = figure.axes
+    rings = [line.get_xydata()[0] for line in right.lines if line.get_marker() == "o"]
+    np.testing.assert_allclose(rings, [[2.0, 0.5], [5.0, 0.3]])
+    assert (left.get_ylabel(), right.get_ylabel()) == ("a loss", "$q$")
+    courses = [line for line in right.lines if line.get_marker() != "o"]
+    assert len(courses) == 3 and all(line.get_linestyle() != "-" for line in courses)
+
+
+def test_a_model_without_a_solution_has_no_such_figure(scene):
+    with pytest.raises(ValueError, match="not that of a solvable model"):
+        solution_figure(scene[0])
+
+
+def test_the_loss_of_another_objective_is_named_and_may_be_negative(scene):
+    measured, _, _ = scene
+    other = replace(measured, loss=measured.loss - 5, objective="simclr")
+    ax = draw_loss(plt.subplots()[1], other, {})
+    assert ax.get_ylabel() == "loss  (simclr)" and ax.get_ylim()[0] < other.loss.min()
+    assert draw_loss(plt.subplots()[1], measured, {}).get_ylim()[0] == 0
+
+
+def test_the_look_of_a_model_is_that_of_its_rung(scene):
+    measured, forecasts, _ = scene
+    ax = draw_loss(plt.subplots()[1], replace(measured, rung="recipe"), forecasts | {"my_own": forecasts["ode"]})
+    for line, name in zip(ax.lines, ["recipe", *forecasts, "my_own"], strict=True):
+        assert (line.get_label(), line.get_color()) == (rung(name).label, rung(name).line[0])

@@ -52,7 +52,8 @@ def runs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     assert main(["compare", *SMALL, "--out", str(folder / "compared")]) == 0
     assert main(["simulate", *SMALL, "--out", str(folder / "<simulated>")]) == 0
-    return folder / "compared", folder / "<simulated>"
+    assert main(["simulate", "--dynamics", "mae", *SMALL, "--out", str(folder / "solved")]) == 0
+    return folder / "compared", folder / "<simulated>", folder / "solved"
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +93,7 @@ def test_tables_hold_the_numbers_of_the_run(runs, reader):
 
 def test_curves_of_the_figure_are_those_of_the_run(runs, page):
     blocks = re.findall(r'<script type="application/json" class="data">(.*?)</script>', page)
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     curves = {curve["name"]: curve for curve in json.loads(blocks[0])["curves"]}
     run = read_run(runs[0])
     assert curves["network"]["measured"] and not curves["closed form"]["measured"]
@@ -104,6 +105,12 @@ def test_curves_of_the_figure_are_those_of_the_run(runs, page):
 
 def test_a_forecast_alone_is_called_one(page):
     assert "A forecast; nothing has been trained." in page
+
+
+def test_a_solvable_model_is_shown_with_its_own_quantity(page, reader):
+    assert reader.table("MAE") is not None
+    block = re.findall(r'class="data">(.*?)</script>', page)[2]
+    assert [curve["name"] for curve in json.loads(block)["curves"]] == ["MAE"]
 
 
 def test_mistakes_are_named(tmp_path):
