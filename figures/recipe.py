@@ -53,7 +53,7 @@ def trained(recipe: Recipe, folder: Path) -> Trajectory:
     trajectory = train(prepared, recipe_runs.checkpoints(folder))
     write_trajectories(folder, {trajectory.rung: trajectory})
     if trajectory.partial:
-        raise SystemExit(f"{trajectory.meta['partial']}; the same command goes on from there")
+        raise SystemExit(f"{trajectory.outcome.describe()}; the same command goes on from there")
     return trajectory
 
 

@@ -69,7 +69,11 @@ def whole(tmp_path_factory):
 
 def test_a_run_writes_what_it_promises(whole, capsys, tmp_path):
     trajectory = load(whole)
-    assert not trajectory.partial and trajectory.dim == 3 and trajectory.meta["objective"] == "barlow-twins"
+    assert (
+        not trajectory.partial
+        and trajectory.dim == 3
+        and (trajectory.rung, trajectory.objective) == ("recipe", "barlow-twins")
+    )
     assert trajectory.steps[0] == 0 and trajectory.steps[-1] == 24
     # three steps of warm-up at a third, two thirds and all of the rate
     np.testing.assert_allclose(trajectory.times[-1], 0.05 * (1 / 3 + 2 / 3 + 22), rtol=1e-6)
