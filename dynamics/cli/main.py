@@ -346,9 +346,9 @@ def _report_partial(measured: "Trajectory", out: Path) -> None:
     """End with an error if the run ended early; what it has is on disk, marked partial."""
     if not measured.partial:
         return
-    reason, saved = measured.meta["partial"], f"what it recorded is in {out / 'trajectories' / 'network.npz'}"
-    if reason.startswith("interrupted"):
-        raise KeyboardInterrupt(f"{reason}; {saved}, marked partial")
+    how, saved = measured.outcome.describe(), f"what it recorded is in {out / 'trajectories' / 'network.npz'}"
+    if measured.outcome.kind == "interrupted":
+        raise KeyboardInterrupt(f"{how}; {saved}, marked partial")
     raise DivergenceError(
-        f"The training diverged: {reason}; {saved}, marked partial. Lower --lr-fraction or --init-scale."
+        f"The training diverged: {how}; {saved}, marked partial. Lower --lr-fraction or --init-scale."
     )

@@ -161,12 +161,12 @@ def _trained_recipe(recipe: Recipe, out: Path, force: bool) -> "Trajectory":
     if _is_first():
         write_trajectories(out, {measured.rung: measured})
     if measured.partial:
-        reason = measured.meta["partial"]
-        if reason.startswith("interrupted"):
-            raise KeyboardInterrupt(f"{reason}; the same command goes on from there.")
+        how = measured.outcome.describe()
+        if measured.outcome.kind == "interrupted":
+            raise KeyboardInterrupt(f"{how}; the same command goes on from there.")
         kept = recipe_runs.checkpoints(out).steps()
         last = f"the last good checkpoint is of step {kept[-1]}" if kept else "there was no checkpoint yet"
-        raise DivergenceError(f"The training diverged: {reason}; {last}. Lower --learning-rate, or set --clip.")
+        raise DivergenceError(f"The training diverged: {how}; {last}. Lower --learning-rate, or set --clip.")
     return measured
 
 

@@ -27,8 +27,9 @@ from dynamics.errors import ConfigError, DivergenceError
 from dynamics.generative.methods import Method, draw_views
 from dynamics.generative.model import Params
 from dynamics.training.checkpoints import Checkpoints
-from dynamics.training.loop import Metrics, TrainState, apply_gradient, initial_state, run
+from dynamics.training.loop import run
 from dynamics.training.optimisers import learning_rates
+from dynamics.training.state import Metrics, TrainState, apply_gradient, initial_state
 from dynamics.views import Augmentation
 
 LEARNING_RATE = 8e-5
@@ -233,7 +234,7 @@ def _train(
     resumed = None if checkpoints is None else checkpoints.latest(state)
     if resumed is not None:
         state, kept = resumed[0], list(resumed[1]["terms"])
-    state, reason = run(
+    state, outcome = run(
         update,
         state,
         steps=steps,
@@ -245,8 +246,8 @@ def _train(
         steps_per_dispatch=steps_per_dispatch,
         description=name,
     )
-    if reason is not None and reason.startswith("interrupted"):
-        raise KeyboardInterrupt(f"{name}: {reason}")
-    if reason is not None:
-        raise DivergenceError(f"{name}: {reason}; lower the learning rate.")
+    if outcome.kind == "interrupted":
+        raise KeyboardInterrupt(f"{name}: {outcome.describe()}")
+    if outcome.is_partial:
+        raise DivergenceError(f"{name}: {outcome.describe()}; lower the learning rate.")
     return state, kept

@@ -27,9 +27,10 @@ from dynamics.modes import ContrastiveModes, contrastive_modes, contrastive_mode
 from dynamics.recipe.losses import COSINES, needs_predictor, recipe_loss
 from dynamics.recipe.prepare import Prepared
 from dynamics.support import files
-from dynamics.training.loop import Metrics, TrainState, apply_gradient, initial_state, run
+from dynamics.training.loop import run
 from dynamics.training.minibatch import BATCH_STATS, batch_indices, stacked
 from dynamics.training.recorder import SpectrumRecorder
+from dynamics.training.state import Metrics, TrainState, apply_gradient, initial_state
 from dynamics.trajectories.comparison import half_times
 from dynamics.trajectories.metrics import span_overlap
 from dynamics.trajectories.trajectory import Trajectory
@@ -198,7 +199,7 @@ def _frozen_features(prepared: Prepared, h: np.ndarray, measured: Trajectory, na
         recorder.record(int(state.step), state.params, loss=metrics["loss"], time=times[int(state.step)])
 
     start = jax.tree.map(np.array, prepared.state.params["projector"]["readout"])
-    _, reason = run(
+    _, outcome = run(
         update,
         initial_state(start, prepared.optimiser, jax.random.key(recipe.seed)),
         steps=recipe.steps,
@@ -208,7 +209,7 @@ def _frozen_features(prepared: Prepared, h: np.ndarray, measured: Trajectory, na
         steps_per_dispatch=_STEPS_PER_DISPATCH,
         description=name.replace("_", " "),
     )
-    return recorder.trajectory({"rung": name, "partial": reason, "objective": recipe.objective})
+    return recorder.trajectory(rung=name, outcome=outcome, objective=recipe.objective)
 
 
 def _read_out(cosine: bool, params: Mapping[str, jax.Array], h: jax.Array) -> Embedding:
@@ -249,7 +250,7 @@ def _fixed_pairs(
         step = int(state.step)
         recorder.record(step, (state.params, state.model_state), loss=metrics["loss"], time=times[step])
 
-    _, reason = run(
+    _, outcome = run(
         prepared.descend,
         prepared.state,
         steps=prepared.recipe.steps,
@@ -259,4 +260,4 @@ def _fixed_pairs(
         report_cost=report_cost,
         description="fixed pairs",
     )
-    return recorder.trajectory({"rung": "fixed_pairs", "partial": reason, "objective": prepared.recipe.objective})
+    return recorder.trajectory(rung="fixed_pairs", outcome=outcome, objective=prepared.recipe.objective)

@@ -28,11 +28,12 @@ from dynamics.recipe.config import Recipe
 from dynamics.recipe.losses import COSINES, moving_target, recipe_loss
 from dynamics.training.checkpoints import Checkpoints
 from dynamics.training.class_probes import class_accuracy, labelled_images
-from dynamics.training.loop import Metrics, TrainState, Update, initial_state, run
+from dynamics.training.loop import run
 from dynamics.training.minibatch import BATCH_STATS, TARGET, descent, draw_views, on_minibatches, stacked
 from dynamics.training.optimisers import effective_times, learning_rates, optimiser
 from dynamics.training.recorder import SpectrumRecorder, recording_steps
 from dynamics.training.sharding import Placement
+from dynamics.training.state import Metrics, TrainState, Update, initial_state
 from dynamics.trajectories.trajectory import Trajectory
 from dynamics.views import default_preset, get_preset, load_images
 
@@ -244,7 +245,7 @@ def train(
                 more |= class_accuracy(partial(features, *variables), labelled)
             recorder.record(step, variables, loss=metrics["loss"], time=times[step], metrics=more)
 
-    _, reason = run(
+    _, outcome = run(
         prepared.update,
         state,
         steps=recipe.steps,
@@ -255,8 +256,12 @@ def train(
         recorder_state=recorder.state,
         report_cost=report_cost,
     )
-    meta = {"rung": "network", "objective": recipe.objective, "learning_rate": recipe.learning_rate}
-    return recorder.trajectory(meta | {"steps": recipe.steps, "partial": reason})
+    return recorder.trajectory(
+        {"learning_rate": recipe.learning_rate, "steps": recipe.steps},
+        rung="recipe",
+        outcome=outcome,
+        objective=recipe.objective,
+    )
 
 
 def probe_steps(recipe: Recipe, steps: Int[np.ndarray, " records"]) -> set[int]:

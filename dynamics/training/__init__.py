@@ -2,11 +2,12 @@
 
 from dynamics.training.checkpoints import Checkpoints
 from dynamics.training.full_batch import gradient_descent
-from dynamics.training.loop import TrainState, apply_gradient, initial_state, run
+from dynamics.training.loop import run
 from dynamics.training.optimisers import effective_times, learning_rates, optimiser
 from dynamics.training.preconditioning import precondition_modes, precondition_spectrum
 from dynamics.training.recorder import SpectrumRecorder, recording_steps
 from dynamics.training.small_network import SmallNetwork, small_network
+from dynamics.training.state import TrainState, apply_gradient, initial_state
 
 __all__ = [
     "Checkpoints",

@@ -10,7 +10,7 @@ where devices share the batch and each has all parameters.
 import re
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,9 +20,7 @@ from flax import serialization
 from dynamics.errors import CapacityError, DataError, DivergenceError
 from dynamics.support import files
 from dynamics.training.sharding import place
-
-if TYPE_CHECKING:
-    from dynamics.training.loop import TrainState
+from dynamics.training.state import TrainState
 
 EVERY_SECONDS = 60.0
 _NAME = re.compile(r"step-(\d+)\.checkpoint")
@@ -60,7 +58,7 @@ class Checkpoints:
         """Steps of which there is a checkpoint, ascending."""
         return sorted(int(match[1]) for path in self.folder.iterdir() if (match := _NAME.fullmatch(path.name)))
 
-    def save(self, state: "TrainState", recorder_state: Any = None) -> None:
+    def save(self, state: TrainState, recorder_state: Any = None) -> None:
         """Keep a state, and drop what is older than the last `keep`.
 
         Parameters
@@ -97,7 +95,7 @@ class Checkpoints:
         for old in self.steps()[: -self.keep]:
             self._path(old).unlink(missing_ok=True)
 
-    def latest(self, like: "TrainState") -> tuple["TrainState", Any] | None:
+    def latest(self, like: TrainState) -> tuple[TrainState, Any] | None:
         """Return the last state that can be read, with what went with it; None if there is none.
 
         Parameters
@@ -135,7 +133,7 @@ class Checkpoints:
         return f"the one of step {steps[-1]} stays" if steps else "there is no earlier one"
 
 
-def _without_key(state: "TrainState") -> "TrainState":
+def _without_key(state: TrainState) -> TrainState:
     """The state with its key as plain numbers."""
     return state._replace(key=jax.random.key_data(state.key))
 
@@ -146,7 +144,7 @@ def _floating(leaf: Any) -> np.ndarray:
     return leaf if leaf.dtype.kind in "fiub" else leaf.astype(np.float32)
 
 
-def _restored(saved: Any, like: "TrainState", path: Path) -> "TrainState":
+def _restored(saved: Any, like: TrainState, path: Path) -> TrainState:
     template = _without_key(like)
     try:
         state = type(like)(*serialization.from_state_dict(tuple(template), saved))
@@ -159,7 +157,7 @@ def _restored(saved: Any, like: "TrainState", path: Path) -> "TrainState":
     return state._replace(key=jax.random.wrap_key_data(state.key, impl=jax.random.key_impl(like.key)))
 
 
-def _form(state: "TrainState") -> tuple[Any, list[tuple[int, ...]]]:
+def _form(state: TrainState) -> tuple[Any, list[tuple[int, ...]]]:
     return jax.tree.structure(state), [np.shape(leaf) for leaf in jax.tree.leaves(state)]
 
 

@@ -5,15 +5,16 @@
 >>> from dynamics.networks.fiber_pairs import FiberPairs
 >>> from dynamics.networks.groups import PlaneGroup
 >>> from dynamics.objectives import spectral_contrastive
->>> from dynamics.training.loop import initial_state, run
+>>> from dynamics.training.loop import run
+>>> from dynamics.training.state import initial_state
 >>> group = PlaneGroup("c4", 6, 6)
 >>> network, optimiser = EquivariantNetwork(group, width=2, dim=2), optax.adam(1e-2)
 >>> images = jax.random.normal(jax.random.key(0), (20, 6, 6, 1))
 >>> update = fiber_update(network, FiberPairs.haar(group), images, spectral_contrastive, optimiser, batch_size=8)
 >>> state = initial_state(network.init(jax.random.key(1), images[:1]), optimiser, jax.random.key(2))
->>> state, ended_early = run(update, state, steps=3)
->>> int(state.step), ended_early
-(3, None)
+>>> state, outcome = run(update, state, steps=3)
+>>> int(state.step), outcome.kind
+(3, 'finished')
 """
 
 from collections.abc import Callable
@@ -25,7 +26,7 @@ import optax
 from jaxtyping import Float, Shaped
 
 from dynamics.networks.fiber_pairs import FiberPairs
-from dynamics.training.loop import TrainState, Update, apply_gradient
+from dynamics.training.state import TrainState, Update, apply_gradient
 from dynamics.typing import Array, Embedding
 
 

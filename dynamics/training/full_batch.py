@@ -10,23 +10,27 @@
 1.0
 """
 
-import time
+import functools
 from collections.abc import Callable
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 from jaxtyping import Int
 
 from dynamics.objectives.correlation import barlow_twins
-from dynamics.support.progress import progress_bar
+from dynamics.support.compiled import compile_once
+from dynamics.training.checkpoints import Checkpoints
+from dynamics.training.loop import run
 from dynamics.training.recorder import SpectrumRecorder, recording_steps
-from dynamics.training.small_network import SmallNetwork
+from dynamics.training.small_network import Apply, Params, SmallNetwork
+from dynamics.training.state import Metrics, TrainState, Update, apply_gradient, initial_state
 from dynamics.trajectories.trajectory import Trajectory
 from dynamics.typing import Embedding, Views
 from dynamics.views import Pairs
 
-_WARM_UP = 3  # steps after which everything is compiled
+Objective = Callable[[Embedding], jax.Array]
 
 
 def gradient_descent(
@@ -36,13 +40,14 @@ def gradient_descent(
     learning_rate: float,
     steps: int,
     center: bool = False,
-    objective: Callable[[Embedding], jax.Array] = barlow_twins,
+    objective: Objective = barlow_twins,
     record_at: Int[np.ndarray, " records"] | None = None,
+    checkpoints: Checkpoints | None = None,
     report_cost: Callable[[float], None] | None = None,
 ) -> Trajectory:
     """Train on all pairs at every step, recording the spectrum.
 
-    A run that stops being finite, or that the user interrupts, returns what it has, marked partial.
+    A run that stops being finite, or that Ctrl-C or SIGTERM ends, returns what it has recorded; its `outcome` says so.
 
     Parameters
     ----------
@@ -61,58 +66,63 @@ def gradient_descent(
         Loss of the embeddings (2n, d) of the views in the order x_1 … x_n, x'_1 … x'_n.
     record_at : array of int, optional
         Steps at which to record, ascending; `recording_steps(steps)` by default.
+    checkpoints : Checkpoints, optional
+        Where states are kept; training goes on from the last of them.
     report_cost : callable, optional
         Receives, after the first few steps, the seconds that the whole run will take.
+
+    Raises
+    ------
+    DataError
+        If the checkpoints are damaged or of another network.
     """
     record_at = recording_steps(steps) if record_at is None else np.asarray(record_at)
-    embed = network.on(jax.numpy.asarray(pairs.stacked if isinstance(pairs, Pairs) else pairs))
+    x = jnp.asarray(pairs.stacked if isinstance(pairs, Pairs) else pairs)
+    data = (x, network.fixed_part(x))
+    look, update = _compiled(network.apply, objective, center, learning_rate)
+    recorder = SpectrumRecorder(lambda F: F, record_at, learning_rate=learning_rate, center=False)
+    state = initial_state(network.params, optax.sgd(learning_rate), jax.random.key(0))
+    found = checkpoints.latest(state) if checkpoints is not None else None
+    if found is not None:
+        state, recorded = found
+        recorder.restore(recorded)
+
+    def observe(state: TrainState, _: Metrics) -> None:
+        value, F = look(state.params, *data)
+        recorder.record(int(state.step), F, loss=value)
+
+    _, outcome = run(
+        update,
+        state,
+        steps=steps,
+        data=data,
+        observe=observe,
+        observe_at=record_at,
+        checkpoints=checkpoints,
+        recorder_state=recorder.state,
+        report_cost=report_cost,
+    )
+    name = None if objective is barlow_twins else _name(objective)
+    return recorder.trajectory({"learning_rate": learning_rate, "steps": steps}, outcome=outcome, objective=name)
+
+
+@compile_once(maxsize=8)
+def _compiled(apply: Apply, objective: Objective, center: bool, learning_rate: float) -> tuple[Callable, Update]:
+    """What gives loss and embeddings of parameters, and the update; both take the views and `fixed_part` of them."""
     optimiser = optax.sgd(learning_rate)
 
-    def loss(params):
-        F = embed(params)
+    def loss(params: Params, x: Views, fixed: Embedding | None) -> tuple[jax.Array, Embedding]:
+        F = apply(params, x) if fixed is None else apply(params, x) + fixed
         F = F - F.mean(axis=0) if center else F
         return objective(F), F
 
-    def step(params):
-        gradient, _ = jax.grad(loss, has_aux=True)(params)
-        updates, _ = optimiser.update(gradient, optimiser.init(params))
-        return optax.apply_updates(params, updates)
+    def update(state: TrainState, x: Views, fixed: Embedding | None) -> tuple[TrainState, Metrics]:
+        (value, _), gradient = jax.value_and_grad(loss, has_aux=True)(state.params, x, fixed)
+        return apply_gradient(optimiser, state, gradient), {"loss": value}
 
-    recorder = SpectrumRecorder(lambda F: F, record_at, learning_rate=learning_rate, center=False)
-    advance = _advance(step)
-    observe = jax.jit(loss)
-    params, at, partial = network.params, 0, None
-    with progress_bar("training", total=steps) as done:
-        try:
-            for target in record_at:
-                began = time.perf_counter()
-                params = advance(params, int(target) - at)
-                value, F = observe(params)
-                if not np.isfinite(value):
-                    partial = f"the loss stopped being finite before step {int(target)}"
-                    break
-                recorder.record(int(target), F, loss=value)
-                if report_cost is not None and at <= _WARM_UP < target:
-                    report_cost((time.perf_counter() - began) / (int(target) - at) * steps)
-                at = int(target)
-                done(at)
-        except KeyboardInterrupt:
-            partial = f"interrupted after step {at}"
-    return recorder.trajectory({"learning_rate": learning_rate, "steps": steps, "partial": partial})
+    return jax.jit(loss), update
 
 
-def _advance(step: Callable) -> Callable:
-    """(params, k) -> params after k steps, in whichever form the backend runs fast.
-
-    XLA's CPU convolutions are tens of times slower inside a compiled loop; on an accelerator the loop saves dispatches.
-    """
-    if jax.default_backend() == "cpu":
-        compiled = jax.jit(step)
-
-        def repeat(params, k):
-            for _ in range(k):
-                params = compiled(params)
-            return params
-
-        return repeat
-    return jax.jit(lambda params, k: jax.lax.fori_loop(0, k, lambda _, params: step(params), params))
+def _name(objective: Objective) -> str:
+    function = objective.func if isinstance(objective, functools.partial) else objective
+    return getattr(function, "__name__", type(function).__name__)

@@ -23,8 +23,9 @@ from dynamics.errors import ConfigError, DivergenceError
 from dynamics.function_classes import FunctionClass
 from dynamics.function_classes.base import Params
 from dynamics.objectives.weighted_spectral import check_weight, generalised_spectral
-from dynamics.training.loop import TrainState, apply_gradient, initial_state, run
+from dynamics.training.loop import run
 from dynamics.training.optimisers import optimiser
+from dynamics.training.state import TrainState, apply_gradient, initial_state
 from dynamics.typing import Embedding, Views
 from dynamics.views import Pairs
 
@@ -129,17 +130,19 @@ def train_functions(
     example = jnp.zeros(like.shape, like.dtype)
     init = jax.jit(jax.vmap(lambda key: functions.init(key, example, max(dims))))  # one compilation, not many
     params = init(jax.random.split(init_key, len(used)))
-    state, reason = run(
+    state, outcome = run(
         update,
         initial_state(params, adjust, run_key),
         steps=steps,
         steps_per_dispatch=steps_per_dispatch,
         description=f"{type(functions).__name__}, {len(used)} starts",
     )
-    if reason is not None and reason.startswith("interrupted"):
-        raise KeyboardInterrupt(reason)
-    if reason is not None:
-        raise DivergenceError(f"Training {type(functions).__name__} diverged: {reason}; lower the learning rate.")
+    if outcome.kind == "interrupted":
+        raise KeyboardInterrupt(outcome.describe())
+    if outcome.is_partial:
+        raise DivergenceError(
+            f"Training {type(functions).__name__} diverged: {outcome.describe()}; lower the learning rate."
+        )
     if isinstance(dim, int):
         return state.params
     return jax.tree.map(lambda leaf: leaf.reshape(len(dims), num_seeds, *leaf.shape[1:]), state.params)

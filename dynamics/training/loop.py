@@ -1,91 +1,44 @@
 """The loop that any training shares: compiled updates, observation at chosen steps, checkpoints, a clean early end.
 
 >>> import jax, jax.numpy as jnp, optax
+>>> from dynamics.training.state import apply_gradient, initial_state
 >>> optimiser = optax.sgd(0.1)
 >>> def update(state):
 ...     noise = jax.random.normal(jax.random.fold_in(state.key, state.step))  # a batch, drawn on the device
 ...     loss, gradient = jax.value_and_grad(lambda w: jnp.square(w - 3 + 0.01 * noise))(state.params)
 ...     return apply_gradient(optimiser, state, gradient), {"loss": loss}
->>> state, ended_early = run(update, initial_state(jnp.zeros(()), optimiser, jax.random.key(0)), steps=50)
->>> round(float(state.params), 1), int(state.step), ended_early
-(3.0, 50, None)
+>>> state, outcome = run(update, initial_state(jnp.zeros(()), optimiser, jax.random.key(0)), steps=50)
+>>> round(float(state.params), 1), int(state.step), outcome.kind
+(3.0, 50, 'finished')
 """
 
-import functools
+import bisect
 import logging
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from dynamics.errors import CapacityError, DivergenceError
+from dynamics.support.compiled import compile_once
 from dynamics.support.progress import progress_bar
 from dynamics.training.checkpoints import Checkpoints
+from dynamics.training.dispatch import updates_per_dispatch
+from dynamics.training.state import Metrics, TrainState, Update
+from dynamics.trajectories.outcome import Outcome
 
 log = logging.getLogger(__name__)
 
-STEPS_PER_DISPATCH = 16  # enough that an accelerator never waits for Python, few enough that Ctrl-C is soon heard
-
+_LOOK_SECONDS = 0.1  # of work that is handed to the device before its losses are looked at
+_LOOK_DISPATCHES = 256
 _WARM_UP = 3  # updates after which everything is compiled
 _TIMED_SECONDS = 1.0  # after which the cost of the rest is known well enough
-
-
-class TrainState(NamedTuple):
-    """All that training goes on from.
-
-    Parameters
-    ----------
-    step : int or int32 array ()
-        Updates done so far.
-    params : pytree
-        What the optimiser moves.
-    model_state : pytree
-        What the network keeps besides, such as batch statistics; {} if nothing.
-    opt_state : pytree
-        State of the optimiser.
-    key : jax key ()
-        Never changes. An update draws from `fold_in(key, step)`, so that a run that was stopped goes on exactly as it
-        would have.
-    """
-
-    step: Any
-    params: Any
-    model_state: Any
-    opt_state: Any
-    key: Any
-
-
-Metrics = Mapping[str, jax.Array]
-Update = Callable[..., tuple[TrainState, Metrics]]
-
-
-def initial_state(
-    params: Any, optimiser: optax.GradientTransformation, key: jax.Array, model_state: Any = None
-) -> TrainState:
-    """State before the first update."""
-    model_state = {} if model_state is None else model_state
-    return TrainState(jnp.zeros((), jnp.int32), params, model_state, optimiser.init(params), key)
-
-
-def apply_gradient(
-    optimiser: optax.GradientTransformation, state: TrainState, gradient: Any, model_state: Any = None
-) -> TrainState:
-    """State after one step of the optimiser along a gradient; `model_state` replaces the old one if it is given."""
-    updates, opt_state = optimiser.update(gradient, state.opt_state, state.params)
-    return TrainState(
-        state.step + 1,
-        optax.apply_updates(state.params, updates),
-        state.model_state if model_state is None else model_state,
-        opt_state,
-        state.key,
-    )
 
 
 def run(
@@ -101,7 +54,7 @@ def run(
     report_cost: Callable[[float], None] | None = None,
     steps_per_dispatch: int | None = None,
     description: str = "training",
-) -> tuple[TrainState, str | None]:
+) -> tuple[TrainState, Outcome]:
     """Apply `update` until `state.step` is `steps`.
 
     SIGINT (Ctrl-C) and SIGTERM (batch systems) end the run after the update at hand; a second Ctrl-C ends it at once.
@@ -109,17 +62,20 @@ def run(
     `recorder_state` then holds what was observed before k. One that cannot be written, on a full disk say, is reported
     and leaves the one before it as it was; training goes on.
 
+    Losses are checked before anything is observed or saved, and about ten times a second besides. So updates of a few
+    microseconds do not wait for Python, and a run that has diverged soon ends.
+
     With several processes (`jax.distributed`) every one calls this with the same arguments; they stop together, and
     the first alone writes checkpoints.
 
     Parameters
     ----------
     update : callable
-        (state, *data) -> (state, metrics), pure; compiled here. It draws its randomness from
+        (state, *data) -> (state, metrics), pure; compiled here, once for equal updates. It draws its randomness from
         `fold_in(state.key, state.step)`, returns `state.step + 1`, and `metrics` has at least `loss`, a number: the one
         at the state that came in.
     state : TrainState
-        Where to start, or where to go on; not to be used afterwards, since accelerators reuse its memory.
+        Where to start, or where to go on.
     steps : int
         Number of updates since step 0.
     data : tuple of pytrees
@@ -135,73 +91,148 @@ def run(
     report_cost : callable, optional
         Receives, after the first few updates, the seconds that all of them will take.
     steps_per_dispatch : int, optional
-        Updates in one compiled loop (`lax.scan`) where nothing looks in between. By default 1 on a CPU, where
-        convolutions inside a compiled loop are 30–60 times slower, and 16 elsewhere. Small networks without
-        convolutions are faster with many on a CPU, too.
+        Updates in one compiled loop (`lax.scan`) where nothing looks in between; `updates_per_dispatch` by default.
     description : str
-        Of the progress bar.
+        Label of the progress bar.
 
     Returns
     -------
     state : TrainState
-        After the last update.
-    reason : str or None
-        Why the run ended early: interrupted, or the step at which the loss stopped being finite. The last checkpoint is
-        then of the interrupted step, or of a step with finite loss and parameters.
+        The state at which the run ended.
+    outcome : Outcome
+        How it ended: finished, interrupted after a step, or diverged at the first step whose loss is not finite. The
+        last checkpoint is then of the interrupted step, or of a step with finite parameters, before which all losses
+        are finite.
     """
     state = state._replace(step=jnp.asarray(state.step, jnp.int32))
-    together = steps_per_dispatch or (1 if jax.default_backend() == "cpu" else STEPS_PER_DISPATCH)
-    once, several = jax.jit(update), _several(update, together)
+    key, state = state.key, state._replace(key=None)
+    seed = jax.random.key_data(key)
+    once, several = _compiled(update, jax.random.key_impl(key))
+    together = steps_per_dispatch or _default_dispatch(once, state, seed, data)
+    if together > 1:
+        state = jax.tree.map(jnp.copy, state)  # its memory will be used again, and the caller's is not ours
     observed = frozenset(int(step) for step in observe_at) if observe is not None else frozenset()
-    stops = np.array(sorted(observed | {steps}))
+    stops = sorted(observed | {steps})
     at, timer = int(state.step), _Timer(report_cost, int(state.step), steps)
     with progress_bar(description, total=steps) as done, _interruptions() as interrupted:
-        done(at)
-        while True:
-            if _agreed(interrupted()):
-                _save(checkpoints, state, recorder_state)
-                return state, f"interrupted after step {at}"
-            look = at in observed
-            if not look and at >= steps:
-                return state, None
-            many = together > 1 and not look and stops[np.searchsorted(stops, at, side="right")] - at >= together
-            following, metrics = (several if many else once)(state, *data)
-            losses = np.atleast_1d(np.asarray(metrics["loss"], np.float32))
-            if not np.isfinite(losses).all():
-                return following, f"the loss stopped being finite at step {at + int(np.argmin(np.isfinite(losses)))}"
-            if look:
-                observe(state, metrics)
-            if at >= steps:
-                return state, None
-            state, at = following, at + len(losses)
-            timer.done(at)
-            done(at)
-            if checkpoints is not None and (at >= steps or _agreed(checkpoints.due())):
-                _save(checkpoints, state, recorder_state)
+        losses = _Losses(at, [done, timer.done])
+        try:
+            while True:
+                ending, look = _agreed(interrupted()), at in observed
+                if ending or look or at >= steps or losses.due():
+                    losses.check()
+                if ending:
+                    _save(checkpoints, state._replace(key=key), recorder_state)
+                    return state._replace(key=key), Outcome.interrupted(at)
+                if at >= steps and not look:
+                    return state._replace(key=key), Outcome()
+                many = together > 1 and not look and stops[bisect.bisect(stops, at)] - at >= together
+                following, metrics = several(together, state, seed, *data) if many else once(state, seed, *data)
+                losses.add(metrics["loss"], together if many else 1)
+                if look:
+                    losses.check()
+                    observe(state._replace(key=key), metrics)
+                if at >= steps:
+                    return state._replace(key=key), Outcome()
+                state, at = following, losses.until
+                if checkpoints is not None and (at >= steps or _agreed(checkpoints.due())):
+                    losses.check()
+                    _save(checkpoints, state._replace(key=key), recorder_state)
+        except _NotFinite as found:
+            return state._replace(key=key), Outcome.diverged(found.step)
 
 
-@functools.lru_cache(maxsize=8)  # runs with the same update, of other seeds say, compile it once
-def _several(update: Update, count: int) -> Update:
-    """`count` updates in one call, with the metrics of each; the memory of the state that comes in is used again."""
+@compile_once(maxsize=8)
+def _compiled(update: Update, implementation: Any) -> tuple[Any, Any]:
+    """The update compiled alone, and any number of them in one call, which returns the metrics of each.
 
-    def scan(state: TrainState, *data: Any) -> tuple[TrainState, Metrics]:
-        return jax.lax.scan(lambda state, _: update(state, *data), state, length=count)
+    Both take the state without its key, and the numbers of the key beside it: calls with typed keys take JAX several
+    times as long. The second takes the memory of the state that comes in for the one that goes out.
+    """
 
-    return jax.jit(scan, donate_argnums=0)
+    def one(state: TrainState, seed: jax.Array, *data: Any) -> tuple[TrainState, Metrics]:
+        key = jax.random.wrap_key_data(seed, impl=implementation)
+        following, metrics = update(state._replace(key=key), *data)
+        return following._replace(key=None), metrics
+
+    def scan(count: int, state: TrainState, seed: jax.Array, *data: Any) -> tuple[TrainState, Metrics]:
+        return jax.lax.scan(lambda state, _: one(state, seed, *data), state, length=count)
+
+    return jax.jit(one), jax.jit(scan, static_argnums=0, donate_argnums=1)
+
+
+def _default_dispatch(once: Any, state: TrainState, seed: jax.Array, data: tuple) -> int:
+    on_cpu = jax.default_backend() == "cpu"
+    return updates_per_dispatch(once.trace(state, seed, *data).jaxpr.jaxpr if on_cpu else None, on_cpu=on_cpu)
+
+
+class _NotFinite(Exception):
+    """Raised when the loss at a step is found not to be finite."""
+
+    def __init__(self, step: int):
+        self.step = step
+
+
+class _Losses:
+    """Losses of updates that the device may still be working on; looking at one means waiting for it.
+
+    Parameters
+    ----------
+    at : int
+        Step at which the run begins.
+    told : sequence of callable
+        Each is called with the number of updates done whenever their losses were found to be finite.
+    """
+
+    def __init__(self, at: int, told: Sequence[Callable[[int], None]]):
+        self.until = at
+        """Step after the updates that were added."""
+        self._checked, self._told = at, told
+        self._waiting: list[jax.Array] = []
+        self._since, self._window = time.perf_counter(), 1
+        self._tell()
+
+    def add(self, losses: jax.Array, count: int) -> None:
+        """Take the losses of the next `count` updates."""
+        self._waiting.append(losses)
+        self.until += count
+
+    def due(self) -> bool:
+        """Whether so many are waiting that they should be checked."""
+        return len(self._waiting) >= self._window
+
+    def check(self) -> None:
+        """Wait for all of them, and raise `_NotFinite` if one is not finite."""
+        if not self._waiting:
+            return
+        finite = np.isfinite(np.concatenate([np.atleast_1d(np.asarray(loss, np.float32)) for loss in self._waiting]))
+        if not finite.all():
+            raise _NotFinite(self._checked + int(np.argmin(finite)))
+        now = time.perf_counter()
+        if jax.process_count() == 1:  # several processes have to find out at the same update
+            seconds = (now - self._since) / len(self._waiting)
+            self._window = int(min(_LOOK_DISPATCHES, max(1, _LOOK_SECONDS // max(seconds, 1e-9))))
+        self._checked, self._since = self.until, now
+        self._waiting.clear()
+        self._tell()
+
+    def _tell(self) -> None:
+        for tell in self._told:
+            tell(self._checked)
 
 
 class _Timer:
-    """Tells once what the run costs, judging by the updates after the first few, which compile."""
+    """Reports once what the run costs, judging by the updates after the first few, which compile."""
 
     def __init__(self, report: Callable[[float], None] | None, at: int, steps: int):
         self._report, self._steps, self._from = report, steps, at + _WARM_UP
         self._began: float | None = None
 
     def done(self, at: int) -> None:
-        """Take notice of the number of updates done."""
-        now = time.perf_counter()
+        """Take note that all updates before step `at` are done."""
         if self._report is None or at < self._from:
             return
+        now = time.perf_counter()
         if self._began is None:
             self._began, self._from = now, at
         elif now - self._began > _TIMED_SECONDS:
@@ -221,7 +252,7 @@ def _save(checkpoints: Checkpoints | None, state: TrainState, recorder_state: Ca
 
 @contextmanager
 def _interruptions() -> Iterator[Callable[[], bool]]:
-    """Signals to stop are remembered while the block runs, and what it yields says whether one came.
+    """Remember signals to stop while the block runs; the callable that it yields says whether one came.
 
     Raised in the middle of an update, a KeyboardInterrupt would lose the state that the update was making.
     """

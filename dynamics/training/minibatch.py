@@ -15,8 +15,8 @@ from jaxtyping import Float, Int, Key
 
 from dynamics.networks.encoder import Encoder
 from dynamics.objectives.predictor import moving_average
-from dynamics.training.loop import Metrics, TrainState, Update, apply_gradient
 from dynamics.training.sharding import Placement
+from dynamics.training.state import Metrics, TrainState, Update, apply_gradient
 from dynamics.typing import Array, Embedding
 from dynamics.views import TwoViews
 

@@ -33,6 +33,7 @@ from dynamics.trajectories.metrics import (
     spectrum_metrics,
     subspace_overlap,
 )
+from dynamics.trajectories.outcome import FINISHED, Outcome
 from dynamics.trajectories.trajectory import Trajectory
 from dynamics.typing import Array
 
@@ -186,8 +187,21 @@ class SpectrumRecorder:
         self._records.append(record)
         self.seconds += clock.perf_counter() - began
 
-    def trajectory(self, meta: Mapping[str, Any] | None = None) -> Trajectory:
-        """What has been recorded so far, with the `meta` of `Trajectory`, whose rung is `network` by default."""
+    def trajectory(
+        self,
+        meta: Mapping[str, Any] | None = None,
+        *,
+        rung: str = "network",
+        outcome: Outcome = FINISHED,
+        objective: str | None = None,
+    ) -> Trajectory:
+        """Return what has been recorded so far.
+
+        Parameters
+        ----------
+        meta, rung, outcome, objective
+            Go into the fields of `Trajectory` that have these names. Without an outcome, that of a run that finished.
+        """
         records, kept = self._records, self._embeddings
         return Trajectory(
             times=np.array([record.time for record in records]),
@@ -196,7 +210,7 @@ class SpectrumRecorder:
             covariance=_stacked([record.covariance for record in records]),
             embeddings=np.stack(list(kept.values())) if kept else None,
             embedding_times=np.array([records[index].time for index in kept]) if kept else None,
-            meta={"rung": "network", **(meta or {})},
+            meta=dict(meta or {}),
             steps=np.array([record.step for record in records], np.int64),
             hidden={
                 name: _stacked([record.hidden[name] for record in records])
@@ -206,6 +220,9 @@ class SpectrumRecorder:
                 name: np.array([record.metrics.get(name, np.nan) for record in records])
                 for name in dict.fromkeys(name for record in records for name in record.metrics)
             },
+            rung=rung,
+            outcome=outcome,
+            objective=objective,
         )
 
     def state(self) -> dict[str, np.ndarray]:

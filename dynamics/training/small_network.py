@@ -44,10 +44,14 @@ class SmallNetwork:
 
     def on(self, x: Views) -> Callable[[Params], Embedding]:
         """The embeddings of fixed views as a function of the parameters; the fixed part is computed once."""
-        if self.reference is None:
+        fixed = self.fixed_part(x)
+        if fixed is None:
             return lambda params: self.apply(params, x)
-        fixed = jax.jit(self.reference)(x)
         return lambda params: self.apply(params, x) + fixed
+
+    def fixed_part(self, x: Views) -> Embedding | None:
+        """What is added to `apply` on these views, whatever the parameters; None without a `reference`."""
+        return None if self.reference is None else jax.jit(self.reference)(x)
 
     def __call__(self, x: Views) -> Embedding:
         """Embeddings (b, d) before training."""

@@ -14,8 +14,8 @@ from dynamics.networks.projector import Head
 from dynamics.networks.standard_resnet import StandardResNet
 from dynamics.objectives import objective
 from dynamics.training import SpectrumRecorder
-from dynamics.training.loop import initial_state
 from dynamics.training.minibatch import descent, on_minibatches
+from dynamics.training.state import initial_state
 from dynamics.views.presets import get_preset
 
 

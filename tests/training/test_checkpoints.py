@@ -11,8 +11,8 @@ import pytest
 
 from dynamics.errors import CapacityError, DataError
 from dynamics.training.checkpoints import Checkpoints
-from dynamics.training.loop import initial_state
 from dynamics.training.optimisers import optimiser
+from dynamics.training.state import initial_state
 
 OPTIMISER = optimiser("adamw", 1e-3, steps=10, warmup=2, clip=1.0)
 

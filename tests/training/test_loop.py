@@ -4,6 +4,8 @@ import errno
 import os
 import signal
 import threading
+from contextlib import nullcontext
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +14,10 @@ import optax
 import pytest
 
 from dynamics.training.checkpoints import Checkpoints
-from dynamics.training.loop import TrainState, apply_gradient, initial_state, run
+from dynamics.training.dispatch import UPDATES, updates_per_dispatch
+from dynamics.training.loop import run
+from dynamics.training.state import TrainState, apply_gradient, initial_state
+from dynamics.trajectories.outcome import Outcome
 
 OPTIMISER = optax.sgd(0.1, momentum=0.9)
 
@@ -48,9 +53,9 @@ def test_an_observer_sees_the_state_and_the_loss_of_its_step(together):
         seen[int(state.step)] = (np.asarray(state.params), float(metrics["loss"]))
 
     observe_at = [0, 1, 2, 13, 30]
-    state, reason = run(update, start(), steps=30, observe=observe, observe_at=observe_at, steps_per_dispatch=together)
+    state, outcome = run(update, start(), steps=30, observe=observe, observe_at=observe_at, steps_per_dispatch=together)
     expected = by_hand(30)
-    assert reason is None and int(state.step) == 30
+    assert outcome == Outcome() and int(state.step) == 30
     np.testing.assert_allclose(state.params, expected[-1], rtol=1e-5, atol=1e-6)
     assert list(seen) == observe_at
     for step, (params, loss) in seen.items():
@@ -64,11 +69,34 @@ def test_several_updates_a_dispatch_give_the_same_numbers():
     assert [int(state.step) for state in states] == [23, 23]
 
 
-def test_on_a_cpu_nothing_is_put_into_a_compiled_loop(monkeypatch):
-    monkeypatch.setattr("dynamics.training.loop._several", lambda update, count: None)
-    monkeypatch.setattr("jax.default_backend", lambda: "cpu")
-    state, _ = run(update, start(), steps=40, observe=lambda state, metrics: None, observe_at=[20])
-    assert int(state.step) == 40
+def test_convolutions_and_long_updates_are_put_into_no_compiled_loop_on_a_cpu():
+    def convolution(w):
+        return jax.lax.scan(lambda w, _: (jax.jit(jnp.convolve)(w, w)[: len(w)], None), w, length=2)
+
+    small, long = jnp.ones((4, 4)), jax.ShapeDtypeStruct((1000, 1000), jnp.float32)
+    cases = [(convolution, jnp.ones(8), 1), (lambda w: w @ w, small, UPDATES), (lambda w: w @ w, long, 1)]
+    for function, argument, expected in cases:
+        jaxpr = jax.make_jaxpr(function)(argument).jaxpr
+        assert updates_per_dispatch(jaxpr, on_cpu=True) == expected
+        assert updates_per_dispatch(jaxpr, on_cpu=False) == UPDATES
+
+
+def test_the_state_that_comes_in_stays_usable():
+    state = start()
+    run(update, state, steps=40, steps_per_dispatch=16)
+    np.testing.assert_array_equal(state.params, np.arange(3.0))
+
+
+def test_equal_updates_are_compiled_once():
+    traced = []
+
+    def scaled(state, scale):
+        traced.append(scale)
+        return apply_gradient(OPTIMISER, state, scale * state.params), {"loss": jnp.zeros(())}
+
+    for scale in (0.5, 0.5, 0.25, 0.5):
+        run(partial(scaled, scale=scale), start(), steps=3)
+    assert traced == [0.5, 0.25]
 
 
 @pytest.mark.parametrize("together", [1, 8])
@@ -78,8 +106,8 @@ def test_a_loss_that_stops_being_finite_ends_the_run_at_its_step(together, tmp_p
         return state, {"loss": jnp.where(state.step > 11, jnp.nan, metrics["loss"])}
 
     checkpoints = Checkpoints(tmp_path, every=0.0)
-    _, reason = run(fails, start(), steps=40, checkpoints=checkpoints, steps_per_dispatch=together)
-    assert reason == "the loss stopped being finite at step 11"
+    _, outcome = run(fails, start(), steps=40, checkpoints=checkpoints, steps_per_dispatch=together)
+    assert outcome == Outcome.diverged(11)
     state, _ = checkpoints.latest(start())
     assert int(state.step) == (11 if together == 1 else 8)
     np.testing.assert_allclose(state.params, by_hand(11)[int(state.step)], rtol=1e-5, atol=1e-6)
@@ -144,8 +172,8 @@ def test_a_signal_ends_the_run_with_its_state_saved(number, tmp_path):
 
     before = signal.getsignal(number)
     checkpoints = Checkpoints(tmp_path)
-    state, reason = run(update, start(), steps=50, observe=observe, observe_at=range(51), checkpoints=checkpoints)
-    assert reason == "interrupted after step 7" and int(state.step) == 7
+    state, outcome = run(update, start(), steps=50, observe=observe, observe_at=range(51), checkpoints=checkpoints)
+    assert outcome == Outcome.interrupted(7) and int(state.step) == 7
     assert checkpoints.steps() == [7]
     assert signal.getsignal(number) is before
 
@@ -164,17 +192,39 @@ def test_it_runs_outside_the_main_thread():
     thread = threading.Thread(target=lambda: results.append(run(update, start(), steps=3)))
     thread.start()
     thread.join()
-    assert isinstance(results[0][0], TrainState) and results[0][1] is None
+    assert isinstance(results[0][0], TrainState) and results[0][1] == Outcome()
 
 
 def test_the_cost_is_told_once(monkeypatch):
     from dynamics.training import loop
 
-    clock = iter(np.arange(100) * 0.5)
-    monkeypatch.setattr(loop.time, "perf_counter", lambda: next(clock))
+    now = [0.0]
+
+    def observe(state, metrics):
+        now[0] += 0.5  # every step takes half a second
+
+    monkeypatch.setattr(loop.time, "perf_counter", lambda: now[0])
     told = []
-    run(update, start(), steps=40, report_cost=told.append)
+    run(update, start(), steps=40, observe=observe, observe_at=range(41), report_cost=told.append)
     assert told == [pytest.approx(0.5 * 40)]
+
+
+def test_losses_are_checked_rarely_where_updates_are_short_and_often_where_they_are_long(monkeypatch):
+    from dynamics.training import loop
+
+    for seconds, fewest, most in ((1e-6, 2, 20), (1.0, 300, 320)):
+        now, done = [0.0], []
+
+        def tick(self, losses, count, seconds=seconds, now=now, add=loop._Losses.add):
+            now[0] += seconds
+            add(self, losses, count)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(loop.time, "perf_counter", lambda now=now: now[0])
+            patched.setattr(loop._Losses, "add", tick)
+            patched.setattr(loop, "progress_bar", lambda *_, done=done, **__: nullcontext(done.append))
+            run(update, start(), steps=300, steps_per_dispatch=1)
+        assert fewest <= len(done) <= most and done[-1] == 300
 
 
 def test_a_full_disk_ends_no_run_and_spoils_no_checkpoint(tmp_path, monkeypatch, caplog):
@@ -188,8 +238,8 @@ def test_a_full_disk_ends_no_run_and_spoils_no_checkpoint(tmp_path, monkeypatch,
 
     monkeypatch.setattr(os, "replace", full)
     checkpoints = Checkpoints(tmp_path, every=0.0)
-    state, reason = run(update, start(), steps=6, checkpoints=checkpoints)
-    assert reason is None and int(state.step) == 6
+    state, outcome = run(update, start(), steps=6, checkpoints=checkpoints)
+    assert outcome == Outcome() and int(state.step) == 6
     assert "step 4 could not be written" in caplog.text and "the one of step 3 stays" in caplog.text
     kept, _ = checkpoints.latest(start())
     np.testing.assert_allclose(kept.params, by_hand(3)[3], rtol=1e-5, atol=1e-6)

@@ -15,8 +15,8 @@ from dynamics.networks.encoder import Encoder
 from dynamics.networks.projector import Head
 from dynamics.recipe.config import Recipe
 from dynamics.recipe.losses import recipe_loss
-from dynamics.training.loop import initial_state
 from dynamics.training.minibatch import batch_indices, descent, draw_views, on_minibatches, stacked
+from dynamics.training.state import initial_state
 from dynamics.views import get_preset
 
 

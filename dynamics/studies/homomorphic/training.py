@@ -17,7 +17,8 @@ from dynamics.networks.fiber_pairs import FiberPairs
 from dynamics.networks.groups import PlaneGroup
 from dynamics.objectives import generalised_spectral
 from dynamics.training.fiber_update import fiber_update
-from dynamics.training.loop import TrainState, Update, initial_state, run
+from dynamics.training.loop import run
+from dynamics.training.state import TrainState, Update, initial_state
 from dynamics.trajectories.metrics import linear_probe
 from dynamics.views import Images
 
@@ -157,13 +158,13 @@ def measure(schemes: list[Scheme], images: Images, seeds: list[int]) -> list[Sch
 def _train(update: Update, state: TrainState, steps: int, description: str) -> tuple[TrainState, float]:
     """Train, and say how many seconds it took but for compilation."""
     warm_up, began = min(3, steps), time.perf_counter()
-    state, ended_early = run(update, state, steps=warm_up, description=description)
-    if not ended_early:
+    state, outcome = run(update, state, steps=warm_up, description=description)
+    if not outcome.is_partial:
         began = time.perf_counter()
-        state, ended_early = run(update, state, steps=steps, description=description)
-    if ended_early:
-        kind = KeyboardInterrupt if ended_early.startswith("interrupted") else DivergenceError
-        raise kind(f"Training {description}: {ended_early}.")
+        state, outcome = run(update, state, steps=steps, description=description)
+    if outcome.is_partial:
+        kind = KeyboardInterrupt if outcome.kind == "interrupted" else DivergenceError
+        raise kind(f"Training {description}: {outcome.describe()}.")
     return state, (time.perf_counter() - began) * steps / max(steps - warm_up, 1)
 
 

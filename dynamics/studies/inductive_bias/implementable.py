@@ -23,8 +23,9 @@ from dynamics.networks.projector import Head
 from dynamics.networks.standard_resnet import StandardResNet
 from dynamics.networks.vit import VisionTransformer
 from dynamics.objectives import generalised_spectral
-from dynamics.training.loop import TrainState, apply_gradient, initial_state, run
+from dynamics.training.loop import run
 from dynamics.training.optimisers import optimiser
+from dynamics.training.state import TrainState, apply_gradient, initial_state
 from dynamics.views import default_preset, get_preset, load_images
 
 PAPER_TABLE = {
@@ -234,12 +235,12 @@ def _discrepancies(
             report(f"{name}: about {whole + time.perf_counter() - began:.0f} s")
 
     def trained(state: TrainState, steps: int, what: str) -> TrainState | None:
-        state, reason = run(update, state, steps=steps, description=what, report_cost=cost if what == name else None)
-        if reason is not None and reason.startswith("interrupted"):
-            raise KeyboardInterrupt(reason)
-        if reason is not None and report is not None:
-            report(f"{what} diverged: {reason}")
-        return state if reason is None else None
+        state, outcome = run(update, state, steps=steps, description=what, report_cost=cost if what == name else None)
+        if outcome.kind == "interrupted":
+            raise KeyboardInterrupt(outcome.describe())
+        if outcome.is_partial and report is not None:
+            report(f"{what} diverged: {outcome.describe()}")
+        return None if outcome.is_partial else state
 
     state = trained(state, budget.pretraining, name)
     if state is None:
