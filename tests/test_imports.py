@@ -1,8 +1,10 @@
-"""Importing the package does nothing but import it, and modules import each other in one direction only."""
+"""Folders see each other in one direction only, and importing the package does nothing but import it."""
 
 import ast
+import re
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -11,125 +13,150 @@ import dynamics
 
 PACKAGE = Path(dynamics.__file__).parent
 MODULES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
-MAX_LINES = 500
+LOOSE = {"__init__.py", "__main__.py", "errors.py", "typing.py"}
+MAX_LINES = 450
 
-LEAVES = {"arrays", "errors", "precision", "typing", "files", "progress", "environment", "config", "recipe"}
-TYPES = {"modes", "trajectory"}
+ANYWHERE = {"errors", "typing", "support"}
 EVERYTHING = None
 
-# A module or folder of the package -> what it may import of the package besides itself. Views, networks and kernels
-# come before modes, modes before flow; flow and training never see each other; a new package is a new row.
-ALLOWED = {
-    "arrays": set(),
+# A folder of the package -> what its files may import of the package besides each other, wherever in a file the import
+# stands. The rules behind the table:
+# - support, errors and typing know nothing of self-supervised learning;
+# - modes see neither kernels nor networks: a Gram matrix or features are all that they ask for;
+# - flow (theory) and training (networks) never see each other, and trajectories, which both return, see neither;
+# - drawing sees trajectories only, so that whatever returns one can be drawn;
+# - training knows no recipe; experiment (rungs 0-3) and recipe (rung 4) do not know each other;
+# - only the command line, the studies and the names of the package may see everything.
+MAY_SEE = {
     "errors": set(),
-    "precision": set(),
     "typing": set(),
-    "progress": set(),
-    "environment": set(),
-    "config": {"errors"},
-    "recipe": {"errors"},
-    "files": {"errors"},
-    "products": LEAVES,
-    "modes": LEAVES,
-    "modes_iterative": LEAVES | TYPES | {"products"},
-    "restricted": LEAVES,
-    "modes_approximate": LEAVES | TYPES,
-    "trajectory": LEAVES,
-    "objectives": LEAVES,
-    "views": LEAVES,
-    "networks": LEAVES,
-    "kernels": LEAVES | {"networks"},
-    "function_classes": LEAVES | {"restricted", "objectives", "views"},
-    "metrics": LEAVES | TYPES,
-    "flow": LEAVES | TYPES | {"objectives"},
-    "solvable": LEAVES | TYPES | {"objectives", "flow"},
-    "optima": LEAVES | TYPES | {"objectives", "flow"},
-    "training": LEAVES | TYPES | {"objectives", "views", "networks", "kernels", "metrics", "function_classes"},
-    "generative": LEAVES | TYPES | {"objectives", "views", "networks", "metrics", "flow", "training"},
-    "comparison": LEAVES | TYPES | {"metrics"},
-    "plotting": LEAVES | TYPES | {"comparison"},
-    "experiment": EVERYTHING,
-    "practical": EVERYTHING,
-    "recipe_comparison": EVERYTHING,
-    "recipe_runs": LEAVES | TYPES | {"training"},
-    "solving": EVERYTHING,
-    "forecasting": LEAVES | TYPES | {"comparison", "experiment", "flow", "kernels", "networks", "views"},
-    "runs": LEAVES | TYPES | {"comparison", "experiment"},
-    "tables": LEAVES | TYPES | {"comparison", "experiment", "forecasting", "plotting"},
-    "report": LEAVES | TYPES | {"comparison", "plotting", "runs"},
-    "sweeps": LEAVES | TYPES | {"experiment", "plotting", "runs"},
+    "support": {"errors"},
+    "views": ANYWHERE,
+    "networks": ANYWHERE,
+    "kernels": ANYWHERE | {"networks"},
+    "objectives": ANYWHERE,
+    "modes": ANYWHERE,
+    "trajectories": ANYWHERE | {"modes"},
+    "flow": ANYWHERE | {"modes", "objectives", "trajectories"},
+    "optima": ANYWHERE | {"modes", "objectives"},
+    "solvable": ANYWHERE | {"modes", "flow", "trajectories"},
+    "function_classes": ANYWHERE | {"modes", "objectives", "views"},
+    "training": ANYWHERE | {"modes", "objectives", "trajectories", "views", "networks", "kernels", "function_classes"},
+    "generative": ANYWHERE | {"objectives", "views", "networks", "flow", "trajectories", "training"},
+    "drawing": ANYWHERE | {"trajectories"},
+    "experiment": ANYWHERE
+    | {"views", "networks", "kernels", "modes", "objectives", "flow", "solvable", "trajectories", "training"},
+    "recipe": ANYWHERE | {"views", "networks", "kernels", "modes", "objectives", "flow", "trajectories", "training"},
+    "runs": ANYWHERE | {"modes", "trajectories", "training", "experiment", "recipe"},
+    "report": ANYWHERE | {"trajectories", "drawing", "runs"},
+    "sweeps": ANYWHERE | {"trajectories", "drawing", "experiment", "recipe", "runs"},
     "studies": EVERYTHING,
-    "console": EVERYTHING,
-    "recipe_commands": EVERYTHING,
     "cli": EVERYTHING,
     "__main__": {"cli"},
     "__init__": EVERYTHING,
 }
 
-# Imports inside a function, against the direction, each with its reason.
-LAZY = {
-    ("networks/base.py", "kernels"): "an architecture offers its own infinite-width kernel as a method",
-}
+HELP = {Path("experiment/config.py"), Path("recipe/config.py")}  # the documentation of their fields is what --help says
+PRINTING = {Path("support/progress.py")}
 
 
-def unit_of(path):
-    """First part of the path below the package: `flow` of flow/ode.py, `modes` of modes.py."""
+def folder_of(path):
+    """First part of the path below the package: `flow` of flow/ode.py, `errors` of errors.py."""
     return path.parts[0].removesuffix(".py")
 
 
-def imported_units(path):
-    """(unit, whether the import stands at the top level) for every import of the package in a module."""
-    tree = ast.parse((PACKAGE / path).read_text())
-    top_level = set(map(id, tree.body))
-    for node in ast.walk(tree):
+def parsed(path):
+    return ast.parse((PACKAGE / path).read_text())
+
+
+def module_name(path):
+    return ".".join(("dynamics", *path.with_suffix("").parts)).removesuffix(".__init__")
+
+
+NAMES = {module_name(path): path for path in MODULES}
+
+
+def imported(path):
+    """Files of the package that a file imports, at its top or inside a function."""
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import in line {node.lineno}"
-            names = [node.module]
-            if node.module == "dynamics":
-                names = [f"dynamics.{alias.name}" for alias in node.names]
+            inner = [f"{node.module}.{alias.name}" for alias in node.names]
+            names = [name if name in NAMES else node.module for name in inner]
         else:
             continue
-        for name in names:
-            if name.split(".")[0] == "dynamics":
-                yield [*name.split("."), "__init__"][1], id(node) in top_level
+        yield from (NAMES[name] for name in names if name in NAMES)
 
 
 @pytest.mark.parametrize("path", MODULES, ids=str)
 def test_imports_go_one_way(path):
-    unit = unit_of(path)
-    assert unit in ALLOWED, f"dynamics/{unit} is new: give it a row in ALLOWED"
-    if ALLOWED[unit] is EVERYTHING:
+    folder = folder_of(path)
+    assert folder in MAY_SEE, f"dynamics/{folder} is new: give it a row in MAY_SEE"
+    if MAY_SEE[folder] is EVERYTHING:
         return
-    for other, at_top_level in imported_units(path):
-        if not at_top_level and (path.as_posix(), other) in LAZY:
-            continue
-        assert other == unit or other in ALLOWED[unit], f"{path} must not import dynamics.{other}"
+    for other in map(folder_of, imported(path)):
+        assert other == folder or other in MAY_SEE[folder], f"{path} must not import dynamics.{other}"
 
 
-def test_the_table_itself_has_no_cycle():
-    """Units that may not see everything can be put in an order."""
-    remaining = {unit: set(others) for unit, others in ALLOWED.items() if others is not EVERYTHING}
-    remaining = {unit: others & remaining.keys() for unit, others in remaining.items()}
-    while remaining:
-        ready = {unit for unit, others in remaining.items() if not others - {unit}}
-        assert ready, f"these import each other: {sorted(remaining)}"
-        remaining = {unit: others - ready for unit, others in remaining.items() if unit not in ready}
+def test_no_file_imports_itself_through_others():
+    TopologicalSorter({path: set(imported(path)) for path in MODULES}).prepare()  # CycleError names the files
 
 
-def test_flow_and_training_never_see_each_other():
-    assert "training" not in ALLOWED["flow"] and "flow" not in ALLOWED["training"]
+def test_folders_can_be_put_in_an_order():
+    rules = {folder: others for folder, others in MAY_SEE.items() if others is not EVERYTHING}
+    TopologicalSorter(rules).prepare()
 
 
-def test_lazy_exceptions_are_still_needed():
-    for path, unit in LAZY:
-        assert (unit, False) in set(imported_units(Path(path))), f"{path} no longer imports {unit}"
+def test_folders_that_never_see_each_other():
+    for one, other in (("flow", "training"), ("experiment", "recipe")):
+        assert other not in MAY_SEE[one] and one not in MAY_SEE[other]
+    assert not MAY_SEE["modes"] & {"kernels", "networks"}
+    assert not MAY_SEE["trajectories"] & {"flow", "training"}
+
+
+def test_nothing_but_errors_and_types_lies_loose():
+    assert {path.name for path in MODULES if len(path.parts) == 1} == LOOSE
 
 
 @pytest.mark.parametrize("path", MODULES, ids=str)
 def test_modules_stay_short(path):
     assert len((PACKAGE / path).read_text().splitlines()) <= MAX_LINES
+
+
+# ---------------------------------------------------------------- what only the command line does
+
+
+def documentation(tree):
+    """Ids of the string constants that are statements: docstrings, and those below a field or a constant."""
+    return {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if folder_of(path) != "cli"], ids=str)
+def test_only_the_command_line_names_flags(path):
+    """Others name their own arguments, in messages and in documentation, since a caller in Python knows no flags."""
+    tree = parsed(path)
+    documents = documentation(tree)
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Constant) or not isinstance(node.value, str):
+            continue
+        if path in HELP and id(node) in documents:
+            continue
+        flag = re.search(r"(?<![\w-])--[a-z][\w-]*", node.value)
+        assert flag is None, f"{path}:{node.lineno} names the flag {flag[0]}"
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if folder_of(path) != "cli"], ids=str)
+def test_only_the_command_line_and_the_progress_bar_print(path):
+    if path in PRINTING:
+        return
+    for node in ast.walk(parsed(path)):
+        if isinstance(node, ast.Call):
+            assert getattr(node.func, "id", None) != "print", f"{path}:{node.lineno} prints"
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        names += [node.module] if isinstance(node, ast.ImportFrom) else []
+        assert all(name.split(".")[0] != "rich" for name in names), f"{path}:{node.lineno} imports rich"
 
 
 # ---------------------------------------------------------------- side effects, each in a fresh interpreter
@@ -149,27 +176,31 @@ assert not xla_bridge._backends, "a device was started"
 """
 
 
-def test_import_has_no_side_effects_and_loads_nothing_heavy():
-    heavy = "tensorflow", "tf2jax", "neural_tangents", "matplotlib", "sklearn", "diffrax", "flax"
-    run_fresh(
-        "import sys, dynamics\n"
-        f"loaded = set({heavy!r}) & set(sys.modules)\n"
-        "assert not loaded, loaded\n" + NO_SIDE_EFFECTS
+def loads_nothing_of(code, heavy):
+    run_fresh(f"import sys\n{code}\nloaded = set({heavy!r}) & set(sys.modules)\nassert not loaded, loaded")
+
+
+def test_import_loads_nothing_heavy():
+    loads_nothing_of("import dynamics", ("numpy", "jax", "flax", "matplotlib", "importlib.metadata"))
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["compare", "--help"]], ids=" ".join)
+def test_help_needs_no_jax(arguments):
+    loads_nothing_of(
+        f"from dynamics.cli.main import main\ntry:\n    main({arguments!r})\nexcept SystemExit:\n    pass",
+        ("jax", "flax", "matplotlib", "scipy"),
     )
 
 
 def test_using_a_public_name_loads_no_more_than_it_needs():
-    heavy = "tensorflow", "neural_tangents", "matplotlib", "sklearn"
-    run_fresh(
-        "import sys\nfrom dynamics import contrastive_modes, closed_form, Trajectory\n"
-        f"loaded = set({heavy!r}) & set(sys.modules)\n"
-        "assert not loaded, loaded\n" + NO_SIDE_EFFECTS
+    loads_nothing_of(
+        "from dynamics import contrastive_modes, closed_form, Trajectory" + NO_SIDE_EFFECTS,
+        ("tensorflow", "neural_tangents", "matplotlib", "sklearn", "diffrax"),
     )
 
 
 def test_no_module_starts_a_device_or_changes_a_setting():
-    names = [".".join(("dynamics", *path.with_suffix("").parts)).removesuffix(".__init__") for path in MODULES]
-    names = [name for name in names if not name.endswith("__main__")]
+    names = [name for name in NAMES if not name.endswith("__main__")]
     run_fresh(
         f"import importlib, os, sys\nfor name in {names!r}:\n    importlib.import_module(name)\n"
         "assert 'tensorflow' not in sys.modules and 'tf2jax' not in sys.modules\n" + NO_SIDE_EFFECTS
@@ -180,8 +211,16 @@ def test_every_public_name_exists():
     run_fresh("import dynamics\nfor name in dynamics.__all__: getattr(dynamics, name)")
 
 
-def test_import_is_quick_once_jax_is_there():
-    seconds = run_fresh(
-        "import time, jax, numpy\nstart = time.perf_counter()\nimport dynamics\nprint(time.perf_counter() - start)"
+def test_editors_see_what_is_there():
+    """The stub, which editors and type checkers read, lists the names that the package has."""
+    (listed,) = (
+        ast.literal_eval(node.value)
+        for node in ast.parse((PACKAGE / "__init__.pyi").read_text()).body
+        if isinstance(node, ast.Assign) and node.targets[0].id == "__all__"
     )
-    assert float(seconds) < 1.0
+    assert sorted(listed) == sorted(dynamics.__all__) and (PACKAGE / "py.typed").is_file()
+
+
+def test_version_is_that_of_the_project():
+    project = (PACKAGE.parent / "pyproject.toml").read_text()
+    assert f'\nversion = "{dynamics.__version__}"\n' in project

@@ -95,14 +95,14 @@ class Config:
             if value is not None and value < 1:
                 raise ConfigError(f"{name} is {value}; give at least 1.")
         if self.network == "group-convnet" and self.kernel == "infinite":
-            raise ConfigError("A group-convnet has no infinite-width kernel here; use --kernel empirical.")
+            raise ConfigError('A group-convnet has no infinite-width kernel here; use `kernel="empirical"`.')
         if self.pairs != "augmented" and self.network != "group-convnet":
-            raise ConfigError(f"--pairs {self.pairs} needs a network with a group: --network group-convnet.")
+            raise ConfigError(f'`pairs="{self.pairs}"` needs a network with a group: `network="group-convnet"`.')
         if self.pairs != "augmented" and self.augmentation is not None:
-            raise ConfigError(f"--pairs {self.pairs} makes the views by the group; leave --augmentation out.")
+            raise ConfigError(f'`pairs="{self.pairs}"` makes the views by the group; leave `augmentation` out.')
         laws = [name for name in ("distance", "window") if getattr(self, name) is not None]
         if len(laws) == 2 or (laws and self.pairs == "augmented"):
-            raise ConfigError("Give one of --distance and --window, with --pairs group or fibers.")
+            raise ConfigError('Give one of `distance` and `window`, with `pairs="group"` or `pairs="fibers"`.')
         for name in ("init_scale", "lr_fraction", "learning_rate", "multiplier", "kernel_memory"):
             value = getattr(self, name)
             if isinstance(value, float | int) and not 0 < value < float("inf"):

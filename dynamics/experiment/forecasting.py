@@ -127,7 +127,7 @@ class Forecast:
         if measured.dim != len(self.step_times):
             raise ConfigError(
                 f"The run has {measured.dim} embedding dimensions and the forecast {len(self.step_times)}; "
-                "give both the same --dim."
+                "give both the same `dim`."
             )
         if len(measured.times) < 2:
             raise ConfigError("The run has recorded fewer than two steps; update the forecast when it has gone on.")

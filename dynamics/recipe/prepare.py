@@ -140,7 +140,7 @@ def prepare(recipe: Recipe, devices: list[jax.Device] | None = None) -> Prepared
     loaded = load_images(recipe.dataset, recipe.data_dir, limit=recipe.num_images)
     if len(loaded) < recipe.batch:
         raise ConfigError(
-            f"A batch of {recipe.batch} images is more than the {len(loaded):,} there are; lower --batch."
+            f"A batch of {recipe.batch} images is more than the {len(loaded):,} there are; lower `batch`."
         )
     views = get_preset(recipe.augmentation or default_preset(recipe.dataset), loaded.shape)
     mean, scale = loaded.images.mean(axis=(0, 1, 2)), loaded.images.std(axis=(0, 1, 2))

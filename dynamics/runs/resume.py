@@ -16,10 +16,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from dynamics.support import files
-from dynamics.support.environment import versions
 from dynamics.errors import ConfigError, DataError
 from dynamics.recipe.config import Recipe
+from dynamics.support import files
+from dynamics.support.environment import versions
 from dynamics.training.checkpoints import EVERY_SECONDS, Checkpoints
 from dynamics.trajectories.trajectory import Trajectory
 
@@ -114,6 +114,6 @@ def _require_same(folder: Path, recipe: Recipe) -> None:
     if different:
         name = different[0]
         raise ConfigError(
-            f"{folder} holds a run with {name} = {theirs[name]}, not {ours[name]}; choose another folder, or `force` to "
-            "replace it."
+            f"{folder} holds a run with {name} = {theirs[name]}, not {ours[name]}; choose another folder, or "
+            "`force` to replace it."
         )

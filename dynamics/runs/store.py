@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dynamics.support import files
-from dynamics.trajectories.comparison import Comparison, compare
-from dynamics.support.environment import versions
 from dynamics.errors import DataError
 from dynamics.experiment import Experiment
 from dynamics.modes import ContrastiveModes
+from dynamics.support import files
+from dynamics.support.environment import versions
+from dynamics.trajectories.comparison import Comparison, compare
 from dynamics.trajectories.ladder import in_order, rung
 from dynamics.trajectories.trajectory import Trajectory
 

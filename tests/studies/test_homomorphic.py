@@ -104,7 +104,7 @@ def test_a_network_that_needs_no_structure_would_be_reported():
         (["--pairs", "fibers"], "--network group-convnet"),
         (["--network", "group-convnet", "--pairs", "fibers", "--distance", "3"], "distances 0 … 2; 3 is beyond"),
         (["--network", "group-convnet", "--pairs", "group", "--augmentation", "none"], "leave --augmentation out"),
-        (["--network", "group-convnet", "--distance", "1"], "--pairs group or fibers"),
+        (["--network", "group-convnet", "--distance", "1"], "--pairs group or --pairs fibers"),
         (["--network", "group-convnet", "--pairs", "fibers", "--dataset", "synthetic"], "needs images"),
         (["--network", "group-convnet", "--kernel", "infinite"], "no infinite-width kernel"),
         (["--network", "group-convnet", "--pairs", "fibers", "--dataset", "oblong.npz"], "are not square"),
