@@ -19,17 +19,13 @@ from dynamics.drawing.trajectories import style
 from dynamics.experiment import compare_run, forecast_trajectories, infinite_width_trajectory, prepare, train
 from dynamics.experiment.config import Config
 from dynamics.support.files import save_figure, save_json
+from dynamics.trajectories.ladder import rung
 
 HERE = Path(__file__).parent
 WIDTHS = {"mlp": (64, 256, 1024, 4096), "resnet": (8, 16, 32, 64)}
 DEPTH = {"mlp": 1, "resnet": 1}
 STARTS = {"readout": "conjugate kernel", "centred": "tangent kernel"}
-KERNELS = {
-    "ode": ("#1d4ed8", "o", "empirical kernel"),
-    "matrix_ode": ("#15803d", "D", "empirical, matrix-valued"),
-    "linearised": ("#7c3aed", "x", "linearised network"),
-    "infinite_width": ("#c2410c", "^", "infinite-width kernel"),
-}
+FORECASTS = ("ode", "matrix_ode", "linearised", "infinite_width")
 SETTINGS = {"num_pairs": 32, "dim": 6, "init_scale": 1e-4, "multiplier": 1.0}
 
 
@@ -39,7 +35,7 @@ def measure(network: str, start: str, width: int, seed: int) -> dict[str, float]
     experiment = prepare(config)
     forecasts = forecast_trajectories(experiment) | {"infinite_width": infinite_width_trajectory(experiment)}
     comparison = compare_run(experiment, train(experiment), forecasts)
-    return {name: comparison.median_error(name) for name in KERNELS if name in forecasts}
+    return {name: comparison.median_error(name) for name in FORECASTS if name in forecasts}
 
 
 def sweep(widths: dict[str, tuple[int, ...]], seeds: int) -> list[dict]:
@@ -65,14 +61,16 @@ def draw(rows: list[dict]) -> plt.Figure:
     for ax, (network, start) in zip(axes[0], panels, strict=True):
         chosen = [row for row in rows if (row["network"], row["start"]) == (network, start)]
         widths = sorted({row["width"] for row in chosen})
-        for name, (color, marker, label) in KERNELS.items():
+        for name in FORECASTS:
             errors = [
                 [row["errors"][name] for row in chosen if row["width"] == w and name in row["errors"]] for w in widths
             ]
             if not all(errors):
                 continue
             middle = [np.median(e) for e in errors]
-            ax.plot(widths, middle, color=color, marker=marker, ms=4, label=label)
+            model = rung(name)
+            color, _ = model.line
+            ax.plot(widths, middle, color=color, marker=model.marker, ms=4, label=model.label)
             ax.fill_between(widths, [min(e) for e in errors], [max(e) for e in errors], color=color, alpha=0.15, lw=0)
         ax.set(
             xscale="log",

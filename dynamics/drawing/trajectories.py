@@ -33,27 +33,27 @@ TIME_AXIS = "effective time  $t$ = learning rate × step"
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Matplotlib settings of all figures, for the duration of a block."""
+    """Apply the Matplotlib settings of all figures for the duration of a block."""
     with mpl.style.context(Path(__file__).with_name("dynamics.mplstyle")):
         try:
             yield
         finally:
             interactive = mpl.is_interactive()
-    # a notebook turns this on when the first figure is made, and would show no other if it were put back
+    # a notebook becomes interactive when the first figure is made; switched off again, it would show no other figure
     mpl.interactive(interactive)
 
 
 def mode_colors(dim: int) -> list[tuple[float, ...]]:
-    """One colour a mode, from the first learned (dark) to the last (bright)."""
+    """Colours of `dim` modes, from the first learned (dark) to the last (bright)."""
     palette: Colormap = mpl.colormaps["viridis"]
     return [palette(0.92 * j / max(dim - 1, 1)) for j in range(dim)]
 
 
 def draw_loss(ax: Axes, measured: Trajectory | None, forecasts: Mapping[str, Trajectory]) -> Axes:
     """Loss against effective time: measured solid, forecasts dashed."""
-    drawn = {} if measured is None else {measured.rung: (measured, 2.4)}
-    drawn |= {name: (forecast, 1.0) for name, forecast in forecasts.items()}
-    for name, (trajectory, width) in drawn.items():
+    drawn = [] if measured is None else [(measured.rung, measured, 2.4)]
+    drawn += [(name, forecast, 1.0) for name, forecast in forecasts.items()]
+    for name, trajectory, width in drawn:
         model = rung(name)
         color, dashes = model.line
         ax.plot(trajectory.times, trajectory.loss, color=color, ls=dashes, lw=width, label=model.label)

@@ -20,6 +20,7 @@ MEASURED = "#1b1b1b"
 """Colour of what was measured; its line is solid, and theory is dashed."""
 
 _MEASURED: Line = (MEASURED, "-")
+_BILINEAR = "#0e7490"
 _THEORY: Line = ("0.55", (0.0, (2.0, 2.0)))
 _SOLVED: Line = ("#c2410c", (0.0, (3.0, 1.5)))
 
@@ -116,7 +117,7 @@ LADDER: tuple[Rung, ...] = (
         "bilinear",
         "bilinear",
         2.5,
-        line=("#0e7490", (0.0, (6.0, 1.0, 1.0, 1.0, 1.0, 1.0))),
+        line=(_BILINEAR, (0.0, (6.0, 1.0, 1.0, 1.0, 1.0, 1.0))),
         marker="P",
         filled=True,
         model="readout and features that learn together, each linear in its own parameters",
@@ -144,6 +145,8 @@ LADDER: tuple[Rung, ...] = (
 """The rungs in their order."""
 
 VARIANTS: tuple[Rung, ...] = (
+    Rung("bilinear_flow", "bilinear flow", line=(_BILINEAR, (0.0, (1.0, 1.0))), marker="p"),
+    Rung("bilinear_exact", "bilinear, exact", line=(_BILINEAR, (0.0, (4.0, 1.0))), marker="X"),
     Rung("infinite_width", "infinite width", marker="^"),
     Rung("forecast", "forecast"),
     Rung("updated", "updated forecast", line=("#be185d", (0.0, (6.0, 2.0)))),
