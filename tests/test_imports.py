@@ -22,6 +22,7 @@ EVERYTHING = None
 # A folder of the package -> what its files may import of the package besides each other, wherever in a file the import
 # stands. The rules behind the table:
 # - support, errors and typing know nothing of self-supervised learning;
+# - networks see of the objectives what projectors look like in their papers, which is data;
 # - modes see neither kernels nor networks: a Gram matrix or features are all that they ask for;
 # - flow (theory) and training (networks) never see each other, and trajectories, which both return, see neither;
 # - drawing sees trajectories only, so that whatever returns one can be drawn;
@@ -32,7 +33,7 @@ MAY_SEE = {
     "typing": set(),
     "support": {"errors"},
     "views": ANYWHERE,
-    "networks": ANYWHERE,
+    "networks": ANYWHERE | {"objectives"},
     "kernels": ANYWHERE | {"networks"},
     "objectives": ANYWHERE,
     "modes": ANYWHERE,

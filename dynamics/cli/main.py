@@ -15,14 +15,14 @@ from dynamics.cli.flags import with_flags
 from dynamics.cli.recipe import recipe_commands
 from dynamics.errors import ConfigError, DivergenceError, DynamicsError
 from dynamics.experiment.config import Config
-from dynamics.recipe.config import Recipe
+from dynamics.recipe.config import PRESETS, Recipe
 
 if TYPE_CHECKING:
     from dynamics.experiment import Experiment
     from dynamics.trajectories.trajectory import Trajectory
 
 Settings = tyro.conf.OmitArgPrefixes[Config]
-Preset = Literal["cpu", "gpu", "stl10"]
+Preset = Annotated[str | None, tyro.conf.arg(metavar=f"{{{','.join(PRESETS)}}}")]
 Varied = Annotated[tuple[str, ...], tyro.conf.arg(metavar="SETTING=VALUES"), tyro.conf.Positional]
 RunFolders = Annotated[tuple[Path, ...], tyro.conf.arg(metavar="RUN"), tyro.conf.Positional]
 StudyName = Annotated[str, tyro.conf.arg(metavar="NAME"), tyro.conf.Positional]
@@ -113,7 +113,7 @@ def simulate(
     draw_run(out)
 
 
-def train(config: Settings, preset: Preset | None = None, out: Path = Path("runs/train")) -> None:
+def train(config: Settings, preset: Preset = None, out: Path = Path("runs/train")) -> None:
     """Train the network alone and record its spectrum.
 
     Without --preset this is the network of `compare`, which theory describes. With one it is the practical recipe:

@@ -1,26 +1,66 @@
 """`dynamics train --preset` and `dynamics compare --recipe practical`, whose flags are the settings of a recipe."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, make_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
 
 from dynamics.cli.console import draw_run, report_cost, show
 from dynamics.errors import ConfigError, DivergenceError
-from dynamics.recipe.config import Recipe, recipe_preset
+from dynamics.objectives.registry import OBJECTIVES
+from dynamics.recipe.config import PRESETS, Recipe, recipe_preset
 
 if TYPE_CHECKING:
     from dynamics.trajectories.trajectory import Trajectory
 
-RecipeSettings = tyro.conf.OmitArgPrefixes[Recipe]
+
+@dataclass
+class _Chosen:
+    """The flags that decide which other settings there are, and their defaults."""
+
+    preset: str | None = None
+    objective: str | None = None
+    recipe: str | None = None
+
+
+def recipe_commands(arguments: Sequence[str]) -> dict[str, Callable[..., None]]:
+    """Commands whose settings, and the defaults of these, follow from the preset and objective that are asked for.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such preset or objective.
+    """
+    chosen, _ = tyro.cli(_Chosen, prog="dynamics", args=arguments, return_unknown_args=True, add_help=False)
+    if chosen.preset is None and chosen.recipe is None:
+        return {}
+    default = recipe_preset(chosen.preset or "cpu", chosen.objective)
+    commands = {} if chosen.preset is None else {"train": _train_recipe(default)}
+    return commands if chosen.recipe is None else commands | {"compare": _compare_recipe(default)}
+
+
+def _flags_of(default: Recipe) -> Any:
+    """`default` as a record whose help lists the presets and objectives that there are now."""
+    choices = [
+        ("preset", Literal[tuple(PRESETS)], default.preset),
+        ("objective", Literal[tuple(OBJECTIVES)], default.objective),
+    ]
+    listed = make_dataclass("Recipe", choices, bases=(Recipe,), frozen=True, kw_only=True)
+    return listed(**_values(default))
+
+
+def _values(recipe: Recipe) -> dict[str, Any]:
+    return {field.name: getattr(recipe, field.name) for field in fields(recipe)}
 
 
 def _train_recipe(default: Recipe) -> Callable[..., None]:
     """`train` with the settings of a practical recipe and their defaults."""
+    flags = _flags_of(default)
 
     def train(
-        recipe: RecipeSettings = default,
+        recipe: tyro.conf.OmitArgPrefixes[type(flags)] = flags,
         out: Path = Path("runs/recipe"),
         force: bool = False,
         distributed: bool = False,
@@ -28,7 +68,7 @@ def _train_recipe(default: Recipe) -> Callable[..., None]:
         """Train a practical recipe and record its spectrum; the same command goes on with a run that was stopped.
 
         Args:
-            recipe: Settings of the run.
+            recipe: Settings of the run; the defaults are those of the preset for the objective.
             out: Folder for the results.
             force: Begin anew where the folder holds a run already.
             distributed: Share the batch with the other processes of this job, which run the same command on the same
@@ -41,7 +81,7 @@ def _train_recipe(default: Recipe) -> Callable[..., None]:
             from dynamics.training.sharding import join_processes
 
             join_processes()
-        measured = _trained_recipe(recipe, out, force)
+        measured = _trained_recipe(Recipe(**_values(recipe)), out, force)
         if _is_first():
             show(f"\n{steps_line(measured)}")
             if "linear_accuracy" in measured.metrics:
@@ -53,9 +93,10 @@ def _train_recipe(default: Recipe) -> Callable[..., None]:
 
 def _compare_recipe(default: Recipe) -> Callable[..., None]:
     """`compare` with the settings of a practical recipe and their defaults."""
+    flags = _flags_of(default)
 
     def compare(
-        settings: RecipeSettings = default,
+        settings: tyro.conf.OmitArgPrefixes[type(flags)] = flags,
         recipe: Literal["practical"] = "practical",
         pairs: int = 2048,
         tangent_pairs: int = 128,
@@ -66,8 +107,8 @@ def _compare_recipe(default: Recipe) -> Callable[..., None]:
         """Train a practical recipe, and say how much of it the kernels of its network explain.
 
         Args:
-            settings: Settings of the run.
-            recipe: Its kind.
+            settings: Settings of the run; the defaults are those of the preset for the objective.
+            recipe: The kind of recipe.
             pairs: Training images on which conjugate kernels are taken.
             tangent_pairs: Pairs m of the probe batch on which tangent kernels are taken and subspaces compared.
             fixed_pairs: Train the network on these m pairs alone, too (rung 3): about as long as the run itself.
@@ -80,6 +121,7 @@ def _compare_recipe(default: Recipe) -> Callable[..., None]:
         from dynamics.runs.resume import checkpoints
         from dynamics.runs.store import write_trajectories
 
+        settings = Recipe(**_values(settings))
         measured = _trained_recipe(settings, out, force)
         show(f"\n{steps_line(measured)}")
         prepared = prepare(settings)
@@ -103,26 +145,6 @@ def _compare_recipe(default: Recipe) -> Callable[..., None]:
         draw_run(out)
 
     return compare
-
-
-def recipe_commands(arguments: list[str]) -> dict[str, Callable[..., None]]:
-    """Commands that take other settings because of the preset that the arguments name."""
-    preset, command = _argument("--preset", arguments), arguments[:1]
-    if command == ["train"] and preset is not None:
-        return {"train": _train_recipe(recipe_preset(preset, _argument("--objective", arguments)))}
-    if command == ["compare"] and _argument("--recipe", arguments) is not None:
-        return {"compare": _compare_recipe(recipe_preset(preset or "cpu", _argument("--objective", arguments)))}
-    return {}
-
-
-def _argument(flag: str, arguments: list[str]) -> str | None:
-    """Value of a flag, `--flag value` or `--flag=value`; None if it is not there."""
-    for argument, following in zip(arguments, [*arguments[1:], None], strict=True):
-        if argument == flag:
-            return following
-        if argument.startswith(f"{flag}="):
-            return argument.removeprefix(f"{flag}=")
-    return None
 
 
 def _trained_recipe(recipe: Recipe, out: Path, force: bool) -> "Trajectory":

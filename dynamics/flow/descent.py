@@ -19,6 +19,7 @@ from dynamics.flow.matrix_ode import MatrixGram, flat_matrix_kernel, matrix_syst
 from dynamics.flow.ode import CorrelationLoss, mode_system
 from dynamics.modes.contrastive import ContrastiveModes
 from dynamics.objectives.correlation import barlow_twins, correlation_loss
+from dynamics.objectives.registry import Loss, embedding_loss
 from dynamics.support.precision import double_precision
 from dynamics.trajectories.trajectory import Trajectory
 from dynamics.typing import Embedding
@@ -65,16 +66,18 @@ def matrix_kernel_descent(
     learning_rate: float,
     record_at: Int[np.ndarray, " records"],
     *,
-    objective: Callable[[Embedding], jax.Array] = barlow_twins,
+    objective: Loss | str = barlow_twins,
 ) -> Trajectory:
     """Descend with a matrix-valued kernel Θ (2n, 2n, d, d); O((2nd)²) a step.
 
-    Parameters and errors are those of `kernel_descent`, with an objective of the embeddings (2n, d).
+    Parameters and errors are those of `kernel_descent`, with an objective of the embeddings (2n, d), given
+    as a function or by its name in `dynamics.objectives.OBJECTIVES`.
     """
-    system, start = matrix_system(objective), np.asarray(initial_embeddings, np.float64)
+    loss = embedding_loss(objective)
+    system, start = matrix_system(loss), np.asarray(initial_embeddings, np.float64)
     C, F = _descend(*system, start, flat_matrix_kernel(theta), learning_rate, record_at)
     with double_precision():
-        losses = np.asarray(jax.lax.map(objective, jnp.asarray(F)))
+        losses = np.asarray(jax.lax.map(loss, jnp.asarray(F)))
     return _trajectory(C, losses, learning_rate, record_at)
 
 

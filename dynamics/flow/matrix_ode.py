@@ -18,6 +18,7 @@ from jaxtyping import Float
 from dynamics.flow.integrate import integrate
 from dynamics.modes.contrastive import contrastive_modes
 from dynamics.objectives.correlation import barlow_twins, cross_correlation
+from dynamics.objectives.registry import Loss, embedding_loss
 from dynamics.support.precision import double_precision
 from dynamics.trajectories.trajectory import Trajectory
 from dynamics.typing import Array, Embedding
@@ -49,7 +50,7 @@ def matrix_kernel_flow(
     initial_embeddings: Embedding,
     times: Float[np.ndarray, " times"],
     *,
-    objective: Callable[[Embedding], jax.Array] = barlow_twins,
+    objective: Loss | str = barlow_twins,
     tolerance: float = 1e-9,
 ) -> Trajectory:
     """Integrate the gradient flow of a frozen matrix-valued kernel; O((2nd)²) memory and time for a right-hand side.
@@ -62,8 +63,8 @@ def matrix_kernel_flow(
         The network's function before training, on the training views.
     times : array (T,)
         Effective times (learning rate × step) to report, ascending from 0.
-    objective : callable
-        Loss of the embeddings (2n, d).
+    objective : callable or str
+        Loss of the embeddings (2n, d), or the name of one of `dynamics.objectives.OBJECTIVES`.
     tolerance : float
         Relative error of one step that the solver accepts.
 
@@ -72,7 +73,8 @@ def matrix_kernel_flow(
     DivergenceError
         If the solver cannot follow the flow to the last time.
     """
-    velocity, correlation = matrix_system(objective)
+    loss = embedding_loss(objective)
+    velocity, correlation = matrix_system(loss)
     F0 = np.asarray(initial_embeddings, np.float64)
     C, F = integrate(
         velocity,
@@ -84,7 +86,7 @@ def matrix_kernel_flow(
         tolerance=tolerance,
     )
     with double_precision():
-        losses = np.asarray(jax.lax.map(objective, jnp.asarray(F)))
+        losses = np.asarray(jax.lax.map(loss, jnp.asarray(F)))
     return Trajectory(
         times=np.asarray(times, np.float64),
         eigenvalues=np.linalg.eigvalsh(C)[:, ::-1],

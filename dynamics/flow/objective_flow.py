@@ -22,17 +22,16 @@ from jaxtyping import Float
 
 from dynamics.flow.integrate import integrate
 from dynamics.objectives.correlation import cross_correlation
+from dynamics.objectives.registry import Loss, embedding_loss
 from dynamics.trajectories.trajectory import Trajectory
 from dynamics.typing import Array, Embedding, SquareGram
-
-EmbeddingLoss = Callable[[Embedding], Float[jax.Array, ""]]
 
 
 def objective_flow(
     kernel_gram: SquareGram,
     initial_embeddings: Embedding,
     times: Float[np.ndarray, " times"],
-    objective: EmbeddingLoss,
+    objective: Loss | str,
     *,
     graph: SquareGram | None = None,
     test_rows: Float[Array, "points views"] | None = None,
@@ -50,9 +49,10 @@ def objective_flow(
         The network's function before training, on the training views.
     times : array (T,)
         Effective times (learning rate × step) to report, ascending from 0.
-    objective : callable
+    objective : callable or str
         Loss of the embeddings (N, d), a function of `dynamics.objectives` or one of your own; settings are bound with
-        `functools.partial`. A loss that is singular at zero needs a start away from it.
+        `functools.partial`. Or the name of one of `dynamics.objectives.OBJECTIVES`. A loss that is singular at zero
+        needs a start away from it.
     graph : array (N, N), optional
         Relation G between the views, of which the cross-correlation FᵀGF/Σ_ij G_ij is recorded; by default that of
         pairs, FᵀJF/2n.
@@ -85,7 +85,7 @@ def objective_flow(
         K = np.concatenate([K, np.asarray(test_rows, np.float64)])
         more = np.zeros((len(test_rows), dim)) if test_start is None else np.asarray(test_start, np.float64)
         F = np.concatenate([F, more])
-    velocity, save = _system(objective)
+    velocity, save = _system(embedding_loss(objective))
     parameters = (K, None if graph is None else np.asarray(graph, np.float64))
     saved, states = integrate(velocity, F, parameters, times, save, state_times=embedding_times, tolerance=tolerance)
     C, moments = np.moveaxis(saved[:, :-1].reshape(len(times), 2, dim, dim), 1, 0)

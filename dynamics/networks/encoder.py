@@ -1,7 +1,7 @@
 """Backbone, projector and predictor of a practical recipe in one Flax module.
 
 >>> import jax, jax.numpy as jnp
->>> from dynamics.networks.projector import Head
+>>> from dynamics.objectives.heads import Head
 >>> from dynamics.networks.standard_resnet import StandardResNet
 >>> encoder = Encoder(StandardResNet(depth=10, width=0.125), Head((64,), 8))
 >>> variables = jax.jit(encoder.init)(jax.random.key(0), jnp.ones((2, 8, 8, 1)))
@@ -13,8 +13,9 @@ import jax
 from flax import linen as nn
 from jaxtyping import Float
 
-from dynamics.networks.projector import Head, HeadNetwork
+from dynamics.networks.projector import HeadNetwork
 from dynamics.networks.standard_resnet import as_float32
+from dynamics.objectives.heads import Head
 from dynamics.typing import Array, Embedding, Views
 
 

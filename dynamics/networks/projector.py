@@ -1,21 +1,5 @@
-"""Projectors and predictors: the small fully connected networks between the features and the loss.
+"""Projectors and predictors as Flax modules; what each paper's looks like stands in `dynamics.objectives`."""
 
-| method | layers on top of the features | normalisation |
-|---|---|---|
-| Barlow Twins (Zbontar et al. 2021) | 8192, 8192, 8192 | batch, after the hidden layers; no biases |
-| VICReg (Bardes et al. 2022) | 8192, 8192, 8192 | batch, after the hidden layers; biases in these |
-| SimCLR (Chen et al. 2020) | as many as there are features, 128 | none; biases |
-| BYOL (Grill et al. 2020) | 4096, 256; predictor 4096, 256 | batch, after the hidden layers; biases |
-| SimSiam (Chen & He 2021) | 2048, 2048, 2048; predictor 512, 2048 | batch, after every layer but the predictor's last |
-| spectral contrastive (HaoChen et al. 2021) | that of Barlow Twins: ours | |
-
-Where the last normalisation sits decides what a small start means. In all of these but SimSiam the last layer is
-linear and nothing normalises what follows it, so that a small last layer is a small function. SimSiam's output is
-normalised: a small last layer there changes nothing until its outputs are so small that ε = 1e-5 counts, and from then
-on the network is a constant times the unnormalised one.
-"""
-
-from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -24,67 +8,8 @@ from flax import linen as nn
 
 from dynamics.errors import ConfigError
 from dynamics.networks.standard_resnet import as_float32, normalisation
+from dynamics.objectives.heads import Head
 from dynamics.typing import Array, Embedding
-
-
-@dataclass(frozen=True)
-class Head:
-    """A fully connected network; its last layer is linear and called `readout`.
-
-    Parameters
-    ----------
-    hidden : tuple of int
-        Units of the hidden layers; 0 stands for as many as there are inputs.
-    dim : int
-        Outputs.
-    norm : str
-        Normalisation after hidden layers: `batch`, `group` (all units of a layer are one group) or `none`.
-    bias, readout_bias : bool
-        Whether the hidden layers and the last have biases.
-    normalise_output : bool
-        Whether the normalisation follows the last layer, too (without scale and shift, as in SimSiam).
-    """
-
-    hidden: tuple[int, ...]
-    dim: int
-    norm: str = "batch"
-    bias: bool = False
-    readout_bias: bool = False
-    normalise_output: bool = False
-
-    def resized(
-        self,
-        dim: int | None = None,
-        hidden: tuple[int, ...] | None = None,
-        norm: str | None = None,
-        readout_bias: bool = False,
-    ) -> "Head":
-        """The same head with other numbers of outputs or hidden units, another normalisation, or a further bias."""
-        return replace(
-            self,
-            dim=self.dim if dim is None else dim,
-            hidden=self.hidden if hidden is None else tuple(hidden),
-            # a projector without normalisation stays so; one that has it gets that of the backbone
-            norm=self.norm if norm is None or self.norm == "none" else norm,
-            readout_bias=self.readout_bias or readout_bias,
-        )
-
-
-PROJECTORS = {
-    "barlow-twins": Head((8192, 8192), 8192),
-    "vicreg": Head((8192, 8192), 8192, bias=True),
-    "simclr": Head((0,), 128, norm="none", bias=True, readout_bias=True),
-    "byol": Head((4096,), 256, bias=True, readout_bias=True),
-    "simsiam": Head((2048, 2048), 2048, normalise_output=True),
-    "spectral": Head((8192, 8192), 8192),
-}
-"""Projector of every method, at its published size."""
-
-PREDICTORS = {
-    "byol": Head((4096,), 256, bias=True, readout_bias=True),
-    "simsiam": Head((512,), 2048, readout_bias=True),
-}
-"""Predictor of the methods that have one."""
 
 
 class HeadNetwork(nn.Module):

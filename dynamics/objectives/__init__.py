@@ -38,15 +38,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dynamics.objectives.contrastive import infonce, infonce_expansion, nt_xent
+    from dynamics.objectives.contrastive import infonce, infonce_expansion, nt_xent, nt_xent_dot
     from dynamics.objectives.correlation import (
         barlow_twins,
         barlow_twins_normalised,
         correlation_loss,
         cross_correlation,
     )
+    from dynamics.objectives.heads import Head
     from dynamics.objectives.predictor import byol, moving_average, simsiam, target_decay
-    from dynamics.objectives.registry import OBJECTIVES, Objective, objective
+    from dynamics.objectives.registry import (
+        OBJECTIVES,
+        Objective,
+        Setting,
+        embedding_loss,
+        get_objective,
+        objective_loss,
+    )
     from dynamics.objectives.spectral import simclr_squared, spectral_contrastive
     from dynamics.objectives.variance import vicreg, vicreg_released, vicreg_squared
     from dynamics.objectives.weighted_spectral import generalised_spectral
@@ -54,10 +62,11 @@ if TYPE_CHECKING:
 # Names are loaded when they are first used, so that the command line lists objectives without importing JAX. No file
 # of this folder may have the name of a loss: the file would take the place of the loss.
 _FILES = {
-    "contrastive": ("infonce", "infonce_expansion", "nt_xent"),
+    "contrastive": ("infonce", "infonce_expansion", "nt_xent", "nt_xent_dot"),
     "correlation": ("barlow_twins", "barlow_twins_normalised", "correlation_loss", "cross_correlation"),
+    "heads": ("Head",),
     "predictor": ("byol", "moving_average", "simsiam", "target_decay"),
-    "registry": ("OBJECTIVES", "Objective", "objective"),
+    "registry": ("OBJECTIVES", "Objective", "Setting", "embedding_loss", "get_objective", "objective_loss"),
     "spectral": ("simclr_squared", "spectral_contrastive"),
     "variance": ("vicreg", "vicreg_released", "vicreg_squared"),
     "weighted_spectral": ("generalised_spectral",),
@@ -66,18 +75,23 @@ _FILE_OF = {name: file for file, names in _FILES.items() for name in names}
 
 __all__ = [
     "OBJECTIVES",
+    "Head",
     "Objective",
+    "Setting",
     "barlow_twins",
     "barlow_twins_normalised",
     "byol",
     "correlation_loss",
     "cross_correlation",
+    "embedding_loss",
     "generalised_spectral",
+    "get_objective",
     "infonce",
     "infonce_expansion",
     "moving_average",
     "nt_xent",
-    "objective",
+    "nt_xent_dot",
+    "objective_loss",
     "simclr_squared",
     "simsiam",
     "spectral_contrastive",

@@ -70,6 +70,11 @@ def nt_xent(embeddings: Embedding, temperature: float = 0.5, graph: Graph | None
     return infonce(embeddings, temperature, "cosine", "others", graph)
 
 
+def nt_xent_dot(embeddings: Embedding, temperature: float = 1.0, graph: Graph | None = None) -> Float[jax.Array, ""]:
+    """InfoNCE by dot product against all other views: SimCLR's loss without the normalisation of the embeddings."""
+    return infonce(embeddings, temperature, "dot", "others", graph)
+
+
 def infonce_expansion(embeddings: Embedding, temperature: float = 1.0) -> Float[jax.Array, ""]:
     """`infonce` by dot product against all 2n views for small embeddings, up to terms of sixth order.
 

@@ -1,79 +1,248 @@
-"""Objectives of practical recipes by name, with the settings of their papers.
+"""Objectives by name: one record each says all that training, recipes and the command line need to know of it.
 
->>> loss = objective("simclr", temperature=0.2)
+>>> loss = objective_loss("simclr", temperature=0.2)
 >>> OBJECTIVES["byol"].needs_predictor
 True
+>>> sorted(OBJECTIVES["simclr"].settings)
+['temperature']
+
+A loss of your own becomes an objective everywhere with `OBJECTIVES["name"] = Objective(loss, source)`. Projectors at
+their published size:
+
+| objective | layers on top of the features | normalisation |
+|---|---|---|
+| Barlow Twins (Zbontar et al. 2021) | 8192, 8192, 8192 | batch, after the hidden layers; no biases |
+| VICReg (Bardes et al. 2022) | 8192, 8192, 8192 | batch, after the hidden layers; biases in these |
+| SimCLR (Chen et al. 2020) | as many as there are features, 128 | none; biases |
+| BYOL (Grill et al. 2020) | 4096, 256; predictor 4096, 256 | batch, after the hidden layers; biases |
+| SimSiam (Chen & He 2021) | 2048, 2048, 2048; predictor 512, 2048 | batch, after every layer but the predictor's last |
+| spectral contrastive (HaoChen et al. 2021) | that of Barlow Twins, which is this project's choice | |
+
+Where the last normalisation sits decides what a small start means. In all of these but SimSiam the last layer is
+linear and nothing normalises what follows it, so that a small last layer is a small function. SimSiam's output is
+normalised: a small last layer there changes nothing until its outputs are so small that ε = 1e-5 counts, and from then
+on the network is a constant times the unnormalised one.
+
+This file imports no JAX: the command line reads names, settings and presets from it before it knows whether it will
+compute anything.
 """
 
-import inspect
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
-
-import jax
+from pkgutil import resolve_name
+from types import MappingProxyType
+from typing import Any
 
 from dynamics.errors import ConfigError
-from dynamics.objectives.contrastive import nt_xent
-from dynamics.objectives.correlation import barlow_twins, barlow_twins_normalised
-from dynamics.objectives.predictor import byol, simsiam
-from dynamics.objectives.spectral import spectral_contrastive
-from dynamics.objectives.variance import vicreg_released
+from dynamics.objectives.heads import Head
+
+Loss = Callable[..., Any]
+"""(embeddings (2n, d)) -> scalar; with a predictor (predictions (2n, d), targets (2n, d)) -> scalar."""
+
+BARLOW_TWINS_PROJECTOR = Head((8192, 8192), 8192)
+"""Projector of Zbontar et al. 2021."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A number that a loss takes by name.
+
+    Parameters
+    ----------
+    default : float
+        Its value in the source of the objective.
+    meaning : str
+        One sentence on what it does.
+    recipe_field : str, optional
+        Field of `Recipe`, and so flag of the command line, that sets it; without one it keeps its default in recipes.
+    """
+
+    default: float
+    meaning: str
+    recipe_field: str | None = None
 
 
 @dataclass(frozen=True)
 class Objective:
-    """What a training loop needs to know of an objective.
+    """All that is to be known of an objective.
 
     Parameters
     ----------
-    loss : callable
-        Loss of the embeddings F (2n, d), at the settings of the paper; with a predictor, of the predictions (2n, d)
-        and the targets (2n, d).
+    loss : callable or str
+        Loss of the embeddings F (2n, d); with a predictor, of the predictions (2n, d) and the targets (2n, d). As text,
+        `module:function`, it is imported when it is first used.
     source : str
         Where loss and settings come from.
-    needs_predictor : bool
-        Whether the loss takes predictions and targets.
+    settings : mapping
+        Name of an argument of the loss -> `Setting`.
+    centred : bool
+        Whether recipes give the loss the embeddings about their mean over all views of the batch, as its theory does.
+    scale_free : bool
+        Whether the loss does not see the lengths of the embeddings, as those by cosine. Recorded spectra are then those
+        of the normalised embeddings.
+    projector : Head
+        Projector at its published size; that of Barlow Twins by default.
+    predictor : Head, optional
+        Predictor at its published size, of losses that take predictions and targets.
     moving_target : bool
         Whether the targets come from a moving average of the network (`moving_average`) and not from itself.
+    presets : mapping
+        Name of a preset of recipes -> fields of `Recipe` that suit this objective at that size.
     """
 
-    loss: Callable[..., jax.Array]
+    loss: Loss | str
     source: str
-    needs_predictor: bool = False
+    settings: Mapping[str, Setting] = field(default_factory=dict)
+    centred: bool = False
+    scale_free: bool = False
+    projector: Head = BARLOW_TWINS_PROJECTOR
+    predictor: Head | None = None
     moving_target: bool = False
+    presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @property
+    def needs_predictor(self) -> bool:
+        """Whether the loss takes predictions and targets."""
+        return self.predictor is not None
+
+    def with_settings(self, **values: float) -> Loss:
+        """The loss at these settings, and at the defaults of its source for all others."""
+        loss = resolve_name(self.loss) if isinstance(self.loss, str) else self.loss
+        settings = {name: setting.default for name, setting in self.settings.items()} | values
+        return partial(loss, **settings) if settings else loss
 
 
-OBJECTIVES = {
-    "barlow-twins": Objective(barlow_twins, "Simon et al. 2023, eq. 2: λ = 1, no normalisation"),
-    "barlow-twins-practical": Objective(
-        partial(barlow_twins_normalised, epsilon=1e-5), "Zbontar et al. 2021: λ = 0.0051, batch normalisation"
+def _off_diagonal(default: float) -> Setting:
+    return Setting(default, "λ weighs the off-diagonal terms of the cross-correlation.", "off_diagonal")
+
+
+def _temperature(default: float) -> Setting:
+    return Setting(default, "τ divides the similarities.", "temperature")
+
+
+_EPSILON_OF_NORMS = Setting(1e-12, "ε is the smallest squared norm by which an embedding is divided.")
+
+# A cosine does not see a small readout, so the small start of these is a common direction of all embeddings.
+_ONE_DIRECTION = MappingProxyType({"init_scale": 1e-3, "init_bias": 1.0})
+_VICREG_LARGE = MappingProxyType({"covariance_weight": 4.0, "init_scale": 1e-3})
+_SIMCLR_LARGE = MappingProxyType({**_ONE_DIRECTION, "learning_rate": 0.05})
+_SIMCLR_PROJECTOR = Head((0,), 128, norm="none", bias=True, readout_bias=True)
+
+OBJECTIVES: dict[str, Objective] = {
+    "barlow-twins": Objective(
+        "dynamics.objectives.correlation:barlow_twins",
+        "Simon et al. 2023, eq. 2: λ = 1, no normalisation",
+        settings={"off_diagonal": _off_diagonal(1.0)},
+        centred=True,
     ),
-    "vicreg": Objective(vicreg_released, "Bardes et al. 2022: weights 25, 25, 1"),
-    "simclr": Objective(nt_xent, "Chen et al. 2020: τ = 0.5, as on CIFAR-10"),
-    "spectral-contrastive": Objective(spectral_contrastive, "HaoChen et al. 2021, eq. 6"),
-    "byol": Objective(byol, "Grill et al. 2020", needs_predictor=True, moving_target=True),
-    "simsiam": Objective(simsiam, "Chen & He 2021", needs_predictor=True),
+    "barlow-twins-practical": Objective(
+        "dynamics.objectives.correlation:barlow_twins_normalised",
+        "Zbontar et al. 2021: λ = 0.0051, batch normalisation",
+        settings={
+            "off_diagonal": _off_diagonal(0.0051),
+            "epsilon": Setting(1e-5, "ε is added to the variances by which the embeddings are divided."),
+        },
+    ),
+    "vicreg": Objective(
+        "dynamics.objectives.variance:vicreg_released",
+        "Bardes et al. 2022: weights 25, 25, 1",
+        settings={
+            "variance_weight": Setting(25.0, "μ weighs the hinge on the standard deviations."),
+            "covariance_weight": Setting(1.0, "ν weighs the squared covariances.", "covariance_weight"),
+            "invariance_weight": Setting(25.0, "λ weighs the squared distance of partners."),
+            "epsilon": Setting(1e-4, "ε is added to the variances before the root is taken.", "epsilon"),
+        },
+        projector=Head((8192, 8192), 8192, bias=True),
+        presets={
+            "cpu": {"covariance_weight": 12.5, "learning_rate": 4e-3, "init_scale": 1e-3, "steps": 2000},
+            "gpu": _VICREG_LARGE,
+            "stl10": _VICREG_LARGE,
+        },
+    ),
+    "simclr": Objective(
+        "dynamics.objectives.contrastive:nt_xent",
+        "Chen et al. 2020: τ = 0.5, as on CIFAR-10",
+        settings={"temperature": _temperature(0.5)},
+        scale_free=True,
+        projector=_SIMCLR_PROJECTOR,
+        presets={
+            "cpu": {**_ONE_DIRECTION, "learning_rate": 0.05, "steps": 1800},
+            "gpu": _SIMCLR_LARGE,
+            "stl10": _SIMCLR_LARGE,
+        },
+    ),
+    "infonce": Objective(
+        "dynamics.objectives.contrastive:nt_xent_dot",
+        "Chen et al. 2020 with dot products in place of cosines, as theory has it: τ = 1",
+        settings={"temperature": _temperature(1.0)},
+        projector=_SIMCLR_PROJECTOR,
+        presets={"cpu": {"learning_rate": 0.03}},
+    ),
+    "spectral-contrastive": Objective(
+        "dynamics.objectives.spectral:spectral_contrastive", "HaoChen et al. 2021, eq. 6", centred=True
+    ),
+    "byol": Objective(
+        "dynamics.objectives.predictor:byol",
+        "Grill et al. 2020",
+        settings={"epsilon": _EPSILON_OF_NORMS},
+        scale_free=True,
+        projector=Head((4096,), 256, bias=True, readout_bias=True),
+        predictor=Head((4096,), 256, bias=True, readout_bias=True),
+        moving_target=True,
+    ),
+    "simsiam": Objective(
+        "dynamics.objectives.predictor:simsiam",
+        "Chen & He 2021",
+        settings={"epsilon": _EPSILON_OF_NORMS},
+        scale_free=True,
+        projector=Head((2048, 2048), 2048, normalise_output=True),
+        predictor=Head((512,), 2048, readout_bias=True),
+    ),
 }
-"""Name -> loss, with the defaults of its paper."""
+"""Name -> objective, with the settings of its source."""
 
 
-def objective(name: str, **settings: float) -> Callable[..., jax.Array]:
-    """Loss of that name, with other settings than the paper's where they are given.
+def get_objective(name: str) -> Objective:
+    """Record of the objective of that name.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such objective.
+    """
+    if name not in OBJECTIVES:
+        raise ConfigError(f"There is no objective {name!r}; choose from {', '.join(OBJECTIVES)}.")
+    return OBJECTIVES[name]
+
+
+def objective_loss(name: str, **settings: float) -> Loss:
+    """Loss of the objective of that name, with other settings than its source's where they are given.
 
     Raises
     ------
     ConfigError
         If there is no such objective, or it has no such setting.
     """
-    if name not in OBJECTIVES:
-        raise ConfigError(f"There is no objective {name!r}; choose from {', '.join(OBJECTIVES)}.")
-    loss = OBJECTIVES[name].loss
-    known = {
-        key: parameter
-        for key, parameter in inspect.signature(loss).parameters.items()
-        if parameter.default is not parameter.empty and key != "graph"
-    }
+    record = get_objective(name)
     for setting in settings:
-        if setting not in known:
-            raise ConfigError(f"Objective {name} has no setting {setting!r}; it has {', '.join(known) or 'none'}.")
-    return partial(loss, **settings)
+        if setting not in record.settings:
+            raise ConfigError(
+                f"Objective {name} has no setting {setting!r}; it has {', '.join(record.settings) or 'none'}."
+            )
+    return record.with_settings(**settings)
+
+
+def embedding_loss(objective: Loss | str) -> Loss:
+    """A loss of embeddings alone, given as a function, which is returned as it is, or by the name of an objective.
+
+    Raises
+    ------
+    ConfigError
+        If there is no objective of that name, or if it takes predictions and targets.
+    """
+    if not isinstance(objective, str):
+        return objective
+    if get_objective(objective).needs_predictor:
+        raise ConfigError(f"Objective {objective} is a loss of predictions and targets, not of embeddings alone.")
+    return objective_loss(objective)

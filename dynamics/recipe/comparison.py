@@ -24,8 +24,9 @@ from dynamics.errors import ConfigError
 from dynamics.flow import closed_form, kernel_flow
 from dynamics.kernels import empirical_ntk, gram
 from dynamics.modes import ContrastiveModes, contrastive_modes, contrastive_modes_from_features
-from dynamics.recipe.losses import COSINES, needs_predictor, recipe_loss
-from dynamics.recipe.prepare import Prepared
+from dynamics.objectives.registry import get_objective
+from dynamics.recipe.losses import loss_settings, recipe_loss
+from dynamics.recipe.prepare import PreparedRecipe
 from dynamics.support import files
 from dynamics.training.loop import run
 from dynamics.training.minibatch import BATCH_STATS, batch_indices, stacked
@@ -88,7 +89,7 @@ class RecipeComparison:
 
 
 def compare_recipe(
-    prepared: Prepared,
+    prepared: PreparedRecipe,
     measured: Trajectory,
     trained: TrainState,
     *,
@@ -101,7 +102,7 @@ def compare_recipe(
 
     Parameters
     ----------
-    prepared : Prepared
+    prepared : PreparedRecipe
         The run before training.
     measured : Trajectory
         Its trajectory, with embeddings.
@@ -122,7 +123,7 @@ def compare_recipe(
         If the objective has a predictor, so that no kernel of the embeddings describes it.
     """
     recipe, d = prepared.recipe, measured.dim
-    if needs_predictor(recipe):
+    if get_objective(recipe.objective).needs_predictor:
         raise ConfigError(f"{recipe.objective} has a predictor, which the kernels of the embeddings do not describe.")
     p = len(prepared.probe) // 2
     m = min(tangent_pairs, p)
@@ -136,7 +137,7 @@ def compare_recipe(
         name = f"conjugate kernel, {when}"
         modes[name] = contrastive_modes_from_features(h, center=True)
         functions[name] = _centred(h_some @ (h.T @ modes[name].duals[:, :d]))
-        if when == "start" and recipe.objective == "barlow-twins" and recipe.off_diagonal == 1:
+        if when == "start" and recipe.objective == "barlow-twins" and loss_settings(recipe)["off_diagonal"] == 1:
             F0 = _centred(h @ np.asarray(state.params["projector"]["readout"]["kernel"], np.float64))
             forecasts["closed_form"] = closed_form(modes[name], F0, measured.times)
             forecasts["ode"] = kernel_flow(modes[name], F0, measured.times)
@@ -166,7 +167,7 @@ def _centred(functions: np.ndarray) -> np.ndarray:
     return functions - functions.mean(axis=0)
 
 
-def _features(prepared: Prepared, state: TrainState, *views: jax.Array) -> list[np.ndarray]:
+def _features(prepared: PreparedRecipe, state: TrainState, *views: jax.Array) -> list[np.ndarray]:
     """Inputs of the last layer, (2n, N) for each set of views, x_1 … x_n, x'_1 … x'_n; batch statistics of all."""
 
     @jax.jit
@@ -178,12 +179,12 @@ def _features(prepared: Prepared, state: TrainState, *views: jax.Array) -> list[
     return [np.asarray(stacked(part)) for part in np.split(h, np.cumsum([len(x) for x in views])[:-1])]
 
 
-def _frozen_features(prepared: Prepared, h: np.ndarray, measured: Trajectory, name: str) -> Trajectory:
+def _frozen_features(prepared: PreparedRecipe, h: np.ndarray, measured: Trajectory, name: str) -> Trajectory:
     """The readout alone, from the network's own start, on minibatches of frozen features (2n, N)."""
     recipe = prepared.recipe
     loss, n = recipe_loss(recipe), len(h) // 2
     pairs = jnp.asarray(h, jnp.float32).reshape(2, n, -1)
-    embed = partial(_read_out, recipe.objective in COSINES)
+    embed = partial(_read_out, get_objective(recipe.objective).scale_free)
 
     def update(state: TrainState, pairs: jax.Array) -> tuple[TrainState, Metrics]:
         x = pairs[:, batch_indices(state.key, state.step, n, min(recipe.batch, n))].reshape(-1, pairs.shape[-1])
@@ -217,7 +218,7 @@ def _read_out(cosine: bool, params: Mapping[str, jax.Array], h: jax.Array) -> Em
     return z / jnp.linalg.norm(z, axis=1, keepdims=True) if cosine else z
 
 
-def _tangent_modes(prepared: Prepared, state: TrainState, x: jax.Array) -> ContrastiveModes:
+def _tangent_modes(prepared: PreparedRecipe, state: TrainState, x: jax.Array) -> ContrastiveModes:
     """Modes of the tangent kernel with the batch statistics of x."""
     apply = prepared.encoder.apply
     before = state.model_state[BATCH_STATS]
@@ -238,7 +239,7 @@ def _tangent_modes(prepared: Prepared, state: TrainState, x: jax.Array) -> Contr
 
 
 def _fixed_pairs(
-    prepared: Prepared, x: jax.Array, measured: Trajectory, report_cost: Callable[[float], None] | None
+    prepared: PreparedRecipe, x: jax.Array, measured: Trajectory, report_cost: Callable[[float], None] | None
 ) -> Trajectory:
     """Rung 3: the same network from the same start on these pairs alone, all of them at every step."""
     times = dict(zip(measured.steps.tolist(), measured.times, strict=True))

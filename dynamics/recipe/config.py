@@ -1,14 +1,23 @@
-"""Everything that a practical run (rung 4) depends on, as one flat record, and presets that are known to work."""
+"""Everything that a practical run (rung 4) depends on, as one flat record, and the presets it starts from.
 
+This file imports no JAX, so that the command line lists all settings at once.
+"""
+
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from dynamics.errors import ConfigError
+from dynamics.objectives.registry import get_objective
+from dynamics.support.bounds import Bounds, Count, Scale, Seed, Size, check_bounds
 
-Objective = Literal[
-    "barlow-twins", "barlow-twins-practical", "vicreg", "simclr", "infonce", "spectral-contrastive", "byol", "simsiam"
-]
+Momentum = Annotated[float, Bounds(0.0, 1.0, open_above=True)]
+Layer = Annotated[int, Bounds(0, 10**6, whole=True)]
+NonNegative = Annotated[float, Bounds(0.0, 1e12)]
+
+LOSS_SETTINGS = ("off_diagonal", "temperature", "covariance_weight", "epsilon")
+"""Fields that set an argument of the loss; None, where one is not given, leaves it at the objective's default."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,20 +25,20 @@ class Recipe:
     """Settings of one practical run; on a CPU the same settings give the same numbers bit for bit."""
 
     preset: str = "cpu"
-    """Where these settings come from: cpu, gpu or stl10."""
+    """Preset that these settings come from: cpu, gpu or stl10."""
 
-    objective: Objective = "barlow-twins"
-    """Loss. barlow-twins is unnormalised and centred, as in theory; barlow-twins-practical is the released recipe;
-    infonce is SimCLR's with dot products in place of cosines."""
+    objective: str = "barlow-twins"
+    """The loss. barlow-twins is unnormalised and centred, as in theory; barlow-twins-practical is the released recipe;
+    infonce is the loss of simclr with dot products in place of cosines."""
 
     dataset: str = "digits"
-    """digits, mnist, fashion-mnist, cifar10 or stl10."""
+    """Data set: digits, mnist, fashion-mnist, cifar10 or stl10."""
 
     data_dir: Path | None = None
     """Folder with the data set's official files; without it they are downloaded once."""
 
-    num_images: int | None = None
-    """Use the first so many images of the training split; by default all."""
+    num_images: Count | None = None
+    """Number of images to use, the first of the training split; by default all of them."""
 
     augmentation: str | None = None
     """How two views of an image are made, afresh at every step; by default what suits the data set."""
@@ -38,120 +47,103 @@ class Recipe:
     """Backbone; resnet10 has one block a stage and compiles fast."""
 
     stem: Literal["cifar", "imagenet"] = "cifar"
-    """First layers: 3×3 at full resolution, or 7×7 and pooling, which divide it by 4."""
+    """First layers: 3×3 at full resolution, or 7×7 and pooling, which divide the resolution by 4."""
 
     norm: Literal["batch", "group", "none"] = "batch"
     """Normalisation of backbone and projector."""
 
-    width: float = 0.125
-    """Multiplies the channels of the backbone; 1 is the published network."""
+    width: Annotated[float, Bounds(1e-3, 64.0)] = 0.125
+    """Factor by which the backbone has more channels than the published network."""
 
-    projector: tuple[int, ...] | None = (128,)
+    projector: tuple[Layer, ...] | None = (128,)
     """Hidden layers of the projector; 0 stands for the number of features. By default those of the method's paper."""
 
-    dim: int | None = 8
+    dim: Size | None = 8
     """Embedding dimensions d; by default those of the method's paper."""
 
     init: Literal["small", "standard"] = "small"
-    """Small makes the layers of --init-layers small at the start, so that dimensions are learned one by one."""
+    """Whether the layers of init_layers start small, so that dimensions are learned one by one."""
 
-    init_scale: float = 1e-2
-    """α, by which a small start multiplies weights."""
+    init_scale: Scale = 1e-2
+    """α, the factor by which a small start multiplies weights."""
 
     init_layers: Literal["readout", "projector", "all"] = "readout"
-    """Which weights a small start scales: those of the projector's last layer, of the projector, or all. Before a
+    """Weights that a small start scales: those of the projector's last layer, of the projector, or all. Before a
     batch normalisation a scale of weights has no effect on the function as long as variances stay above 1e-5."""
 
-    init_bias: float = 0.0
+    init_bias: NonNegative = 0.0
     """Norm of a random bias of the projector's last layer at a small start. Cosines do not see the scale of the
-    embeddings; with this they start close to one direction, which is small for a cosine."""
+    embeddings; with this bias they start close to one direction, which is small for a cosine."""
 
-    batch: int = 128
+    batch: Count = 128
     """Images of a step, on all devices together; each gives two views."""
 
-    steps: int = 2400
-    """Updates."""
+    steps: Count = 2400
+    """Number of updates."""
 
     optimiser: Literal["sgd", "lars", "adamw", "adam"] = "sgd"
-    """Optimiser."""
+    """Rule by which a gradient becomes an update."""
 
-    learning_rate: float = 0.01
-    """η, the highest."""
+    learning_rate: Scale = 0.01
+    """η, the highest learning rate of the schedule."""
 
-    warmup: int = 20
-    """Steps in which the learning rate rises."""
+    warmup: Annotated[int, Bounds(0, 10**9, whole=True)] = 20
+    """Number of steps over which the learning rate rises from zero."""
 
     decay: Literal["cosine", "constant"] = "constant"
-    """How the learning rate goes on."""
+    """How the learning rate goes on after the warm-up."""
 
-    weight_decay: float = 0.0
-    """Of weights, not of biases and normalisation."""
+    weight_decay: NonNegative = 0.0
+    """Weight decay; applied to weights only, not to biases and the scales and shifts of normalisation."""
 
-    momentum: float = 0.0
-    """Of sgd and lars. With 0.9 a learned eigenvalue overshoots and rings."""
+    momentum: Momentum = 0.0
+    """Momentum of sgd and lars. With 0.9 a learned eigenvalue overshoots and rings."""
 
-    clip: float | None = None
-    """Largest norm of the gradient."""
+    clip: Scale | None = None
+    """Largest norm of the gradient; longer gradients are shortened to it. By default none is."""
 
     precision: Literal["float32", "bfloat16"] = "float32"
-    """Of the network's computation; parameters, batch statistics, losses and spectra are float32 or better."""
+    """Precision of the network's computation; parameters, batch statistics, losses and spectra are float32 at least."""
 
-    off_diagonal: float = 1.0
-    """λ of Barlow Twins: 1 in theory, 0.0051 in the released recipe."""
+    off_diagonal: NonNegative | None = None
+    """λ, the weight of Barlow Twins' off-diagonal terms; by default 1 in theory and 0.0051 in the released recipe."""
 
-    temperature: float = 0.5
-    """τ of simclr and infonce."""
+    temperature: Scale | None = None
+    """τ, the temperature of simclr and infonce; by default 0.5 and 1."""
 
-    covariance_weight: float = 1.0
-    """ν of VICReg. It acts on each pair of dimensions, so the published 1 (at d = 8192) is weak where d is small: all
-    dimensions then share the first directions for a long time."""
+    covariance_weight: Scale | None = None
+    """ν, the weight of VICReg's covariances; by default the published 1. It acts on each pair of dimensions, so the
+    1 of d = 8192 is weak where d is small: all dimensions then share the first directions for a long time."""
 
-    epsilon: float = 1e-4
-    """ε of VICReg's standard deviations, below which they hardly grow."""
+    epsilon: NonNegative | None = None
+    """ε of VICReg's standard deviations, which hardly grow from below it; by default 1e-4."""
 
-    target_decay: float = 0.996
-    """τ of BYOL's target network at the start; it rises to 1 with a cosine."""
+    target_decay: Momentum = 0.996
+    """τ of BYOL's target network at the start; it rises to 1 along a cosine."""
 
-    records: int = 200
-    """Steps at which the spectrum is recorded, half of them evenly and half logarithmically spaced."""
+    records: Annotated[int, Bounds(1, 10**6, whole=True)] = 200
+    """Number of steps at which the spectrum is recorded, half of them evenly and half logarithmically spaced."""
 
-    probe_images: int = 256
-    """Images whose two views, always the same, are the probe batch of the spectra."""
+    probe_images: Count = 256
+    """Number of images whose two views, always the same, are the probe batch of the spectra."""
 
-    probes: int = 0
-    """Steps, evenly spaced and with the last, at which a linear and a k-NN probe read the class from the features of
-    the backbone; 0 for none."""
+    probes: Annotated[int, Bounds(0, 10**6, whole=True)] = 0
+    """Number of steps, evenly spaced and with the last, at which a linear and a k-NN probe read the class from the
+    features of the backbone; 0 for none."""
 
-    checkpoint_seconds: float = 60.0
-    """Time between checkpoints."""
+    checkpoint_seconds: Annotated[float, Bounds(1e-3, 1e9)] = 60.0
+    """Seconds between checkpoints."""
 
-    seed: int = 0
-    """Seeds the network, the order of the images and the views."""
+    seed: Seed = 0
+    """Seed of the network, the order of the images and the views."""
 
     def __post_init__(self) -> None:
-        for name in ("num_images", "dim", "batch", "steps", "records", "probe_images"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ConfigError(f"{name} is {value}; give at least 1.")
-        if self.probes < 0:
-            raise ConfigError(f"probes is {self.probes}; give 0 or more.")
-        positive = (
-            "width",
-            "init_scale",
-            "learning_rate",
-            "clip",
-            "temperature",
-            "checkpoint_seconds",
-            "covariance_weight",
-        )
-        for name in positive:
-            value = getattr(self, name)
-            if value is not None and not 0 < value < float("inf"):
-                raise ConfigError(f"{name} is {value}; give a positive number.")
-        if self.projector is not None and any(width < 0 for width in self.projector):
-            raise ConfigError(f"projector is {self.projector}; give numbers of units, or 0 for that of the features.")
-        if not 0 <= self.target_decay < 1:
-            raise ConfigError(f"target_decay is {self.target_decay}; give a number from 0 up to, but not including, 1.")
+        check_bounds(self)
+        fed = {setting.recipe_field for setting in get_objective(self.objective).settings.values()} - {None}
+        for name in LOSS_SETTINGS:
+            if getattr(self, name) is not None and name not in fed:
+                has = ", ".join(f"`{field}`" for field in LOSS_SETTINGS if field in fed) or "none"
+                raise ConfigError(f"Objective {self.objective} has no setting `{name}`; it has {has}.")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -169,8 +161,7 @@ class Recipe:
         return Recipe(**values)
 
 
-# What the presets share beyond the defaults: sizes first, then what suits each objective at these sizes.
-_SIZES: dict[str, dict[str, Any]] = {
+PRESETS: Mapping[str, Mapping[str, Any]] = {
     "cpu": {},
     "gpu": {
         "dataset": "cifar10",
@@ -198,23 +189,7 @@ _SIZES: dict[str, dict[str, Any]] = {
         "probe_images": 512,
     },
 }
-_SIMCLR = {"init_scale": 1e-3, "init_bias": 1.0}
-_OBJECTIVES: dict[str, dict[str, dict[str, Any]]] = {
-    "cpu": {
-        "barlow-twins-practical": {"off_diagonal": 0.0051},
-        "vicreg": {"covariance_weight": 12.5, "learning_rate": 4e-3, "init_scale": 1e-3, "steps": 2000},
-        "simclr": {**_SIMCLR, "learning_rate": 0.05, "steps": 1800},
-        "infonce": {"temperature": 1.0, "learning_rate": 0.03},
-    },
-    "gpu": {
-        "barlow-twins-practical": {"off_diagonal": 0.0051},
-        "vicreg": {"covariance_weight": 4.0, "init_scale": 1e-3},
-        "simclr": {**_SIMCLR, "learning_rate": 0.05},
-        "infonce": {"temperature": 1.0},
-    },
-}
-_OBJECTIVES["stl10"] = _OBJECTIVES["gpu"]
-PRESETS = tuple(_SIZES)
+"""Name of a preset -> sizes; what suits an objective at these sizes stands in its `Objective.presets`."""
 
 
 def recipe_preset(name: str, objective: str | None = None) -> Recipe:
@@ -223,12 +198,13 @@ def recipe_preset(name: str, objective: str | None = None) -> Recipe:
     Raises
     ------
     ConfigError
-        If there is no such preset or objective.
+        If there is no such preset or objective, or the objective's preset sets what is no field of `Recipe`.
     """
-    if name not in _SIZES:
-        raise ConfigError(f"There is no preset '{name}'; choose {', '.join(PRESETS)}.")
+    if name not in PRESETS:
+        raise ConfigError(f"There is no preset {name!r}; choose from {', '.join(PRESETS)}.")
     objective = Recipe.objective if objective is None else objective
-    if objective not in get_args(Objective):
-        raise ConfigError(f"There is no objective '{objective}'; choose {', '.join(get_args(Objective))}.")
-    settings = _SIZES[name] | _OBJECTIVES[name].get(objective, {})
+    settings = {**PRESETS[name], **get_objective(objective).presets.get(name, {})}
+    unknown = settings.keys() - {field.name for field in fields(Recipe)}
+    if unknown:
+        raise ConfigError(f"Preset {name} of objective {objective} sets {min(unknown)}, which is no field of a recipe.")
     return Recipe(preset=name, objective=objective, **settings)

@@ -21,11 +21,12 @@ from jaxtyping import Int
 
 from dynamics.errors import ConfigError
 from dynamics.networks.encoder import Encoder
-from dynamics.networks.projector import PREDICTORS, PROJECTORS, scaled_start
+from dynamics.networks.projector import scaled_start
 from dynamics.networks.standard_resnet import StandardResNet, as_float32
 from dynamics.objectives.predictor import target_decay
+from dynamics.objectives.registry import get_objective
 from dynamics.recipe.config import Recipe
-from dynamics.recipe.losses import COSINES, moving_target, recipe_loss
+from dynamics.recipe.losses import recipe_loss
 from dynamics.training.checkpoints import Checkpoints
 from dynamics.training.class_probes import class_accuracy, labelled_images
 from dynamics.training.loop import run
@@ -41,7 +42,7 @@ DEPTHS = {"resnet10": 10, "resnet18": 18, "resnet50": 50}
 
 
 @dataclass(frozen=True, eq=False)
-class Prepared:
+class PreparedRecipe:
     """A practical run ready to be trained.
 
     Parameters
@@ -121,12 +122,12 @@ class Prepared:
         variables = {"params": params, BATCH_STATS: model_state[BATCH_STATS]}
         taps, _ = self.encoder.apply(variables, self.probe, train=True, method="hidden", mutable=[BATCH_STATS])
         z = stacked(taps["embeddings"])
-        if self.recipe.objective in COSINES:
+        if get_objective(self.recipe.objective).scale_free:
             z = z / jnp.linalg.norm(z, axis=1, keepdims=True)
         return {"embeddings": z, "features": stacked(as_float32(taps["features"]))}
 
 
-def prepare(recipe: Recipe, devices: list[jax.Device] | None = None) -> Prepared:
+def prepare(recipe: Recipe, devices: list[jax.Device] | None = None) -> PreparedRecipe:
     """Load the images and build the network at its start.
 
     Raises
@@ -160,10 +161,10 @@ def prepare(recipe: Recipe, devices: list[jax.Device] | None = None) -> Prepared
         encoder,
         recipe_loss(recipe),
         optimise,
-        target_decay=_target_decay(recipe) if moving_target(recipe) else None,
+        target_decay=_target_decay(recipe) if get_objective(recipe.objective).moving_target else None,
         placement=placement,
     )
-    return Prepared(
+    return PreparedRecipe(
         recipe=recipe,
         images=placement.replicate(loaded.images),
         encoder=encoder,
@@ -183,9 +184,9 @@ def prepare(recipe: Recipe, devices: list[jax.Device] | None = None) -> Prepared
 def recipe_encoder(recipe: Recipe) -> Encoder:
     """Network of a recipe: the projector of the method's paper, resized as the recipe says."""
     dtype = jnp.dtype(recipe.precision)
-    method = _METHODS.get(recipe.objective, recipe.objective)
-    projector = PROJECTORS[method].resized(recipe.dim, recipe.projector, recipe.norm, bool(recipe.init_bias))
-    predictor = PREDICTORS.get(method)
+    published = get_objective(recipe.objective)
+    projector = published.projector.resized(recipe.dim, recipe.projector, recipe.norm, bool(recipe.init_bias))
+    predictor = published.predictor
     if predictor is not None:
         hidden = None if recipe.projector is None else recipe.projector[-1:]
         predictor = predictor.resized(projector.dim, hidden, recipe.norm)
@@ -193,11 +194,8 @@ def recipe_encoder(recipe: Recipe) -> Encoder:
     return Encoder(backbone, projector, predictor)
 
 
-_METHODS = {"barlow-twins-practical": "barlow-twins", "infonce": "simclr", "spectral-contrastive": "spectral"}
-
-
 def train(
-    prepared: Prepared,
+    prepared: PreparedRecipe,
     checkpoints: Checkpoints | None = None,
     *,
     report_cost: Callable[[float], None] | None = None,
@@ -207,7 +205,7 @@ def train(
 
     Parameters
     ----------
-    prepared : Prepared
+    prepared : PreparedRecipe
         The run.
     checkpoints : Checkpoints, optional
         Where states are kept; training goes on from the last of them.
@@ -297,6 +295,6 @@ def _start(recipe: Recipe, encoder: Encoder, key: jax.Array, x: jax.Array) -> tu
             direction = jax.random.normal(bias_key, params["projector"]["readout"]["bias"].shape)
             params["projector"]["readout"]["bias"] = recipe.init_bias * direction / jnp.linalg.norm(direction)
     model_state = {BATCH_STATS: variables.get(BATCH_STATS, {})}
-    if moving_target(recipe):
+    if get_objective(recipe.objective).moving_target:
         model_state[TARGET] = jax.tree.map(np.array, params)  # a copy: what trains is reused memory
     return params, model_state

@@ -20,6 +20,7 @@ import optax
 from jaxtyping import Int
 
 from dynamics.objectives.correlation import barlow_twins
+from dynamics.objectives.registry import Loss, embedding_loss
 from dynamics.support.compiled import compile_once
 from dynamics.training.checkpoints import Checkpoints
 from dynamics.training.loop import run
@@ -30,8 +31,6 @@ from dynamics.trajectories.trajectory import Trajectory
 from dynamics.typing import Embedding, Views
 from dynamics.views import Pairs
 
-Objective = Callable[[Embedding], jax.Array]
-
 
 def gradient_descent(
     network: SmallNetwork,
@@ -40,7 +39,7 @@ def gradient_descent(
     learning_rate: float,
     steps: int,
     center: bool = False,
-    objective: Objective = barlow_twins,
+    objective: Loss | str = barlow_twins,
     record_at: Int[np.ndarray, " records"] | None = None,
     checkpoints: Checkpoints | None = None,
     report_cost: Callable[[float], None] | None = None,
@@ -62,8 +61,9 @@ def gradient_descent(
         Number of updates.
     center : bool
         Subtract the mean embedding over the 2n views before the objective.
-    objective : callable
-        Loss of the embeddings (2n, d) of the views in the order x_1 … x_n, x'_1 … x'_n.
+    objective : callable or str
+        Loss of the embeddings (2n, d) of the views in the order x_1 … x_n, x'_1 … x'_n, or the name of one of
+        `dynamics.objectives.OBJECTIVES`.
     record_at : array of int, optional
         Steps at which to record, ascending; `recording_steps(steps)` by default.
     checkpoints : Checkpoints, optional
@@ -79,7 +79,7 @@ def gradient_descent(
     record_at = recording_steps(steps) if record_at is None else np.asarray(record_at)
     x = jnp.asarray(pairs.stacked if isinstance(pairs, Pairs) else pairs)
     data = (x, network.fixed_part(x))
-    look, update = _compiled(network.apply, objective, center, learning_rate)
+    look, update = _compiled(network.apply, embedding_loss(objective), center, learning_rate)
     recorder = SpectrumRecorder(lambda F: F, record_at, learning_rate=learning_rate, center=False)
     state = initial_state(network.params, optax.sgd(learning_rate), jax.random.key(0))
     found = checkpoints.latest(state) if checkpoints is not None else None
@@ -107,7 +107,7 @@ def gradient_descent(
 
 
 @compile_once(maxsize=8)
-def _compiled(apply: Apply, objective: Objective, center: bool, learning_rate: float) -> tuple[Callable, Update]:
+def _compiled(apply: Apply, objective: Loss, center: bool, learning_rate: float) -> tuple[Callable, Update]:
     """What gives loss and embeddings of parameters, and the update; both take the views and `fixed_part` of them."""
     optimiser = optax.sgd(learning_rate)
 
@@ -123,6 +123,8 @@ def _compiled(apply: Apply, objective: Objective, center: bool, learning_rate: f
     return jax.jit(loss), update
 
 
-def _name(objective: Objective) -> str:
+def _name(objective: Loss | str) -> str:
+    if isinstance(objective, str):
+        return objective
     function = objective.func if isinstance(objective, functools.partial) else objective
     return getattr(function, "__name__", type(function).__name__)

@@ -18,7 +18,7 @@ import numpy as np
 from timing import median
 
 from dynamics.recipe.config import Recipe, recipe_preset
-from dynamics.recipe.prepare import Prepared, prepare
+from dynamics.recipe.prepare import PreparedRecipe, prepare
 
 CASES = {
     "ResNet-18, 32×32": {"network": "resnet18", "stem": "cifar", "batch": 512},
@@ -41,7 +41,7 @@ def copy_ceiling(size: int) -> float:
     return 8 * size / median(lambda: add(x), REPETITIONS)
 
 
-def synthetic(recipe: Recipe, side: int, count: int) -> Prepared:
+def synthetic(recipe: Recipe, side: int, count: int) -> PreparedRecipe:
     """The recipe on random images of a given size, so that no data set is needed."""
     from dynamics.recipe import prepare as practical
     from dynamics.views import Images

@@ -10,9 +10,9 @@ import numpy as np
 import optax
 
 from dynamics.networks.encoder import Encoder
-from dynamics.networks.projector import Head
 from dynamics.networks.standard_resnet import StandardResNet
-from dynamics.objectives import objective
+from dynamics.objectives import objective_loss
+from dynamics.objectives.heads import Head
 from dynamics.training import SpectrumRecorder
 from dynamics.training.minibatch import descent, on_minibatches
 from dynamics.training.state import initial_state
@@ -26,7 +26,7 @@ def build(images: np.ndarray, width: float, batch: int, hidden: int, dim: int):
     variables = dict(jax.jit(encoder.init)(jax.random.key(0), jnp.zeros((2, *images.shape[1:]))))
     params = variables.pop("params")
     update = on_minibatches(
-        descent(encoder, objective("barlow-twins-practical"), optimiser),
+        descent(encoder, objective_loss("barlow-twins-practical"), optimiser),
         get_preset("simclr", images.shape[1:]),
         batch=batch,
         mean=jnp.full(3, 0.5),

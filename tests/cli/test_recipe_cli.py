@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import jax
 import numpy as np
@@ -14,6 +15,9 @@ import pytest
 
 from dynamics.cli.main import main
 from dynamics.cli.tables import probes_line
+from dynamics.errors import ConfigError
+from dynamics.objectives.registry import OBJECTIVES, Objective
+from dynamics.recipe.config import recipe_preset
 from dynamics.trajectories.trajectory import Trajectory
 
 SMALL = [
@@ -149,12 +153,61 @@ def test_a_loss_that_is_not_finite_ends_the_run_with_its_step_and_the_last_good_
     assert load(tmp_path).partial
 
 
+HELP = {
+    ("train", "--preset", "gpu"): ["(default: cifar10)", "--init-layers"],
+    ("train", "--preset=cpu", "--objective=vicreg"): ["(default: vicreg)", "(default: 12.5)"],
+    ("compare", "--recipe", "practical"): ["--tangent-pairs", "(default: digits)"],
+    ("train",): ["--preset {cpu,gpu,stl10}", "--lr-fraction"],
+    ("compare",): ["--recipe", "--lr-fraction"],
+}
+
+
+@pytest.mark.parametrize("command", HELP, ids=" ".join)
+def test_help_shows_the_settings_without_loading_jax(command):
+    code = (
+        "import sys; from dynamics.cli.main import main\n"
+        "try: main(sys.argv[1:])\n"
+        "except SystemExit: pass\n"
+        "assert 'jax' not in sys.modules"
+    )
+    shown = subprocess.run(
+        [sys.executable, "-c", code, *command, "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {"COLUMNS": "80"},
+    ).stdout
+    assert max(len(line) for line in shown.splitlines() if line.startswith(("│", "╭"))) <= 80
+    for words in HELP[command]:
+        assert words in shown
+
+
+def test_a_registered_objective_is_one_of_the_command_line(monkeypatch, capsys):
+    record = Objective("dynamics.objectives.spectral:spectral_contrastive", "this test", presets={"cpu": {"steps": 77}})
+    monkeypatch.setitem(OBJECTIVES, "mine", record)
+    with pytest.raises(SystemExit):
+        main(["train", "--preset", "cpu", "--objective", "mine", "--help"])
+    shown = capsys.readouterr().out
+    assert "mine}" in shown and "(default: mine)" in shown and "(default: 77)" in shown
+    begun = []
+
+    def begin(recipe, out, force):
+        begun.append(recipe)
+        raise ConfigError("This test trains nothing.")
+
+    monkeypatch.setattr("dynamics.cli.recipe._trained_recipe", begin)
+    assert main(["train", "--objective", "mine", "--preset", "cpu", "--dim", "5"]) == 2
+    assert begun == [replace(recipe_preset("cpu", "mine"), dim=5)]
+
+
 MISTAKES = {
     "an unknown preset": (["train", "--preset", "tpu"], ["tpu", "cpu, gpu"]),
     "an unknown objective": (["train", "--preset", "cpu", "--objective", "dino"], ["dino", "vicreg"]),
     "a batch beyond the data": ([*SMALL, "--batch", "64"], ["64 images", "40"]),
-    "a negative rate": ([*SMALL, "--learning-rate", "-1"], ["learning_rate", "positive"]),
+    "a negative rate": ([*SMALL, "--learning-rate", "-1"], ["learning_rate", "1e-12"]),
     "a warm-up beyond the run": ([*SMALL, "--warmup", "99"], ["warm-up of 99"]),
+    "a setting of another objective": (["train", "--preset", "cpu", "--temperature", "1"], ["temperature", "off_diag"]),
+    "a seed of many digits": ([*SMALL, "--seed", "9" * 30], ["seed", "(30 digits)", "4,294,967,295"]),
     "momentum of one": ([*SMALL, "--momentum", "1"], ["momentum"]),
     "no channels": ([*SMALL, "--width", "0.001"], ["width", "1/64"]),
 }

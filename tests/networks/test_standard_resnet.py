@@ -9,8 +9,10 @@ import pytest
 
 from dynamics.errors import ConfigError
 from dynamics.networks.encoder import Encoder
-from dynamics.networks.projector import PREDICTORS, PROJECTORS, Head, HeadNetwork, scaled_start
+from dynamics.networks.projector import HeadNetwork, scaled_start
 from dynamics.networks.standard_resnet import StandardResNet, normalisation
+from dynamics.objectives.heads import Head
+from dynamics.objectives.registry import OBJECTIVES
 
 IMAGES = jnp.ones((2, 32, 32, 3))
 
@@ -111,15 +113,15 @@ def test_projectors_have_the_sizes_of_their_papers():
     def of(head):
         return count(shapes(HeadNetwork(head), h)["params"])
 
-    assert of(PROJECTORS["barlow-twins"]) == 2048 * 8192 + 2 * 8192**2 + 4 * 8192
-    assert of(PROJECTORS["vicreg"]) == of(PROJECTORS["barlow-twins"]) + 2 * 8192
-    assert of(PROJECTORS["simclr"]) == 2048 * 2048 + 2048 + 2048 * 128 + 128
-    assert of(PROJECTORS["byol"]) == 2048 * 4096 + 3 * 4096 + 4096 * 256 + 256
-    assert of(PROJECTORS["simsiam"]) == 3 * 2048**2 + 4 * 2048
-    assert count(shapes(HeadNetwork(PREDICTORS["byol"]), jnp.ones((1, 256)))["params"]) == (
+    assert of(OBJECTIVES["barlow-twins"].projector) == 2048 * 8192 + 2 * 8192**2 + 4 * 8192
+    assert of(OBJECTIVES["vicreg"].projector) == of(OBJECTIVES["barlow-twins"].projector) + 2 * 8192
+    assert of(OBJECTIVES["simclr"].projector) == 2048 * 2048 + 2048 + 2048 * 128 + 128
+    assert of(OBJECTIVES["byol"].projector) == 2048 * 4096 + 3 * 4096 + 4096 * 256 + 256
+    assert of(OBJECTIVES["simsiam"].projector) == 3 * 2048**2 + 4 * 2048
+    assert count(shapes(HeadNetwork(OBJECTIVES["byol"].predictor), jnp.ones((1, 256)))["params"]) == (
         256 * 4096 + 3 * 4096 + 4096 * 256 + 256
     )
-    assert of(PREDICTORS["simsiam"]) == 2048 * 512 + 2 * 512 + 512 * 2048 + 2048
+    assert of(OBJECTIVES["simsiam"].predictor) == 2048 * 512 + 2 * 512 + 512 * 2048 + 2048
 
 
 @pytest.mark.parametrize(

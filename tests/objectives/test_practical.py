@@ -11,7 +11,7 @@ from dynamics.objectives import (
     OBJECTIVES,
     byol,
     moving_average,
-    objective,
+    objective_loss,
     simsiam,
     target_decay,
     vicreg_released,
@@ -23,7 +23,7 @@ N, DIM = 6, 3
 
 def evaluate(name, F, targets=None, **settings):
     """Loss by name; objectives with a predictor get F as predictions, and targets that are another function of it."""
-    loss = objective(name, **settings)
+    loss = objective_loss(name, **settings)
     with double_precision():
         if OBJECTIVES[name].needs_predictor:
             return float(loss(jnp.asarray(F), jnp.asarray(np.tanh(F) + 0.1 if targets is None else targets)))
@@ -31,7 +31,7 @@ def evaluate(name, F, targets=None, **settings):
 
 
 def gradient(name, F, targets=None):
-    loss = objective(name)
+    loss = objective_loss(name)
     with double_precision():
         arguments = (jnp.asarray(F),)
         if OBJECTIVES[name].needs_predictor:
@@ -102,11 +102,20 @@ def reference_simsiam(F):
     return (one + other) / 2
 
 
+def reference_infonce(F):
+    total = 0.0
+    for i in range(2 * N):
+        others = [np.exp(F[i] @ F[j]) for j in range(2 * N) if j != i]
+        total -= np.log(np.exp(F[i] @ F[(i + N) % (2 * N)]) / sum(others))
+    return total / (2 * N)
+
+
 REFERENCES = {
     "barlow-twins": reference_theory,
     "barlow-twins-practical": reference_barlow_twins,
     "vicreg": reference_vicreg,
     "simclr": reference_simclr,
+    "infonce": reference_infonce,
     "spectral-contrastive": reference_spectral,
     "byol": reference_byol,
     "simsiam": reference_simsiam,
@@ -231,8 +240,8 @@ def test_settings_replace_those_of_the_paper(F):
 
 def test_unknown_names_and_settings_are_named():
     with pytest.raises(ConfigError, match="choose from barlow-twins"):
-        objective("barlow")
+        objective_loss("barlow")
     with pytest.raises(ConfigError, match="it has temperature"):
-        objective("simclr", lambda_=2.0)
+        objective_loss("simclr", lambda_=2.0)
     with pytest.raises(ConfigError, match="it has none"):
-        objective("spectral-contrastive", temperature=2.0)
+        objective_loss("spectral-contrastive", temperature=2.0)

@@ -3,7 +3,6 @@
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import get_args
 
 import jax
 import jax.numpy as jnp
@@ -11,8 +10,10 @@ import numpy as np
 import pytest
 
 from dynamics.errors import ConfigError
-from dynamics.recipe.config import PRESETS, Objective, Recipe, recipe_preset
-from dynamics.recipe.prepare import recipe_encoder
+from dynamics.objectives.registry import OBJECTIVES, Objective, Setting
+from dynamics.recipe.config import PRESETS, Recipe, recipe_preset
+from dynamics.recipe.losses import loss_settings, recipe_loss
+from dynamics.recipe.prepare import prepare, recipe_encoder, train
 from dynamics.trajectories.comparison import distinct_steps, half_times
 from dynamics.trajectories.trajectory import Trajectory
 
@@ -20,7 +21,7 @@ from dynamics.trajectories.trajectory import Trajectory
 @pytest.mark.parametrize("preset", PRESETS)
 def test_every_preset_has_a_network_for_every_objective(preset):
     side = {"cpu": 8, "gpu": 32, "stl10": 96}[preset]
-    for objective in get_args(Objective):
+    for objective in OBJECTIVES:
         recipe = recipe_preset(preset, objective)
         assert recipe.preset == preset and recipe.objective == objective
         encoder, x = recipe_encoder(recipe), jax.ShapeDtypeStruct((2, side, side, 3), jnp.float32)
@@ -49,15 +50,84 @@ def test_a_recipe_survives_json():
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"batch": 0}, "batch is 0"),
+        ({"batch": 0}, "`batch` is 0"),
         ({"width": -1.0}, "width"),
         ({"projector": (-4,)}, "projector"),
-        ({"target_decay": 1.0}, "target_decay"),
+        ({"target_decay": 1.0}, "`target_decay` is 1.0; give a number from 0 below 1"),
+        ({"learning_rate": float("nan")}, "`learning_rate` is nan"),
+        ({"clip": float("inf")}, "`clip` is inf"),
+        ({"learning_rate": 1e-300}, "`learning_rate` is 1e-300; give a number from 1e-12"),
+        ({"steps": 10**30}, r"`steps` is 1000\S*… \(31 digits\); give a whole number from 1 to 1,000,000,000"),
+        ({"dim": 10**20}, "`dim` is 1"),
+        ({"seed": -1}, "`seed` is -1; give a whole number from 0"),
+        ({"projector": (64, 10**9)}, "`projector` is 1000000000"),
+        ({"objective": "dino"}, "'dino'; choose from barlow-twins, .*vicreg"),
+        (
+            {"objective": "vicreg", "temperature": 0.1},
+            "vicreg has no setting `temperature`; it has `covariance_weight`, `e",
+        ),
+        ({"objective": "spectral-contrastive", "epsilon": 0.1}, "no setting `epsilon`; it has none"),
     ],
 )
 def test_mistakes_are_named(settings, words):
     with pytest.raises(ConfigError, match=words):
         Recipe(**settings)
+
+
+def test_settings_that_are_not_given_are_those_of_the_objective():
+    """λ of the released Barlow Twins is 0.0051 whether a preset is asked for it or a bare recipe."""
+    for recipe in (Recipe(objective="barlow-twins-practical"), recipe_preset("gpu", "barlow-twins-practical")):
+        assert loss_settings(recipe) == {"off_diagonal": 0.0051, "epsilon": 1e-5}
+    assert loss_settings(Recipe(objective="simclr", temperature=0.2)) == {"temperature": 0.2}
+    given = loss_settings(recipe_preset("cpu", "vicreg"))
+    assert given == {"variance_weight": 25.0, "covariance_weight": 12.5, "invariance_weight": 25.0, "epsilon": 1e-4}
+
+
+@pytest.fixture
+def spread(monkeypatch):
+    """An objective of the user's own: partners together, and a penalty on lengths that are not τ."""
+
+    def loss(embeddings, radius=1.0, graph=None):
+        z, z_prime = jnp.split(embeddings, 2)
+        lengths = jnp.square(embeddings).sum(axis=1)
+        return jnp.square(z - z_prime).sum(axis=1).mean() + jnp.square(lengths - radius).mean()
+
+    record = Objective(
+        loss,
+        "this test",
+        settings={"radius": Setting(1.0, "τ is the squared length that embeddings should have.", "temperature")},
+        centred=True,
+        presets={"cpu": {"temperature": 4.0, "learning_rate": 0.05}},
+    )
+    monkeypatch.setitem(OBJECTIVES, "spread", record)
+    return loss
+
+
+def test_a_registered_objective_is_one_of_recipes(spread, rng):
+    recipe = recipe_preset("cpu", "spread")
+    assert recipe.objective == "spread" and recipe.learning_rate == 0.05 and recipe.temperature == 4.0
+    assert recipe_preset("gpu", "spread").temperature is None
+    assert Recipe.from_dict(json.loads(json.dumps(recipe.to_dict()))) == recipe
+    F = rng.normal(size=(8, 3)).astype("float32")
+    np.testing.assert_allclose(recipe_loss(recipe)(F), spread(F - F.mean(axis=0), radius=4.0), rtol=1e-6)
+    head = recipe_encoder(replace(recipe, dim=None, projector=None)).projector_head
+    assert (head.hidden, head.dim) == ((8192, 8192), 8192)
+
+
+def test_a_registered_objective_is_trained_under_by_its_name(spread):
+    """One step of each kind of recipe machinery that looks an objective up."""
+    recipe = replace(recipe_preset("cpu", "spread"), network="resnet10", width=1 / 16, projector=(8,), dim=2)
+    recipe = replace(recipe, batch=4, num_images=8, probe_images=4, steps=1, records=2, warmup=0)
+    prepared = prepare(recipe)
+    assert prepared.title().startswith("spread on digits")
+    assert np.isfinite(train(prepared).loss).all()
+
+
+def test_a_preset_that_sets_what_is_no_field_is_named(monkeypatch):
+    record = Objective("dynamics.objectives.spectral:spectral_contrastive", "", presets={"cpu": {"rate": 0.1}})
+    monkeypatch.setitem(OBJECTIVES, "mistaken", record)
+    with pytest.raises(ConfigError, match="Preset cpu of objective mistaken sets rate, which is no field"):
+        recipe_preset("cpu", "mistaken")
 
 
 def logistic(*centres, rate=2.0, end=(1.0, 1.0, 1.0)):

@@ -12,7 +12,7 @@ from flax import linen as nn
 from jax.flatten_util import ravel_pytree
 
 from dynamics.networks.encoder import Encoder
-from dynamics.networks.projector import Head
+from dynamics.objectives.heads import Head
 from dynamics.recipe.config import Recipe
 from dynamics.recipe.losses import recipe_loss
 from dynamics.training.minibatch import batch_indices, descent, draw_views, on_minibatches, stacked

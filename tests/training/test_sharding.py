@@ -17,7 +17,7 @@ import jax, jax.numpy as jnp, numpy as np, optax
 import jax.experimental.multihost_utils
 from flax import linen as nn
 from dynamics.networks.encoder import Encoder
-from dynamics.networks.projector import Head
+from dynamics.objectives.heads import Head
 from dynamics.training import Checkpoints, initial_state, run
 from dynamics.recipe.losses import recipe_loss
 from dynamics.training.minibatch import descent, on_minibatches

@@ -19,10 +19,10 @@ from flax import linen as nn
 from dynamics.modes.restricted import PairMoments, pair_moments, restricted_modes
 from dynamics.networks import MLP, ConvNet, ResNet
 from dynamics.networks.encoder import Encoder
-from dynamics.networks.projector import Head
 from dynamics.networks.standard_resnet import StandardResNet
 from dynamics.networks.vit import VisionTransformer
 from dynamics.objectives import generalised_spectral
+from dynamics.objectives.heads import Head
 from dynamics.training.loop import run
 from dynamics.training.optimisers import optimiser
 from dynamics.training.state import TrainState, apply_gradient, initial_state
