@@ -64,7 +64,7 @@ def test_a_recipe_survives_json():
         ({"objective": "dino"}, "'dino'; choose from barlow-twins, .*vicreg"),
         (
             {"objective": "vicreg", "temperature": 0.1},
-            "vicreg has no setting `temperature`; it has `covariance_weight`, `e",
+            "vicreg has no setting `temperature`; it has `cov",
         ),
         ({"objective": "spectral-contrastive", "epsilon": 0.1}, "no setting `epsilon`; it has none"),
     ],
