@@ -27,10 +27,10 @@ import dynamics
 from dynamics.drawing.trajectories import mode_colors, style
 from dynamics.objectives import barlow_twins_normalised
 from dynamics.trajectories.metrics import knn_probe
-from dynamics.views import get_preset, load_images
+from dynamics.views import get_augmentation, load_images
 
 digits = load_images("digits")
-views = get_preset("digits", digits.shape)
+views = get_augmentation("digits", digits.shape)
 images = jnp.asarray(digits.images)
 train_rows, test_rows = np.split(np.random.default_rng(0).permutation(len(images)), [1400])
 

@@ -2,9 +2,10 @@
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from dynamics.errors import ConfigError
+from dynamics.support.bounds import Bounds, Count, Scale, Seed, Size, check_bounds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -12,12 +13,12 @@ class Config:
     """Settings of one experiment; the same settings give the same numbers."""
 
     dataset: str = "digits"
-    """digits, mnist, fashion-mnist, cifar10, stl10, synthetic, or the path of an .npz with arrays x and x_prime."""
+    """Data set: digits, mnist, fashion-mnist, cifar10, stl10, synthetic, or the path of an .npz (x and x_prime)."""
 
     data_dir: Path | None = None
     """Folder with the data set's official files; without it they are downloaded once."""
 
-    num_pairs: int | None = None
+    num_pairs: Count | None = None
     """Positive pairs n. By default 64, or all there are in an .npz."""
 
     augmentation: str | None = None
@@ -30,33 +31,33 @@ class Config:
     """Group of a group-convnet: quarter turns, with reflections, shifts, shifts along rows, turns and shifts, all."""
 
     pairs: Literal["augmented", "group", "fibers"] = "augmented"
-    """Augmented images, images transformed by the group (A-SSL), or fibers of one pass over the images (H-SSL)."""
+    """What pairs are: augmented images, images moved by the group (A-SSL), or fibers of one pass (H-SSL)."""
 
-    distance: int | None = None
+    distance: Annotated[int, Bounds(0, 10**6, whole=True)] | None = None
     """Fixed topographic distance of the partners that the group makes; by default they are independent (Haar)."""
 
-    window: int | None = None
+    window: Annotated[int, Bounds(0, 10**6, whole=True)] | None = None
     """Largest topographic distance of the partners that the group makes, uniform in the window."""
 
-    width: int | None = None
+    width: Size | None = None
     """Channels (of a ResNet's first stage) or hidden units; the architecture's default if left out."""
 
-    depth: int | None = None
+    depth: Annotated[int, Bounds(1, 1000, whole=True)] | None = None
     """Hidden layers of an MLP or ConvNet, or blocks in each stage of a ResNet."""
 
     head: Literal["flatten", "pool"] | None = None
     """What follows the last convolution. Pooling makes the infinite-width kernel slow: O(pixels²) a pair of views."""
 
-    dim: int = 8
+    dim: Size = 8
     """Embedding dimensions d."""
 
     init: Literal["readout", "centred", "all"] = "readout"
     """What is made small at the start: the last layer, the function, or all weights (which no kernel predicts)."""
 
-    init_scale: float = 1e-4
+    init_scale: Scale = 1e-4
     """α, the scale of the initial function against that of the standard network."""
 
-    multiplier: float | Literal["auto"] = "auto"
+    multiplier: Scale | Literal["auto"] = "auto"
     """Output multiplier c: the larger, the lazier the network. Auto chooses one at which the forecast should hold."""
 
     center: bool = True
@@ -68,32 +69,29 @@ class Config:
     kernel_dtype: Literal["float64", "float32"] = "float64"
     """Precision of the kernel. float32 halves the memory and blurs what lies below 1e-7 of the largest eigenvalue."""
 
-    kernel_memory: float | None = None
+    kernel_memory: Scale | None = None
     """Memory that kernels may take, in GiB; by default what the machine has left."""
 
     kernel_cache: Path | None = None
     """Folder that keeps kernels, so that a stopped run goes on where it was. Nothing removes them but you."""
 
-    lr_fraction: float = 0.05
+    lr_fraction: Scale = 0.05
     """Learning rate as a fraction of the stability limit 1/(4 γ_1)."""
 
-    learning_rate: float | None = None
+    learning_rate: Scale | None = None
     """Learning rate itself, in place of --lr-fraction."""
 
-    steps: int | None = None
+    steps: Count | None = None
     """Training steps; by default a fifth more than the forecast needs for all dimensions."""
 
-    seed: int = 0
-    """Seeds the data, the views and the network."""
+    seed: Seed = 0
+    """Seed of the data, the views and the network."""
 
     allow_collapse: bool = False
     """Go on where fewer than d dimensions can be learned."""
 
     def __post_init__(self) -> None:
-        for name in ("num_pairs", "width", "depth", "dim", "steps"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ConfigError(f"{name} is {value}; give at least 1.")
+        check_bounds(self)
         if self.network == "group-convnet" and self.kernel == "infinite":
             raise ConfigError('A group-convnet has no infinite-width kernel here; use `kernel="empirical"`.')
         if self.pairs != "augmented" and self.network != "group-convnet":
@@ -103,10 +101,6 @@ class Config:
         laws = [name for name in ("distance", "window") if getattr(self, name) is not None]
         if len(laws) == 2 or (laws and self.pairs == "augmented"):
             raise ConfigError('Give one of `distance` and `window`, with `pairs="group"` or `pairs="fibers"`.')
-        for name in ("init_scale", "lr_fraction", "learning_rate", "multiplier", "kernel_memory"):
-            value = getattr(self, name)
-            if isinstance(value, float | int) and not 0 < value < float("inf"):
-                raise ConfigError(f"{name} is {value}; give a positive number.")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""

@@ -3,10 +3,10 @@
 >>> import jax, jax.numpy as jnp
 >>> from dynamics.generative import Gaussian, GaussianPrior, SimVAE, fit, make_method
 >>> from dynamics.networks import MLPDecoder, MLPEncoder
->>> from dynamics.views import load_images, get_preset
+>>> from dynamics.views import load_images, get_augmentation
 >>> images = load_images("digits", limit=64).images
 >>> model = SimVAE(MLPEncoder((16,), 4), MLPDecoder((16,), (8, 8, 1)), GaussianPrior(), Gaussian(0.1), latent=2)
->>> style = get_preset("digits-style", (8, 8, 1)).first
+>>> style = get_augmentation("digits-style", (8, 8, 1)).first
 >>> fitted = fit(make_method("simvae", model), images, style, steps=4, num_seeds=2)
 >>> fitted.embed(images, 1).shape, sorted(fitted.terms)
 ((64, 2), ['entropy', 'loss', 'prior', 'reconstruction'])

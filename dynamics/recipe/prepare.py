@@ -36,7 +36,7 @@ from dynamics.training.recorder import SpectrumRecorder, recording_steps
 from dynamics.training.sharding import Placement
 from dynamics.training.state import Metrics, TrainState, Update, initial_state
 from dynamics.trajectories.trajectory import Trajectory
-from dynamics.views import default_preset, get_preset, load_images
+from dynamics.views import default_augmentation, get_augmentation, load_images
 
 DEPTHS = {"resnet10": 10, "resnet18": 18, "resnet50": 50}
 
@@ -143,7 +143,7 @@ def prepare(recipe: Recipe, devices: list[jax.Device] | None = None) -> Prepared
         raise ConfigError(
             f"A batch of {recipe.batch} images is more than the {len(loaded):,} there are; lower `batch`."
         )
-    views = get_preset(recipe.augmentation or default_preset(recipe.dataset), loaded.shape)
+    views = get_augmentation(recipe.augmentation or default_augmentation(recipe.dataset), loaded.shape)
     mean, scale = loaded.images.mean(axis=(0, 1, 2)), loaded.images.std(axis=(0, 1, 2))
     data_key, network_key, probe_key = jax.random.split(jax.random.key(recipe.seed), 3)
 

@@ -21,14 +21,14 @@ from dynamics.views.datasets import Images, load_images
 from dynamics.views.distributions import PairDistribution, PlacedPatch, SeparatedManifolds, SignedCube
 from dynamics.views.factors import StyledViews, style_factors, styled_views
 from dynamics.views.pairs import Pairs
-from dynamics.views.presets import PRESETS, TwoViews, default_preset, get_preset
+from dynamics.views.presets import AUGMENTATIONS, TwoViews, default_augmentation, get_augmentation
 from dynamics.views.relation import Relation
 from dynamics.views.sampling import load_pairs, make_pairs
 from dynamics.views.synthetic import gaussian_pairs, geometric_spectrum, synthetic_pairs
 from dynamics.views.vectors import group_pairs, scale_entries, scaled_pairs
 
 __all__ = [
-    "PRESETS",
+    "AUGMENTATIONS",
     "Augmentation",
     "Images",
     "PairDistribution",
@@ -44,12 +44,12 @@ __all__ = [
     "color_jitter",
     "compose",
     "cross_cluster_mass",
-    "default_preset",
+    "default_augmentation",
     "gaussian_blur",
     "gaussian_noise",
     "gaussian_pairs",
     "geometric_spectrum",
-    "get_preset",
+    "get_augmentation",
     "group_pairs",
     "load_images",
     "load_pairs",

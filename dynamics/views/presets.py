@@ -1,7 +1,7 @@
 """Augmentation recipes named after their source.
 
-A preset is a function of the image shape (h, w, c), because sources crop to the native size and scale the blur with it.
-Where a source's recipe has colour operations and the images have one channel, the recipe without them is used, and its
+An entry of `AUGMENTATIONS` is a function of the image shape (h, w, c), because sources crop to the native size and scale
+the blur with it. Where a source's recipe has colour operations and the images have one channel, the recipe without them is used, and its
 `note` says so.
 """
 
@@ -140,7 +140,7 @@ def digits_style(shape: Shape) -> TwoViews:
     return TwoViews(view, view)
 
 
-PRESETS: dict[str, Callable[[Shape], TwoViews]] = {
+AUGMENTATIONS: dict[str, Callable[[Shape], TwoViews]] = {
     "none": none,
     "digits": digits,
     "simon2023": simon2023,
@@ -165,8 +165,8 @@ _DEFAULTS = {
 }
 
 
-def default_preset(dataset: str) -> str:
-    """Name of the preset that a built-in data set gets when none is asked for.
+def default_augmentation(dataset: str) -> str:
+    """Name of the augmentation that a built-in data set gets when none is asked for.
 
     Raises
     ------
@@ -179,19 +179,19 @@ def default_preset(dataset: str) -> str:
 
 
 @cache
-def get_preset(name: str, shape: Shape) -> TwoViews:
-    """Augmentations of a preset for images of a shape (h, w, c); the same object each time, so nothing compiles twice.
+def get_augmentation(name: str, shape: Shape) -> TwoViews:
+    """The two augmentations of that name for images (h, w, c); the same object each time, so nothing compiles twice.
 
     Raises
     ------
     ConfigError
-        If there is no preset of this name.
+        If there is no augmentation of this name.
     DataError
-        If the preset does not fit the images.
+        If the augmentation does not fit the images.
     """
-    if name not in PRESETS:
-        raise ConfigError(f"There is no augmentation `{name}`; known are {', '.join(PRESETS)}.")
-    return PRESETS[name](shape)
+    if name not in AUGMENTATIONS:
+        raise ConfigError(f"There is no augmentation `{name}`; known are {', '.join(AUGMENTATIONS)}.")
+    return AUGMENTATIONS[name](shape)
 
 
 def _colour(

@@ -16,7 +16,7 @@ from dynamics.errors import ConfigError, DataError
 from dynamics.views.augment import Augmentation
 from dynamics.views.datasets import NAMES, Images, load_images
 from dynamics.views.pairs import Pairs
-from dynamics.views.presets import PRESETS, TwoViews, default_preset, get_preset
+from dynamics.views.presets import AUGMENTATIONS, TwoViews, default_augmentation, get_augmentation
 from dynamics.views.synthetic import geometric_spectrum, synthetic_pairs
 
 SYNTHETIC_MODES = 16
@@ -123,7 +123,7 @@ def load_pairs(
     num_pairs : int, optional
         Pairs drawn without replacement; None for all there are (128 for `synthetic`).
     augmentation : str, optional
-        A name in `PRESETS`; the data set's default if None. Only images are augmented.
+        A name in `AUGMENTATIONS`; the data set's default if None. Only images are augmented.
     seed : int
         Seeds the one key that everything is drawn with.
     split : str
@@ -154,15 +154,15 @@ def load_pairs(
             if dataset == "synthetic"
             else _stored(dataset, num_pairs, key, standardise)
         )
-    if augmentation is not None and augmentation not in PRESETS:  # before a download, not after it
-        raise ConfigError(f"There is no augmentation `{augmentation}`; known are {', '.join(PRESETS)}.")
+    if augmentation is not None and augmentation not in AUGMENTATIONS:  # before a download, not after it
+        raise ConfigError(f"There is no augmentation `{augmentation}`; known are {', '.join(AUGMENTATIONS)}.")
     if dataset not in NAMES:
         raise DataError(
             f"There is no data set `{dataset}`; known are {', '.join(NAMES)}, synthetic, or the path of an .npz."
         )
     images = load_images(dataset, data_dir, split=split)
-    preset = augmentation or default_preset(dataset)
-    views = get_preset(preset, images.shape)
+    preset = augmentation or default_augmentation(dataset)
+    views = get_augmentation(preset, images.shape)
     pairs = make_pairs(images, views, key, num_pairs=num_pairs, standardise=standardise)
     detail = f"{preset} ({views.note})" if views.note else preset
     return Pairs(pairs.x, pairs.x_prime, f"{dataset} {split}, augmentation {detail}, seed {seed}")

@@ -16,7 +16,7 @@ from dynamics.kernels import TiledGram, gram, infinite_kernel
 from dynamics.modes.lanczos import leading_modes, mode_residuals
 from dynamics.networks import MLP, ResNet
 from dynamics.views import load_images, make_pairs
-from dynamics.views.presets import default_preset, get_preset
+from dynamics.views.presets import default_augmentation, get_augmentation
 
 
 def fully_connected(pairs: int, data_dir: Path | None) -> str:
@@ -78,5 +78,5 @@ def photographs(pairs: int, data_dir: Path) -> np.ndarray:
     found = load_images("cifar10", data_dir).images
     if len(found) < pairs:
         found = np.concatenate([found, load_images("cifar10", data_dir, split="test").images])
-    views = get_preset(default_preset("cifar10"), found.shape[1:])
+    views = get_augmentation(default_augmentation("cifar10"), found.shape[1:])
     return make_pairs(found, views, jax.random.key(0), num_pairs=pairs).stacked.astype(np.float32)

@@ -16,7 +16,7 @@ from dynamics.objectives.heads import Head
 from dynamics.training import SpectrumRecorder
 from dynamics.training.minibatch import descent, on_minibatches
 from dynamics.training.state import initial_state
-from dynamics.views.presets import get_preset
+from dynamics.views.presets import get_augmentation
 
 
 def build(images: np.ndarray, width: float, batch: int, hidden: int, dim: int):
@@ -27,7 +27,7 @@ def build(images: np.ndarray, width: float, batch: int, hidden: int, dim: int):
     params = variables.pop("params")
     update = on_minibatches(
         descent(encoder, objective_loss("barlow-twins-practical"), optimiser),
-        get_preset("simclr", images.shape[1:]),
+        get_augmentation("simclr", images.shape[1:]),
         batch=batch,
         mean=jnp.full(3, 0.5),
         scale=jnp.full(3, 0.25),

@@ -170,7 +170,7 @@ MISTAKES = {
     "too many pairs": (lambda p, r: ["--num-pairs", "5000"], ["1,797", "5,000"]),
     "dim beyond the positive modes": (lambda p, r: ["--num-pairs", "4", "--dim", "7"], ["positive modes", "collapse"]),
     "learning rate above the limit": (lambda p, r: ["--lr-fraction", "1.5"], ["stability limit"]),
-    "negative scale": (lambda p, r: ["--init-scale", "-1"], ["init_scale", "positive"]),
+    "negative scale": (lambda p, r: ["--init-scale", "-1"], ["--init-scale", "1e-12"]),
     "vectors for a ResNet": (
         lambda p, r: ["--network", "resnet", "--dataset", save(p / "a.npz", x=views(r, 9, 4), x_prime=views(r, 9, 4))],
         ["ResNet", "MLP"],
@@ -180,7 +180,7 @@ MISTAKES = {
         lambda p, r: ["--kernel", "infinite", "--kernel-memory", "1e-6"],
         ["128 × 128 views", "--kernel-dtype float32"],
     ),
-    "no memory at all": (lambda p, r: ["--kernel-memory", "0"], ["kernel_memory", "positive"]),
+    "no memory at all": (lambda p, r: ["--kernel-memory", "0"], ["--kernel-memory", "1e-12"]),
     "unknown dynamics": (lambda p, r: ["--dynamics", "dino"], ["dino", "jepa", "directpred", "barlow-twins"]),
     "setting of another network": (lambda p, r: ["--head", "pool"], ["head"]),
 }

@@ -7,7 +7,7 @@ import scipy.stats
 
 from dynamics.errors import ConfigError, DataError
 from dynamics.generative import cluster, evaluate, frechet_distance, mlp_probe, style_probe
-from dynamics.views import StyledViews, get_preset, load_images, styled_views
+from dynamics.views import StyledViews, get_augmentation, load_images, styled_views
 
 
 def test_quantities_are_scored_by_the_share_of_variance(rng):
@@ -53,7 +53,7 @@ def test_frechet_distance_of_gaussians(rng):
 
 def test_a_representation_that_is_the_style_knows_it_all(rng):
     images = load_images("digits", limit=300)
-    recipe = get_preset("digits-style", (8, 8, 1)).first
+    recipe = get_augmentation("digits-style", (8, 8, 1)).first
     train, test = (styled_views(images.images, images.labels, recipe, jax.random.key(k)) for k in (0, 1))
     known = {part.views.tobytes(): part for part in (train, test)}
 

@@ -11,11 +11,11 @@ from dynamics.generative.methods import draw_views
 from dynamics.networks import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder
 from dynamics.objectives import barlow_twins_normalised, generalised_spectral, nt_xent
 from dynamics.training.loop import run as real_run
-from dynamics.views import compose, get_preset, load_images
+from dynamics.views import compose, get_augmentation, load_images
 
 KEY = jax.random.key(0)
 SHAPE = (8, 8, 1)
-STYLE = get_preset("digits-style", SHAPE).first
+STYLE = get_augmentation("digits-style", SHAPE).first
 
 
 def as_it_is(key, image):  # quick to compile

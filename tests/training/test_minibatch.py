@@ -17,7 +17,7 @@ from dynamics.recipe.config import Recipe
 from dynamics.recipe.losses import recipe_loss
 from dynamics.training.minibatch import batch_indices, descent, draw_views, on_minibatches, stacked
 from dynamics.training.state import initial_state
-from dynamics.views import get_preset
+from dynamics.views import get_augmentation
 
 
 class Small(nn.Module):
@@ -40,7 +40,7 @@ def test_an_epoch_sees_every_image_once_and_epochs_differ():
 
 
 def drawn(preset, images):
-    return jax.jit(partial(draw_views, get_preset(preset, (8, 8, 1))))(jax.random.key(0), images)
+    return jax.jit(partial(draw_views, get_augmentation(preset, (8, 8, 1))))(jax.random.key(0), images)
 
 
 def test_views_come_in_the_order_of_the_objectives(rng):
@@ -59,7 +59,7 @@ def test_an_update_is_a_step_along_the_gradient_of_the_loss(method, rng):
     images = rng.uniform(size=(12, 8, 8, 1)).astype(np.float32)
     predictor = None if method == "plain" else Head((8,), 4)
     encoder = Encoder(Small(), Head((8,), 4), predictor)
-    views = get_preset("digits", (8, 8, 1))
+    views = get_augmentation("digits", (8, 8, 1))
     variables = jax.jit(lambda key: encoder.init(key, images[:2], method="embed_and_predict"))(jax.random.key(0))
     params, stats = variables["params"], variables["batch_stats"]
     model_state = {"batch_stats": stats}

@@ -23,7 +23,7 @@ from dynamics.recipe.losses import recipe_loss
 from dynamics.training.minibatch import descent, on_minibatches
 from dynamics.training.sharding import Placement
 from dynamics.recipe.config import Recipe
-from dynamics.views import get_preset
+from dynamics.views import get_augmentation
 
 
 class Backbone(nn.Module):
@@ -44,7 +44,7 @@ def results(devices, objective, folder=None):
     encoder, optimiser = Encoder(Backbone(), Head((8,), 4)), optax.sgd(1.0)
     step = descent(encoder, recipe_loss(Recipe(objective=objective)), optimiser, placement=placement)
     update = on_minibatches(
-        step, get_preset("digits", (8, 8, 1)), batch=16, mean=np.array([0.5]), scale=np.array([0.3]),
+        step, get_augmentation("digits", (8, 8, 1)), batch=16, mean=np.array([0.5]), scale=np.array([0.3]),
         placement=placement,
     )
     variables = jax.jit(lambda key: encoder.init(key, images[:2]))(jax.random.key(0))

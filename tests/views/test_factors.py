@@ -12,7 +12,7 @@ from dynamics.views import (
     color_jitter,
     compose,
     gaussian_noise,
-    get_preset,
+    get_augmentation,
     random_crop,
     random_flip,
     random_intensity,
@@ -88,14 +88,14 @@ def test_jitter_says_nothing_changed_where_it_did_not(image):
 
 def test_steps_without_a_label_have_none(image):
     assert style_factors(compose(partial(gaussian_noise, std=0.1)), KEYS[0], image) == {}
-    preset = get_preset("simvae-cifar10", (9, 8, 3)).first
+    preset = get_augmentation("simvae-cifar10", (9, 8, 3)).first
     factors = jax.eval_shape(partial(style_factors, preset), KEYS[0], image)
     assert set(factors) == {"brightness", "contrast", "saturation", "hue", "row", "column", "scale", "flip"}
 
 
 def test_styled_views_repeat_images_with_their_labels(rng):
     images, labels = rng.uniform(size=(7, 8, 8, 1)).astype(np.float32), np.arange(7)
-    recipe = get_preset("digits-style", (8, 8, 1)).first
+    recipe = get_augmentation("digits-style", (8, 8, 1)).first
     made = styled_views(images, labels, recipe, jax.random.key(1), repeats=3, chunk=4)
     assert len(made) == 21 and made.views.shape == (21, 8, 8, 1)
     whole = styled_views(images, labels, recipe, jax.random.key(1), repeats=3)

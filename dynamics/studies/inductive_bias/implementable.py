@@ -26,7 +26,7 @@ from dynamics.objectives.heads import Head
 from dynamics.training.loop import run
 from dynamics.training.optimisers import optimiser
 from dynamics.training.state import TrainState, apply_gradient, initial_state
-from dynamics.views import default_preset, get_preset, load_images
+from dynamics.views import default_augmentation, get_augmentation, load_images
 
 PAPER_TABLE = {
     "ResNet-18": (0.131, 0.166, 0.224, 0.521),
@@ -161,7 +161,7 @@ def measure(
     report : callable, optional
         Receives a line about what it will cost, before it is spent.
     """
-    data = _load(dataset, budget.augmentation or default_preset(dataset), data_dir, seed)
+    data = _load(dataset, budget.augmentation or default_augmentation(dataset), data_dir, seed)
     phi = {}
     for name, (network, rate) in networks(data.view_shape, full).items():
         spectra = [
@@ -190,7 +190,7 @@ def _load(dataset: str, preset: str, data_dir: Path | None, seed: int) -> _Data:
     order = np.random.default_rng(seed).permutation(len(images))
     held_out = min(2000, len(order) // 4)
     test, train = (np.asarray(images.images[rows], np.float32) for rows in (order[:held_out], order[held_out:]))
-    views, mean, scale = get_preset(preset, images.shape), train.mean(), train.std()
+    views, mean, scale = get_augmentation(preset, images.shape), train.mean(), train.std()
 
     def two_views(key: jax.Array, batch: jax.Array) -> jax.Array:
         first, second = (jax.random.split(part, len(batch)) for part in jax.random.split(key))

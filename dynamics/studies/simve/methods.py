@@ -12,7 +12,7 @@ import threadpoolctl
 from dynamics.errors import DataError
 from dynamics.generative import Fitted, Method, evaluate, fit, make_method
 from dynamics.studies.simve.settings import Setting
-from dynamics.views import Augmentation, Images, StyledViews, get_preset, load_images, styled_views
+from dynamics.views import Augmentation, Images, StyledViews, get_augmentation, load_images, styled_views
 from dynamics.views.celeba import load_celeba
 
 VAES = ("VAE", "β-VAE", "CR-VAE")
@@ -87,7 +87,7 @@ def load_task(setting: Setting, data_dir: Path | None, seed: int) -> Task:
     (images, labels, attributes), test_part = _images(setting, data_dir, seed)
     shown = slice(setting.probed)
     probed = (images[shown], None if labels is None else labels[shown], {k: v[shown] for k, v in attributes.items()})
-    augmentation = get_preset(setting.augmentation, images.shape[1:]).first
+    augmentation = get_augmentation(setting.augmentation, images.shape[1:]).first
     keys = jax.random.split(jax.random.key(seed + 1), 2)
     train, test = (
         _with_attributes(styled_views(pixels, labels, augmentation, key, repeats=setting.repeats), attributes)
