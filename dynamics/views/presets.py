@@ -1,8 +1,8 @@
 """Augmentation recipes named after their source.
 
-An entry of `AUGMENTATIONS` is a function of the image shape (h, w, c), because sources crop to the native size and scale
-the blur with it. Where a source's recipe has colour operations and the images have one channel, the recipe without them is used, and its
-`note` says so.
+An entry of `AUGMENTATIONS` is a function of the image shape (h, w, c), because sources crop to the native size and
+scale the blur with it. Where a source's recipe has colour operations and the images have one channel, the recipe
+without them is used, and its `note` says so.
 """
 
 from collections.abc import Callable
