@@ -25,12 +25,12 @@ class Encoder(nn.Module):
     Parameters
     ----------
     backbone : flax.linen.Module
-        Such as `StandardResNet`: called with (x, train) and optionally a dict that receives hidden layers. Its output
-        (batch, N) is the representation that probes see; its `dtype` is that of the projector.
+        A network such as `StandardResNet`, called with (x, train) and optionally a dict that receives hidden layers.
+        Its output (batch, N) is the representation that probes see; its `dtype` is that of the projector.
     projector_head : Head
         What the loss sees.
     predictor_head : Head, optional
-        Of BYOL and SimSiam, applied to the embeddings.
+        Predictor of BYOL and SimSiam, applied to the embeddings.
     """
 
     backbone: nn.Module

@@ -18,9 +18,9 @@ class HeadNetwork(nn.Module):
     Parameters
     ----------
     head : Head
-        Its declaration.
+        What the network looks like.
     dtype : dtype
-        Of the computation; parameters are float32, and outputs at least float32.
+        Type of the computation; parameters are float32, and outputs at least float32.
     """
 
     head: Head
@@ -50,12 +50,12 @@ def scaled_start(params: Any, layers: str, scale: float) -> Any:
     Parameters
     ----------
     params : pytree
-        Of an `Encoder`.
+        Parameters of an `Encoder`.
     layers : {"readout", "projector", "all"}
         The projector's last layer, all of the projector's linear layers, or all convolutions and linear layers of the
         network. Scales and shifts of normalisation stay as they are.
     scale : float
-        α.
+        α, the factor by which these weights are multiplied.
     """
 
     def chosen(path: tuple) -> bool:

@@ -36,11 +36,11 @@ def infonce(
     embeddings : array (2n, d)
         F, views in the order x_1 … x_n, x'_1 … x'_n; (N, d) with a graph.
     temperature : float
-        τ.
+        τ, which divides the similarities.
     similarity : str
         `dot` product, or `cosine` of the angle between embeddings.
     candidates : str
-        Whom the anchor is compared with, as the module says.
+        Embeddings that the anchor is compared with: `partners`, `others` or `all`, as the module explains.
     graph : array (N, N), optional
         Relation G; `candidates="partners"` cannot be combined with one.
 

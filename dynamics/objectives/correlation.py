@@ -1,4 +1,4 @@
-"""Barlow Twins as the theory has it: no normalisation, no centring, cross-correlation against the identity.
+"""Barlow Twins as the theory has it: the cross-correlation against the identity, neither normalised nor centred.
 
     C = FᵀJF / 2n = (ZᵀZ' + Z'ᵀZ) / 2n ,    L = Σ_i (C_ii − 1)² + λ Σ_{i≠j} C_ij²
 
@@ -67,10 +67,10 @@ def barlow_twins_normalised(
     embeddings : array (2n, d)
         F, views in the order x_1 … x_n, x'_1 … x'_n; (N, d) with a graph.
     off_diagonal : float
-        λ, 0.0051 in Zbontar et al. (2021).
+        λ, the weight of the off-diagonal terms; 0.0051 in Zbontar et al. (2021).
     epsilon : float
-        Added to the variances. Batch normalisation, which the released recipe uses, has 1e-5, and a readout that starts
-        with variances below it is not normalised at all.
+        ε, which is added to the variances. Batch normalisation, which the released recipe uses, has 1e-5, and a readout
+        that starts with variances below it is not normalised at all.
     graph : array (N, N), optional
         Relation G.
     """

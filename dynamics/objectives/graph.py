@@ -1,4 +1,6 @@
-"""Which views are positive partners, as a matrix of weights: what every objective accepts in place of plain pairs.
+"""Relation graphs: matrices of weights that say which views are partners, where plain pairs do not.
+
+Most objectives accept one as `graph`.
 
 G (N, N) is symmetric and not negative; G_ij > 0 says that views i and j are partners. Two views of each of n images,
 the default everywhere, are the swap of the two halves, G = J with N = 2n. `dynamics.views.Relation` builds others.
@@ -23,7 +25,7 @@ def partners(embeddings: Embedding, graph: Graph | None = None) -> Float[Array, 
 
 
 def degrees(embeddings: Embedding, graph: Graph | None = None) -> Float[Array, " views"]:
-    """Row sums of G."""
+    """Degrees of the views: row sums of G, all one for pairs."""
     if graph is None:
         return jnp.ones(len(embeddings), embeddings.dtype)
     return jnp.asarray(graph, embeddings.dtype).sum(axis=1)

@@ -39,7 +39,8 @@ def barlow_twins_growth(graph: Graph) -> GrowthMatrix:
 def vicreg_squared_growth(graph: Graph, weight: float = 1.0, center: bool = True) -> GrowthMatrix:
     """B = (2/N)(H − γL) with the Laplacian L = D_G − G and H = I − 11ᵀ/N, or I without centring.
 
-    For two views without centring (1 − γ)I + γJ: in feature space (1 − γ)Σ + γΓ, Barlow Twins' Γ at γ = 1.
+    For two views without centring it is proportional to (1 − γ)I + γJ, which in feature space is (1 − γ)Σ + γΓ: the Γ
+    of Barlow Twins at γ = 1.
     """
     return 2 * (_centring(len(graph), center) - weight * laplacian(graph)) / len(graph)
 
@@ -73,7 +74,7 @@ def infonce_growth(
 
 
 def simclr_squared_growth(graph: Graph) -> GrowthMatrix:
-    """B = 2G."""
+    """B = 2G for SimCLR with squares in place of the cross-entropy."""
     return 2 * np.asarray(graph, np.float64)
 
 

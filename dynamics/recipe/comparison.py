@@ -57,7 +57,7 @@ class RecipeComparison:
     chance : float
         Overlap of random subspaces, d/2m.
     eigenvalues : mapping
-        Kernel -> array (d,), its strongest contrastive eigenvalues.
+        Name of a kernel -> array (d,), its strongest contrastive eigenvalues.
     forecasts : mapping
         Name -> Trajectory. `kernel_start` and `kernel_after`: the readout alone learns, by the optimiser, loss and
         batch size of the recipe, on the network's features before and after training (rung 2). `closed_form` and `ode`,
@@ -105,9 +105,9 @@ def compare_recipe(
     prepared : PreparedRecipe
         The run before training.
     measured : Trajectory
-        Its trajectory, with embeddings.
+        Trajectory of the trained network, with embeddings.
     trained : TrainState
-        Its state after training.
+        State of the network after training.
     pairs : int
         Training images, two views of each, on which conjugate kernels are taken.
     tangent_pairs : int
@@ -162,7 +162,7 @@ def compare_recipe(
 
 
 def _centred(functions: np.ndarray) -> np.ndarray:
-    """About their mean over the views, float64."""
+    """The functions minus their mean over the views, in float64."""
     functions = functions.astype(np.float64)
     return functions - functions.mean(axis=0)
 

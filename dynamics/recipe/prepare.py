@@ -48,13 +48,13 @@ class PreparedRecipe:
     Parameters
     ----------
     recipe : Recipe
-        Its settings.
+        Settings of the run.
     images : array (n, h, w, c)
         Training images, intensities in [0, 1], on all devices.
     encoder : Encoder
-        Network, projector and, as the case may be, predictor.
+        Network, projector and, where the objective has one, predictor.
     state : TrainState
-        Before the first update.
+        Parameters, optimiser and batch statistics before the first update.
     descend : callable
         (state, x) -> (state, metrics): one step on given views.
     update : callable
@@ -66,13 +66,13 @@ class PreparedRecipe:
     schedule : optax.Schedule
         Learning rate of every step.
     optimiser : optax.GradientTransformation
-        Which moves the parameters.
+        The rule that turns gradients into updates.
     placement : Placement
-        The devices.
+        The devices that share the work.
     standardise : callable
         Images in [0, 1] -> images as the network sees them.
     note : str
-        Where the augmentation differs from its source; empty if nowhere.
+        What differs between the augmentation and its source; empty if nothing does.
     """
 
     recipe: Recipe
@@ -90,7 +90,7 @@ class PreparedRecipe:
     note: str
 
     def describe(self) -> str:
-        """Data and network, a line each."""
+        """Describe the data and the network, one line each."""
         recipe, head = self.recipe, self.encoder.projector_head
         count = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(self.state.params))
         projector = "-".join(str(width or "features") for width in (*head.hidden, head.dim))
@@ -100,7 +100,7 @@ class PreparedRecipe:
         )
 
     def title(self) -> str:
-        """Two lines for a figure."""
+        """Title of two lines for a figure."""
         recipe = self.recipe
         start = f"small start of {recipe.init_layers}, α = {recipe.init_scale:g}"
         return (

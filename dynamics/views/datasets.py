@@ -32,7 +32,7 @@ class Images:
     labels : int array (n,), optional
         Classes, 0 … 9; None where there are none.
     name : str
-        Of the data set.
+        Name of the data set.
     note : str
         How many images were found, and in which files.
     """

@@ -127,7 +127,7 @@ def load_pairs(
     seed : int
         Seeds the one key that everything is drawn with.
     split : str
-        Of the data set.
+        Split of the data set, such as `train` or `test`.
     standardise : bool
         Remove mean and scale of all views; never applied to `synthetic`, whose spectrum it would change.
 

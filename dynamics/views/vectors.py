@@ -33,7 +33,7 @@ def scale_entries(
     x : array (n, …)
         Natural data.
     scaled : bool array
-        Which entries; one mask for all, or one for every row.
+        Mask of the entries that are scaled; one mask for all, or one for every row.
     low, high : float
         Range of τ.
     """
@@ -57,7 +57,7 @@ def scaled_pairs(
     x : array (n, …)
         Natural data.
     scaled : bool array
-        Which entries the augmentation may change; one mask for all rows, or one for every row.
+        Mask of the entries that the augmentation may change; one mask for all rows, or one for every row.
     key : jax key
         Draws both sets of scales.
     low, high : float
