@@ -21,13 +21,13 @@ from dynamics.typing import Array, Spectrum, SquareGram
 
 @dataclass(frozen=True, eq=False)
 class GrowthModes:
-    """What grows from a small start, fastest first.
+    """The modes of the linear phase that a small start begins with, the fastest first.
 
     Parameters
     ----------
     rates : array (m,)
         r_j: along mode j the amplitude grows as e^{r_j t} and the eigenvalue of C as e^{2 r_j t}, in units of one over
-        effective time. Negative ones decay.
+        effective time. Modes with a negative rate decay.
     functions : array (N, m)
         Mode functions on the training views, φ_iᵀ K̃⁺ φ_j = δ_ij: of norm 1 in the kernel's function space.
     """

@@ -19,16 +19,16 @@ _COMPLETE = 1e-8  # relative part of the initial function outside of the modes t
 
 @dataclass(frozen=True, eq=False)
 class Truncation:
-    """The modes that are kept, and what the others can do.
+    """The modes that are kept, and a bound on what the others contribute.
 
     Parameters
     ----------
     modes : ContrastiveModes
-        The first so many of those given.
+        The modes that are kept, the first of those given.
     bound : float
-        ‖C − aᵀγa‖, in the trace norm and so in the spectral norm, is at most this from t = 0 to the end: the part of
-        the cross-correlation that lies in the cut modes. The kept modes feel it as a change of I − C by as much.
-        Infinite where nothing is known of a part of the initial function.
+        From t = 0 to the end, the part of C that lies in the modes left out, C − aᵀγa with the a of the kept modes, is
+        at most this in the trace norm, and so in the spectral norm. For the kept modes it changes I − C by as much. It
+        is infinite if the initial function has a part outside of the given modes about which nothing is known.
     """
 
     modes: ContrastiveModes
@@ -55,9 +55,9 @@ def truncate(
     end : float
         Last effective time of the flow.
     tolerance : float, optional
-        Part of C that may be lost. All modes are kept if no fewer will do.
+        How much of C may be lost, in the trace norm. All modes are kept if fewer would lose more.
     num_modes : int, optional
-        How many to keep, instead.
+        How many modes to keep; give this or `tolerance`.
     squared_norm : float, optional
         Squared RKHS norm of the initial function, summed over outputs. Needed where `modes` are the leading ones only;
         for f = φ(x)·w of explicit features it is at most ‖w‖².
@@ -69,7 +69,7 @@ def truncate(
     """
     out_of_range = (num_modes is not None and num_modes < 1) or (tolerance is not None and not tolerance > 0)
     if (tolerance is None) == (num_modes is None) or out_of_range:
-        raise ConfigError("truncate: give either a positive tolerance, or num_modes of at least 1.")
+        raise ConfigError("Give either a positive `tolerance`, or `num_modes` of at least 1.")
     F, gamma, views = np.asarray(initial_embeddings, np.float64), modes.eigenvalues, 2 * modes.num_pairs
     a = modes.coordinates(F)
     remainder = F - modes.on_views @ a
