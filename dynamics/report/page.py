@@ -90,7 +90,7 @@ def _section(number: int, run: Run) -> Iterator[str]:
     yield "<h2>Step times</h2>\n" + _steps(run)
     yield f'<h2>Figure</h2>\n<div class="figure">{_figure(run, comparison)}</div>\n'
     yield "<h2>Settings</h2>\n" + _settings(run)
-    versions = run.config.get("versions", {})
+    versions = run.settings.versions
     yield "<h2>Environment</h2>\n" + _table(["package", "version"], [list(item) for item in versions.items()])
     yield "</section>\n"
 
@@ -141,10 +141,10 @@ def _steps(run: Run) -> str:
 
 
 def _settings(run: Run) -> str:
-    config, resolved = run.config.get("config", {}), run.config.get("resolved", {})
+    config, resolved = run.settings.config, run.settings.resolved
     rows = [[name, _plain(value)] for name, value in resolved.items()]
     rows += [[name, _plain(value)] for name, value in config.items() if name not in resolved and value is not None]
-    command = escape(str(run.config.get("command", "")))
+    command = escape(run.settings.command)
     return f"<p>Made by <code>dynamics {command}</code>.</p>\n" + _table(["setting", "value"], rows)
 
 
@@ -166,7 +166,7 @@ def _chart_data(run: Run) -> str:
     if run.measured is not None:
         curves.append(_curve(run.measured, rung(run.measured.rung).label, measured=True))
     curves += [_curve(trajectory, rung(name).label, measured=False) for name, trajectory in run.forecasts.items()]
-    rate = run.config.get("resolved", {}).get("learning_rate")
+    rate = run.settings.learning_rate
     return json.dumps({"curves": curves, "learningRate": rate}, allow_nan=False).replace("</", "<\\/")
 
 
