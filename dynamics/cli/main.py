@@ -330,8 +330,8 @@ def _solve(name: str, config: Config, out: Path | None, force: bool) -> None:
     from dynamics.cli.tables import solution_table
     from dynamics.experiment.prepare import prepare
     from dynamics.experiment.solvable import solve
-    from dynamics.runs.resume import begin, numbered_folder
-    from dynamics.runs.settings import RunSettings, write_settings
+    from dynamics.runs.resume import claim, found, numbered_folder
+    from dynamics.runs.settings import RunSettings
     from dynamics.runs.store import write_modes, write_trajectories
     from dynamics.solvable import solvable_model
 
@@ -339,10 +339,10 @@ def _solve(name: str, config: Config, out: Path | None, force: bool) -> None:
     values = config.to_dict() | {"dynamics": name}
     settings = RunSettings(kind="experiment", command=f"simulate --dynamics {name}", config=values)
     folder = out or numbered_folder(Path("runs") / f"simulate-{name}", settings, config.WITHOUT_EFFECT)
-    begin(folder, settings, without_effect=config.WITHOUT_EFFECT, force=force)
+    found(folder, settings, without_effect=config.WITHOUT_EFFECT, force=force)
     experiment = prepare(config)
     trajectory = solve(name, experiment)
-    write_settings(folder, structs.replace(settings, title=experiment.title, resolved=experiment.resolved))
+    claim(folder, structs.replace(settings, title=experiment.title, resolved=experiment.resolved), force=force)
     write_modes(folder, experiment.kernel.modes)
     write_trajectories(folder, {trajectory.rung: trajectory})
     show(solution_table(trajectory))

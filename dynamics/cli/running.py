@@ -12,9 +12,9 @@ from dynamics.cli.console import report_cost, show
 from dynamics.errors import DivergenceError
 from dynamics.experiment.config import Config
 from dynamics.recipe.config import Recipe
+from dynamics.runs import resume
 from dynamics.runs.interface import PreparedRun, settings_of
-from dynamics.runs.resume import Begun, begin, checkpoints, measured, numbered_folder
-from dynamics.runs.settings import Kind, write_settings
+from dynamics.runs.settings import Kind
 from dynamics.runs.store import write_comparison, write_modes, write_trajectories
 from dynamics.training.sharding import is_first_process, wait_for_all
 from dynamics.trajectories.comparison import Comparison
@@ -60,7 +60,7 @@ class Claimed(Generic[RunT]):
 
     folder: Path
     run: RunT
-    begun: Begun
+    begun: resume.Begun
 
 
 def claim(request: Request[RunT]) -> Claimed[RunT]:
@@ -73,19 +73,16 @@ def claim(request: Request[RunT]) -> Claimed[RunT]:
     """
     settings = settings_of(request.kind, request.command, request.config)
     without_effect = request.config.WITHOUT_EFFECT
-    folder = request.out or numbered_folder(Path("runs") / request.name, settings, without_effect)
-    if is_first_process():
-        begun = begin(folder, settings, without_effect=without_effect, force=request.force)
-    wait_for_all("begun")
-    if not is_first_process():
-        begun = begin(folder, settings, without_effect=without_effect)
-    wait_for_all("found")
+    folder = request.out or resume.numbered_folder(Path("runs") / request.name, settings, without_effect)
+    begun = resume.found(folder, settings, without_effect=without_effect, force=request.force)
     run = request.prepare()
+    wait_for_all("found")
     if is_first_process():
-        write_settings(folder, settings_of(request.kind, request.command, request.config, run))
+        resume.claim(folder, settings_of(request.kind, request.command, request.config, run), force=request.force)
         if run.modes is not None:
             write_modes(folder, run.modes)
         show(run.describe())
+    wait_for_all("claimed")
     return Claimed(folder, run, begun)
 
 
@@ -101,10 +98,10 @@ def trained(claimed: Claimed, checkpoint_seconds: float) -> Trajectory:
     """
     if claimed.begun == "finished":
         _tell(f"\n{claimed.folder} holds this run, trained to its end; --force trains it again.")
-        finished = measured(claimed.folder)
+        finished = resume.measured(claimed.folder)
         assert finished is not None
         return finished
-    kept = checkpoints(claimed.folder, checkpoint_seconds)
+    kept = resume.checkpoints(claimed.folder, checkpoint_seconds)
     trajectory = claimed.run.train(
         kept,
         report_cost=report_cost if is_first_process() else None,
@@ -120,7 +117,7 @@ def compared(
     claimed: Claimed, trajectory: Trajectory, forecasts: Mapping[str, Trajectory]
 ) -> tuple[dict[str, Trajectory], Comparison]:
     """Compare a trained run with its forecasts, and write both."""
-    kept = checkpoints(claimed.folder)
+    kept = resume.checkpoints(claimed.folder)
     every, comparison = claimed.run.compare(trajectory, forecasts, kept, report_cost=report_cost)
     write_trajectories(claimed.folder, every)
     write_comparison(claimed.folder, comparison)

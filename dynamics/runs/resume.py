@@ -14,8 +14,8 @@ from dynamics.trajectories.trajectory import Trajectory
 Begun = Literal["new", "stopped", "finished"]
 
 
-def begin(folder: Path, settings: RunSettings, *, without_effect: Sequence[str] = (), force: bool = False) -> Begun:
-    """Claim a folder for a run and say what it holds of it already.
+def found(folder: Path, settings: RunSettings, *, without_effect: Sequence[str] = (), force: bool = False) -> Begun:
+    """Say what a folder holds of a run that is to be made; only the folder itself is created.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ def begin(folder: Path, settings: RunSettings, *, without_effect: Sequence[str] 
     without_effect : sequence of str
         Settings that do not change the numbers: a run goes on with other values of them.
     force : bool
-        Remove what the folder holds of any run.
+        Look at nothing: `claim` will remove it.
 
     Returns
     -------
@@ -41,19 +41,20 @@ def begin(folder: Path, settings: RunSettings, *, without_effect: Sequence[str] 
         If its `config.json` is damaged or of another version.
     """
     folder = files.output_folder(folder)
+    if force or not (folder / CONFIG).is_file():
+        return "new"
+    require_same(folder, settings, without_effect)
+    trained = measured(folder)
+    if trained is not None and not trained.partial:
+        return "finished"
+    return "stopped" if has_checkpoint(folder) else "new"
+
+
+def claim(folder: Path, settings: RunSettings, *, force: bool = False) -> None:
+    """Write the settings of a run, once it is prepared and can be made; with `force` after removing any other."""
     if force:
         remove_run(folder)
-    begun: Begun = "new"
-    if (folder / CONFIG).is_file():
-        require_same(folder, settings, without_effect)
-        trained = measured(folder)
-        if trained is not None and not trained.partial:
-            begun = "finished"
-        elif has_checkpoint(folder):
-            begun = "stopped"
-    else:
-        write_settings(folder, settings)
-    return begun
+    write_settings(folder, settings)
 
 
 def numbered_folder(default: Path, settings: RunSettings, without_effect: Sequence[str] = ()) -> Path:

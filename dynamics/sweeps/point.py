@@ -8,8 +8,8 @@ from dynamics.experiment.run import ExperimentRun
 from dynamics.recipe.config import Recipe
 from dynamics.recipe.run import RecipeRun
 from dynamics.runs.interface import PreparedRun, settings_of
-from dynamics.runs.resume import begin, checkpoints, measured
-from dynamics.runs.settings import Kind, require_same, write_settings
+from dynamics.runs.resume import checkpoints, claim, found, measured
+from dynamics.runs.settings import Kind, require_same
 from dynamics.runs.store import is_compared, write_comparison, write_modes, write_trajectories
 
 CONFIGS: dict[Kind, type] = {"experiment": Config, "recipe": Recipe}
@@ -34,9 +34,9 @@ def run_point(config: Config | Recipe, folder: Path) -> None:
         If the run cannot be made, or ends early.
     """
     kind = kind_of(config)
-    begun = begin(folder, settings_of(kind, "compare", config))
+    begun = found(folder, settings_of(kind, "compare", config))
     run = prepare_run(config)
-    write_settings(folder, settings_of(kind, "compare", config, run))
+    claim(folder, settings_of(kind, "compare", config, run))
     if run.modes is not None:
         write_modes(folder, run.modes)
     forecasts = run.forecast()
