@@ -1,7 +1,6 @@
 """The command line. Each command imports what it needs when it runs, so that `--help` answers at once."""
 
 import inspect
-import math
 import sys
 from collections.abc import Callable
 from dataclasses import fields
@@ -11,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 from msgspec import structs
 
-from dynamics.cli.console import draw_run, duration, save_figure, show
+from dynamics.cli.console import draw_run, duration, show
 from dynamics.cli.flags import with_flags
 from dynamics.cli.recipe import recipe_commands
+from dynamics.cli.sweeping import Varied, draw_sweep, run_sweep
 from dynamics.errors import ConfigError, DynamicsError
 from dynamics.experiment.config import Config
 from dynamics.recipe.config import PRESETS, Recipe
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 Settings = tyro.conf.OmitArgPrefixes[Config]
 Preset = Annotated[str | None, tyro.conf.arg(metavar=f"{{{','.join(PRESETS)}}}")]
-Varied = Annotated[tuple[str, ...], tyro.conf.arg(metavar="SETTING=VALUES"), tyro.conf.Positional]
 RunFolders = Annotated[tuple[Path, ...], tyro.conf.arg(metavar="RUN"), tyro.conf.Positional]
 StudyName = Annotated[str, tyro.conf.arg(metavar="NAME"), tyro.conf.Positional]
 
@@ -158,36 +157,27 @@ def sweep(
         parquet: Write the table as Parquet as well as CSV.
         out: Folder for the results; the same command goes on with a sweep that was stopped.
     """
-    from dynamics.sweeps import parse_axis, sweep, sweep_figure, tidy_rows, write_csv, write_parquet
-
-    axes = [parse_axis(text) for text in vary]
-    counts = [len(axis.values) for axis in axes]
-    show(f"{math.prod(counts)} runs: {', '.join(f'{len(axis.values)} × {axis.name}' for axis in axes)}")
-    swept = sweep(config, axes, out, jobs=jobs)
-    rows = list(tidy_rows(swept))
-    write_csv(rows, out / "sweep.csv")
-    if parquet:
-        write_parquet(rows, out / "sweep.parquet")
-    for name, reason in swept.failed.items():
-        show(f"left out {name}: {reason}")
-    save_figure(lambda: sweep_figure(swept), out, "sweep")
-    show(f"\nResults in {out}: sweep.csv, figure sweep.png")
+    run_sweep(config, vary, jobs=jobs, parquet=parquet, out=out)
 
 
 def plot(runs: RunFolders, out: Path | None = None) -> None:
     """Draw the figures of saved runs again.
 
     Args:
-        runs: Folders that compare, simulate or train wrote.
+        runs: Folders that compare, simulate, train or sweep wrote.
         out: Folder for the figures; by default each goes to its run.
     """
     from dynamics.support.files import output_folder
+    from dynamics.sweeps import is_sweep
 
     if not runs:
-        raise ConfigError("No run was named; give the --out folder of compare, simulate or train.")
+        raise ConfigError("No run was named; give the --out folder of compare, simulate, train or sweep.")
     for run in runs:
         target = None if out is None else output_folder(out if len(runs) == 1 else out / run.name)
-        draw_run(run, target)
+        if is_sweep(run):
+            draw_sweep(run, target)
+        else:
+            draw_run(run, target)
 
 
 def report(runs: RunFolders, out: Path = Path("report.html")) -> None:

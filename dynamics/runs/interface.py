@@ -1,5 +1,7 @@
-"""What every kind of run offers: rungs 0 to 3 of an experiment and rung 4, the recipe, are prepared, trained and
-compared alike (`dynamics.experiment.run`, `dynamics.recipe.run`), so that one command serves both.
+"""What every kind of run offers, so that one command serves all of them.
+
+Rungs 0 to 3 of an experiment and rung 4, the recipe, are prepared, trained and compared alike
+(`dynamics.experiment.run`, `dynamics.recipe.run`).
 """
 
 from collections.abc import Callable, Mapping

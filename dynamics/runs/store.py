@@ -16,7 +16,7 @@ from pathlib import Path
 
 from dynamics.errors import DataError
 from dynamics.modes import ContrastiveModes
-from dynamics.runs.settings import RunSettings, read_settings
+from dynamics.runs.settings import CONFIG, RunSettings, read_settings
 from dynamics.trajectories.comparison import Comparison
 from dynamics.trajectories.ladder import in_order, rung
 from dynamics.trajectories.trajectory import Trajectory
@@ -84,6 +84,14 @@ def write_comparison(folder: Path, comparison: Comparison) -> None:
 def is_compared(folder: Path) -> bool:
     """Whether a run was carried through to its comparison."""
     return (folder / COMPARISON).is_file()
+
+
+def run_folders(folder: str | Path) -> list[Path]:
+    """Folders of the runs that a folder stands for: itself, or the finished ones of a sweep (`DIR/runs/NAME`)."""
+    folder = Path(folder)
+    if (folder / CONFIG).is_file() or not (folder / "runs").is_dir():
+        return [folder]
+    return sorted(run for run in (folder / "runs").iterdir() if is_compared(run))
 
 
 def read_run(folder: str | Path) -> Run:

@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from dynamics.errors import ConfigError
 from dynamics.experiment.config import Config
-from dynamics.recipe.config import Recipe
+from dynamics.recipe.config import Recipe, recipe_preset
 
 AnyConfig = Config | Recipe
 
@@ -71,7 +71,16 @@ def grid(config: AnyConfig, axes: Sequence[Axis]) -> Iterator[tuple[Mapping[str,
         raise ConfigError(f"A setting is varied twice: {', '.join(names)}; give all its values at once.")
     for values in itertools.product(*(axis.values for axis in axes)):
         point = dict(zip(names, values, strict=True))
-        yield point, replace(config, **point)
+        yield point, _at(config, point)
+
+
+def _at(config: AnyConfig, point: Mapping[str, Any]) -> AnyConfig:
+    """Settings of one point. A recipe with another objective takes the preset's settings for that objective."""
+    if isinstance(config, Recipe) and point.get("objective", config.objective) != config.objective:
+        of_preset = recipe_preset(config.preset, config.objective)
+        chosen = {name: value for name, value in vars(config).items() if value != getattr(of_preset, name)}
+        config = replace(recipe_preset(config.preset, point["objective"]), **chosen)
+    return replace(config, **point)
 
 
 def _require_setting(name: str, kind: type[AnyConfig]) -> None:

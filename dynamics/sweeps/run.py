@@ -97,6 +97,11 @@ def sweep(config: AnyConfig, axes: Sequence[Axis], out: str | Path, *, jobs: int
     return read_sweep(folder)
 
 
+def is_sweep(folder: str | Path) -> bool:
+    """Whether a folder holds a sweep."""
+    return (Path(folder) / "sweep.json").is_file()
+
+
 def read_sweep(folder: str | Path) -> Sweep:
     """Read what `sweep` wrote.
 
@@ -106,7 +111,7 @@ def read_sweep(folder: str | Path) -> Sweep:
         If the folder holds no sweep.
     """
     folder = Path(folder)
-    if not (folder / "sweep.json").is_file():
+    if not is_sweep(folder):
         raise DataError(f"{folder}: holds no sweep (no sweep.json); give the folder of a sweep.")
     claimed = _read_json(folder / "sweep.json")
     axes = tuple(Axis(axis["name"], tuple(axis["values"])) for axis in claimed["axes"])

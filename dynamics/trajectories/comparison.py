@@ -49,6 +49,17 @@ def half_times(trajectory: Trajectory) -> Float[np.ndarray, " dim"]:
     return np.where(learned, trajectory.times[np.argmax(u >= end / 2, axis=0)], np.nan)
 
 
+def learning_times(trajectory: Trajectory) -> Float[np.ndarray, " dim"]:
+    """Effective time at which each dimension is learned, by the criterion that fits the trajectory; NaN if it never is.
+
+    A solved model says it itself (`mode_step_times`). Under the theory's objective an eigenvalue ends at 1, so half of
+    that counts (`step_times`); under other objectives half of its own end (`half_times`).
+    """
+    if trajectory.solution is not None and trajectory.mode_step_times is not None:
+        return np.where(np.isfinite(trajectory.mode_step_times), trajectory.mode_step_times, np.nan)
+    return step_times(trajectory) if trajectory.objective is None else half_times(trajectory)
+
+
 def distinct_steps(trajectory: Trajectory, apart: float = 0.1) -> Float[np.ndarray, " steps"]:
     """Times of the steps that can be told apart, a subset of `half_times`.
 
