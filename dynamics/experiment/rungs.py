@@ -9,7 +9,7 @@ from dynamics.flow.descent import kernel_descent, matrix_kernel_descent
 from dynamics.flow.matrix_ode import matrix_kernel_flow
 from dynamics.flow.ode import kernel_flow
 from dynamics.kernels import estimate_cost
-from dynamics.training import gradient_descent
+from dynamics.training import Checkpoints, gradient_descent
 from dynamics.trajectories import Comparison, Trajectory, compare
 
 
