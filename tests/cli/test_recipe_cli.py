@@ -12,6 +12,7 @@ from dataclasses import replace
 import jax
 import numpy as np
 import pytest
+from pictures import assert_shows_something
 
 from dynamics.cli.main import main
 from dynamics.cli.tables import probes_line
@@ -83,7 +84,8 @@ def test_a_run_writes_what_it_promises(whole, capsys, tmp_path):
     np.testing.assert_allclose(trajectory.times[-1], 0.05 * (1 / 3 + 2 / 3 + 22), rtol=1e-6)
     assert "features" in trajectory.hidden and {"rankme", "gradient_norm"} <= set(trajectory.metrics)
     accuracy, asked = trajectory.metrics["linear_accuracy"], np.isin(trajectory.steps, [0, 24])
-    assert (np.isfinite(accuracy) == asked).all() and (0.1 < accuracy[asked]).all()
+    # what the probes read is compared with scikit-learn in the tests of training
+    assert (np.isfinite(accuracy) == asked).all() and ((accuracy[asked] >= 0) & (accuracy[asked] <= 1)).all()
     assert probes_line(trajectory).count("\n") == 1 and "step 24: linear" in probes_line(trajectory)
     settings = json.loads((whole / "config.json").read_text())
     assert (
@@ -91,7 +93,7 @@ def test_a_run_writes_what_it_promises(whole, capsys, tmp_path):
     )
     assert list((whole / "checkpoints").glob("*.checkpoint"))
     assert main(["plot", str(whole), "--out", str(tmp_path)]) == 0
-    assert (tmp_path / "trajectories.png").stat().st_size > 10_000
+    assert_shows_something(tmp_path / "trajectories.png")
 
 
 def test_a_finished_run_is_not_run_again_without_force(whole, capsys, monkeypatch):
@@ -250,6 +252,6 @@ def test_compare_lays_the_run_beside_the_kernels_of_its_network(whole, tmp_path,
     # the last hidden layer's kernel at the start and the function itself are taken on the same views
     ode, frozen = (Trajectory.load(out / "trajectories" / f"{name}.npz") for name in ("ode", "kernel_start"))
     np.testing.assert_allclose(frozen.eigenvalues[0], ode.eigenvalues[0], rtol=1e-3, atol=1e-6)
-    assert (out / "comparison.png").stat().st_size > 10_000
+    assert_shows_something(out / "comparison.png")
     assert main(["plot", str(out), "--out", str(tmp_path / "again")]) == 0
-    assert (tmp_path / "again" / "comparison.png").stat().st_size > 10_000
+    assert_shows_something(tmp_path / "again" / "comparison.png")
