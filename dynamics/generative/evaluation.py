@@ -22,7 +22,7 @@ from dynamics.views import StyledViews
 Train, Test = Float[Array, "n dim"], Float[Array, "m dim"]
 
 PROBE_LEARNING_RATE, PROBE_BATCH, PROBE_EPOCHS = 3e-4, 64, 200
-"""Of the probes of Bizeul et al. (2024)."""
+"""How Bizeul et al. (2024) train the probe with a hidden layer."""
 
 _RIDGE = 1e-3
 _HIDDEN = 256
@@ -67,7 +67,7 @@ def evaluate(
     neighbors : int
         k of the k-NN probe.
     seed : int
-        Of these two.
+        Seeds the network and the mixtures.
 
     Returns
     -------

@@ -128,7 +128,7 @@ def simvae_flow(
     Parameters
     ----------
     model, covariance, cross_covariance, times
-        As in `plda_flow`.
+        What they are in `plda_flow`.
     encoder, decoder : array (d, m), (m, d)
         V(0) and W(0).
     """
