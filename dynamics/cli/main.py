@@ -46,11 +46,16 @@ def compare(
     `dynamics compare --recipe practical --help` lists. The same command goes on with a run that was stopped, and does
     not train a finished one again.
 
-    Args:
-        config: Settings of the experiment.
-        recipe: Compare a practical recipe with the kernels of its network before and after training.
-        out: Folder for the results; by default runs/compare, or the next free number of it.
-        force: Replace the run that the folder holds.
+    Parameters
+    ----------
+    config
+        Settings of the experiment.
+    recipe
+        Compare a practical recipe with the kernels of its network before and after training.
+    out
+        Folder for the results; by default runs/compare, or the next free number of it.
+    force
+        Replace the run that the folder holds.
     """
     from dynamics.cli.running import claim, compared, trained
     from dynamics.cli.tables import comparison_table, forecast_table
@@ -80,14 +85,21 @@ def simulate(
 ) -> None:
     """Forecast alone: which dimension will be learned when, before anything is trained.
 
-    Args:
-        config: Settings of the experiment.
-        dynamics: barlow-twins, or a model that can be solved: deep-linear, directpred, isoloss, jepa, mae,
-            preconditioned, variance-regularisation, word-embedding.
-        by_step: Say how many dimensions will be learned by this training step.
-        resume_from: Recorder file (.npz) of a run in progress with these settings, which updates the forecast.
-        out: Folder for the results; by default runs/simulate, or the next free number of it.
-        force: Replace the run that the folder holds.
+    Parameters
+    ----------
+    config
+        Settings of the experiment.
+    dynamics
+        barlow-twins, or a model that can be solved: deep-linear, directpred, isoloss, jepa, mae,
+        preconditioned, variance-regularisation, word-embedding.
+    by_step
+        Say how many dimensions will be learned by this training step.
+    resume_from
+        Recorder file (.npz) of a run in progress with these settings, which updates the forecast.
+    out
+        Folder for the results; by default runs/simulate, or the next free number of it.
+    force
+        Replace the run that the folder holds.
     """
     from dynamics.cli.running import claim
     from dynamics.cli.tables import forecast_answers, forecast_table
@@ -123,11 +135,16 @@ def train(config: Settings, preset: Preset = None, out: Path | None = None, forc
     a ResNet with normalisation and projector, minibatches and fresh augmentations. It has settings of its own, which
     `dynamics train --preset cpu --help` lists.
 
-    Args:
-        config: Settings of the experiment.
-        preset: Train a practical recipe: cpu, gpu (CIFAR-10) or stl10 (ResNet-50).
-        out: Folder for the results; by default runs/train, or the next free number of it.
-        force: Replace the run that the folder holds.
+    Parameters
+    ----------
+    config
+        Settings of the experiment.
+    preset
+        Train a practical recipe: cpu, gpu (CIFAR-10) or stl10 (ResNet-50).
+    out
+        Folder for the results; by default runs/train, or the next free number of it.
+    force
+        Replace the run that the folder holds.
     """
     from dynamics.cli.running import claim, trained
     from dynamics.cli.tables import forecast_table, steps_line
@@ -150,12 +167,18 @@ def sweep(
 ) -> None:
     """Forecast and train over a grid of settings, several runs at a time, and draw where the forecast holds.
 
-    Args:
-        vary: A setting and its values, such as width=16,32,64 or seed=0,1,2; several give their grid.
-        config: Settings that all runs share.
-        jobs: Runs at a time; by default one a core, or one on an accelerator.
-        parquet: Write the table as Parquet as well as CSV.
-        out: Folder for the results; the same command goes on with a sweep that was stopped.
+    Parameters
+    ----------
+    vary
+        A setting and its values, such as width=16,32,64 or seed=0,1,2; several give their grid.
+    config
+        Settings that all runs share.
+    jobs
+        Runs at a time; by default one a core, or one on an accelerator.
+    parquet
+        Write the table as Parquet as well as CSV.
+    out
+        Folder for the results; the same command goes on with a sweep that was stopped.
     """
     run_sweep(config, vary, jobs=jobs, parquet=parquet, out=out)
 
@@ -163,9 +186,12 @@ def sweep(
 def plot(runs: RunFolders, out: Path | None = None) -> None:
     """Draw the figures of saved runs again.
 
-    Args:
-        runs: Folders that compare, simulate, train or sweep wrote.
-        out: Folder for the figures; by default each goes to its run.
+    Parameters
+    ----------
+    runs
+        Folders that compare, simulate, train or sweep wrote.
+    out
+        Folder for the figures; by default each goes to its run.
     """
     from dynamics.support.files import output_folder
     from dynamics.sweeps import is_sweep
@@ -183,9 +209,12 @@ def plot(runs: RunFolders, out: Path | None = None) -> None:
 def report(runs: RunFolders, out: Path = Path("report.html")) -> None:
     """Write one self-contained HTML page about saved runs: forecast, ladder, figures, settings, environment.
 
-    Args:
-        runs: Folders that compare, simulate or train wrote.
-        out: The file to write.
+    Parameters
+    ----------
+    runs
+        Folders that compare, simulate or train wrote.
+    out
+        The file to write.
     """
     import matplotlib
 
@@ -212,18 +241,30 @@ def study(
 ) -> None:
     """Test the claims of one paper and draw its figures.
 
-    Args:
-        name: The study, such as stepwise.
-        out: Folder for the results; by default runs/study-NAME.
-        data_dir: Folder with the official files of the real data sets.
-        full: Use the paper's data and sizes.
-        seed: Seeds everything random.
-        dataset: Data set, where the study leaves it open.
-        num_pairs: Positive pairs n, in place of the study's own number.
-        dim: Embedding dimensions d, in place of the study's own number.
-        init_scale: Scale of the initial function, where the study leaves it open.
-        num_seeds: Repetitions, in place of the study's own number.
-        steps: Updates of every training, in place of the study's own number.
+    Parameters
+    ----------
+    name
+        The study, such as stepwise.
+    out
+        Folder for the results; by default runs/study-NAME.
+    data_dir
+        Folder with the official files of the real data sets.
+    full
+        Use the paper's data and sizes.
+    seed
+        Seeds everything random.
+    dataset
+        Data set, where the study leaves it open.
+    num_pairs
+        Positive pairs n, in place of the study's own number.
+    dim
+        Embedding dimensions d, in place of the study's own number.
+    init_scale
+        Scale of the initial function, where the study leaves it open.
+    num_seeds
+        Repetitions, in place of the study's own number.
+    steps
+        Updates of every training, in place of the study's own number.
     """
     from dynamics.cli.tables import claims_table
     from dynamics.studies import load_study, save_claims, study_settings

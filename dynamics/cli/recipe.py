@@ -72,13 +72,18 @@ def _train_recipe(default: Recipe) -> Callable[..., None]:
     ) -> None:
         """Train a practical recipe and record its spectrum; the same command goes on with a run that was stopped.
 
-        Args:
-            recipe: Settings of the run; the defaults are those of the preset for the objective.
-            out: Folder for the results; by default runs/recipe, or the next free number of it.
-            force: Replace the run that the folder holds.
-            distributed: Share the batch with the other processes of this job, which run the same command on the same
-                folder. TPU slices, Slurm and Open MPI say who they are; elsewhere JAX_COORDINATOR_ADDRESS,
-                JAX_NUM_PROCESSES and JAX_PROCESS_ID do.
+        Parameters
+        ----------
+        recipe
+            Settings of the run; the defaults are those of the preset for the objective.
+        out
+            Folder for the results; by default runs/recipe, or the next free number of it.
+        force
+            Replace the run that the folder holds.
+        distributed
+            Share the batch with the other processes of this job, which run the same command on the same
+            folder. TPU slices, Slurm and Open MPI say who they are; elsewhere JAX_COORDINATOR_ADDRESS,
+            JAX_NUM_PROCESSES and JAX_PROCESS_ID do.
         """
         from dynamics.training.sharding import is_first_process, join_processes
 
@@ -106,15 +111,23 @@ def _compare_recipe(default: Recipe) -> Callable[..., None]:
     ) -> None:
         """Train a practical recipe, and say how much of it the kernels of its network explain.
 
-        Args:
-            settings: Settings of the run; the defaults are those of the preset for the objective.
-            recipe: The kind of recipe.
-            pairs: Training images on which conjugate kernels are taken.
-            tangent_pairs: Pairs m of the probe batch on which tangent kernels are taken and subspaces compared.
-            fixed_pairs: Train the network on these m pairs alone, too (rung 3): about as long as the run itself.
-            out: Folder for the results; a run that is finished there is not trained again. By default runs/recipe, or
-                the next free number of it.
-            force: Replace the run that the folder holds.
+        Parameters
+        ----------
+        settings
+            Settings of the run; the defaults are those of the preset for the objective.
+        recipe
+            The kind of recipe.
+        pairs
+            Training images on which conjugate kernels are taken.
+        tangent_pairs
+            Pairs m of the probe batch on which tangent kernels are taken and subspaces compared.
+        fixed_pairs
+            Train the network on these m pairs alone, too (rung 3): about as long as the run itself.
+        out
+            Folder for the results; a run that is finished there is not trained again. By default runs/recipe, or
+            the next free number of it.
+        force
+            Replace the run that the folder holds.
         """
         from dynamics.cli.running import compared
         from dynamics.cli.tables import overlap_table, recipe_table
@@ -143,12 +156,18 @@ def _sweep_recipe(default: Recipe) -> Callable[..., None]:
     ) -> None:
         """Train a practical recipe over a grid of settings, several runs at a time, and draw when each learned what.
 
-        Args:
-            vary: A setting and its values, such as learning-rate=0.003,0.01 or seed=0,1,2; several give their grid.
-            config: Settings that all runs share.
-            jobs: Runs at a time; by default one a core, or one on an accelerator.
-            parquet: Write the table as Parquet as well as CSV.
-            out: Folder for the results; the same command goes on with a sweep that was stopped.
+        Parameters
+        ----------
+        vary
+            A setting and its values, such as learning-rate=0.003,0.01 or seed=0,1,2; several give their grid.
+        config
+            Settings that all runs share.
+        jobs
+            Runs at a time; by default one a core, or one on an accelerator.
+        parquet
+            Write the table as Parquet as well as CSV.
+        out
+            Folder for the results; the same command goes on with a sweep that was stopped.
         """
         run_sweep(Recipe(**_values(config)), vary, jobs=jobs, parquet=parquet, out=out)
 
