@@ -19,10 +19,11 @@ from dynamics.trajectories.metrics import knn_probe, linear_probe
 from dynamics.typing import Array, Embedding
 from dynamics.views import StyledViews
 
-Train, Test = Float[Array, "n dim"], Float[Array, "m dim"]
+Train = Float[Array, "n dim"]
+Test = Float[Array, "m dim"]
 
 PROBE_LEARNING_RATE, PROBE_BATCH, PROBE_EPOCHS = 3e-4, 64, 200
-"""How Bizeul et al. (2024) train the probe with a hidden layer."""
+"""Of the probes of Bizeul et al. (2024)."""
 
 _RIDGE = 1e-3
 _HIDDEN = 256
@@ -67,7 +68,7 @@ def evaluate(
     neighbors : int
         k of the k-NN probe.
     seed : int
-        Seeds the network and the mixtures.
+        Of these two.
 
     Returns
     -------

@@ -53,7 +53,7 @@ def pair_operator(
     half_width : float
         End of the grid in standard deviations.
     points : int
-        Points of the grid.
+        Of the grid.
 
     Returns
     -------

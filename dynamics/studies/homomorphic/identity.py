@@ -31,7 +31,7 @@ class Gaps:
     Parameters
     ----------
     loss, gradient : float
-        Differences of the values, and of the gradients in the parameters (Euclidean norm).
+        Of the values, and of the gradients in the parameters (Euclidean norm).
     equivariance : float
         Error of the network, `equivariance_error`.
     """
@@ -51,7 +51,7 @@ class Twins:
     images : array (n, h, w, c)
         One pair is drawn for each.
     seed : int
-        Seeds parameters and pairs.
+        Of parameters and pairs.
     """
 
     def __init__(self, network: EquivariantNetwork, images: Float[np.ndarray, "n h w c"], seed: int):
@@ -136,11 +136,11 @@ def broken_symmetry(
     Parameters
     ----------
     tied : Twins
-        Both ways of training an equivariant network.
+        Of an equivariant network.
     sizes : array
-        Sizes of the errors, relative to the filters.
+        Of the errors, relative to the filters.
     seed : int
-        Seeds the errors.
+        Of the errors.
     """
     free = Twins(tied.network.clone(tied=False), tied.images, seed)
     free.drawn, exact = tied.drawn, untie(tied.params, tied.network.group.point)

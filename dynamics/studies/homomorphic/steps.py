@@ -34,13 +34,13 @@ class Ladder:
     name : str
         Group, pairs and structure in a few words.
     modes : ContrastiveModes
-        Modes of the pairs of fibers at the start, with the multiplier in them.
+        Of the pairs of fibers at the start, multiplier included.
     forecasts : dict of Trajectory
         `closed_form`, `ode` and `linearised`.
     measured : Trajectory
         The trained network.
     comparison : Comparison
-        The trained network beside its forecasts.
+        Of the two.
     frequencies : array (d, |G|//2 + 1)
         Part of the variance of each forecast mode that has each frequency over the fibers of a cyclic group.
     predicted_fibers, fibers : arrays (n, |G|, d)
@@ -73,7 +73,7 @@ def ladder(
     Parameters
     ----------
     name : str
-        Name in tables and figures.
+        For tables and figures.
     network : EquivariantNetwork
         Tied or not; its group is that of the pairs and cyclic.
     pairs : FiberPairs
@@ -81,7 +81,7 @@ def ladder(
     images : array (n, h, w, c)
         What to train on.
     seed : int
-        Seeds the parameters.
+        Of the parameters.
     """
     drawn, d = pairs.every(len(images)), network.dim
     params = jax.jit(network.init)(jax.random.key(seed), images[:1])

@@ -37,7 +37,7 @@ from dynamics.support.progress import note
 from dynamics.views import SignedCube
 
 LAW_CUBE = SignedCube(dim=6, signal=3)
-"""The cube on which the error laws are tested; with s = 3 they have values between 0 and 1."""
+"""Of the error laws: with s = 3 they have something in between."""
 
 
 def run(
@@ -56,12 +56,12 @@ def run(
     seed : int
         Seeds everything.
     num_seeds : int
-        How often each class is trained; the shares of seeds are as coarse as this.
+        Of each trained class; the shares are as coarse as this.
 
     Raises
     ------
     ConfigError
-        If `num_seeds` is below 1.
+        If there is no seed.
     """
     if num_seeds < 1:
         raise ConfigError(f"num_seeds is {num_seeds}; give at least 1.")

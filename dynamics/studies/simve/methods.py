@@ -30,13 +30,13 @@ class Task:
     Parameters
     ----------
     setting : Setting
-        What the data set is trained and probed with.
+        Of the data set.
     images : array (n, h, w, c)
-        The images to train on.
+        For training.
     augmentation : callable
         (key, image) -> view.
     train, test : StyledViews
-        What the probes are fitted to and tested on: views of training images, and of images that no one was trained on.
+        For the probes: views of training images, and of images that no one was trained on.
     """
 
     setting: Setting
