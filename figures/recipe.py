@@ -20,8 +20,9 @@ import numpy as np
 from dynamics.drawing.trajectories import mode_colors, style
 from dynamics.errors import DynamicsError
 from dynamics.recipe.config import Recipe, recipe_preset
-from dynamics.recipe.prepare import prepare, train
-from dynamics.runs import resume as recipe_runs
+from dynamics.recipe.run import RecipeRun
+from dynamics.runs import resume
+from dynamics.runs.interface import settings_of
 from dynamics.runs.store import write_trajectories
 from dynamics.support.files import save_figure, save_json
 from dynamics.trajectories.comparison import distinct_steps
@@ -45,12 +46,12 @@ QUICK = {
 
 def trained(recipe: Recipe, folder: Path) -> Trajectory:
     """The trajectory of a recipe, from its folder if it is finished there."""
-    if recipe_runs.begin(folder, recipe) == "finished":
-        return recipe_runs.measured(folder)
-    prepared = prepare(recipe)
-    recipe_runs.write_settings(folder, recipe, {"title": prepared.title(), "network": prepared.describe()})
+    if resume.found(folder, settings_of("recipe", "train", recipe)) == "finished":
+        return resume.measured(folder)
+    run = RecipeRun.of(recipe)
+    resume.claim(folder, settings_of("recipe", "train", recipe, run))
     print(f"{folder}: {recipe.steps:,} steps", flush=True)
-    trajectory = train(prepared, recipe_runs.checkpoints(folder))
+    trajectory = run.train(resume.checkpoints(folder))
     write_trajectories(folder, {trajectory.rung: trajectory})
     if trajectory.partial:
         raise SystemExit(f"{trajectory.outcome.describe()}; the same command goes on from there")

@@ -11,6 +11,8 @@ from matplotlib import pyplot as plt
 
 # several workers share one accelerator
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+# most programs of the tests are small and run a few times, so that compiling them well takes longer than it saves
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 matplotlib.use("Agg")
 
 install_import_hook("dynamics", "beartype.beartype")

@@ -19,12 +19,11 @@ def show(text: object = "") -> None:
 def draw_run(folder: Path, target: Path | None = None) -> None:
     """Draw the figure of a run, as PNG and PDF, into its folder or another one."""
     from dynamics.drawing.run import run_figure
-    from dynamics.runs.resume import saved_overlaps
     from dynamics.runs.store import read_run
 
     run, target = read_run(folder), target or folder
     with _figures_without_screen():
-        name, figure = run_figure(run.measured, run.forecasts, run.comparison, saved_overlaps(folder), run.title)
+        name, figure = run_figure(run.measured, run.forecasts, run.comparison, run.title)
         _save(figure, target / name)
     show(f"\nResults in {folder}, figure {target / name}.png")
 

@@ -1,7 +1,6 @@
 """The command line. Each command imports what it needs when it runs, so that `--help` answers at once."""
 
 import inspect
-import math
 import sys
 from collections.abc import Callable
 from dataclasses import fields
@@ -9,67 +8,71 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
+from msgspec import structs
 
-from dynamics.cli.console import draw_run, duration, report_cost, save_figure, show
+from dynamics.cli.console import draw_run, duration, show
 from dynamics.cli.flags import with_flags
 from dynamics.cli.recipe import recipe_commands
-from dynamics.errors import ConfigError, DivergenceError, DynamicsError
+from dynamics.cli.sweeping import Varied, draw_sweep, run_sweep
+from dynamics.errors import ConfigError, DynamicsError
 from dynamics.experiment.config import Config
 from dynamics.recipe.config import PRESETS, Recipe
 
 if TYPE_CHECKING:
+    from dynamics.cli.running import Request
     from dynamics.experiment import Experiment
+    from dynamics.experiment.run import ExperimentRun
     from dynamics.trajectories.trajectory import Trajectory
 
 Settings = tyro.conf.OmitArgPrefixes[Config]
 Preset = Annotated[str | None, tyro.conf.arg(metavar=f"{{{','.join(PRESETS)}}}")]
-Varied = Annotated[tuple[str, ...], tyro.conf.arg(metavar="SETTING=VALUES"), tyro.conf.Positional]
 RunFolders = Annotated[tuple[Path, ...], tyro.conf.arg(metavar="RUN"), tyro.conf.Positional]
 StudyName = Annotated[str, tyro.conf.arg(metavar="NAME"), tyro.conf.Positional]
 
 _INTERRUPTED = 130
 _INFINITE_WIDTH_SECONDS = 60.0
+CHECKPOINT_SECONDS = 60.0
 
 
-def compare(config: Settings, recipe: Literal["practical"] | None = None, out: Path = Path("runs/compare")) -> None:
+def compare(
+    config: Settings,
+    recipe: Literal["practical"] | None = None,
+    out: Path | None = None,
+    force: bool = False,
+) -> None:
     """Forecast the training of a network, train it, and lay both on one time axis.
 
     With --recipe practical the network is that of `dynamics train --preset`, with its settings, which
-    `dynamics compare --recipe practical --help` lists; a run that is in the folder already is not trained again.
+    `dynamics compare --recipe practical --help` lists. The same command goes on with a run that was stopped, and does
+    not train a finished one again.
 
-    Args:
-        config: Settings of the experiment.
-        recipe: Compare a practical recipe with the kernels of its network before and after training.
-        out: Folder for the results.
+    Parameters
+    ----------
+    config
+        Settings of the experiment.
+    recipe
+        Compare a practical recipe with the kernels of its network before and after training.
+    out
+        Folder for the results; by default runs/compare, or the next free number of it.
+    force
+        Replace the run that the folder holds.
     """
-    from dynamics.cli.tables import comparison_table
-    from dynamics.experiment import (
-        compare_run,
-        forecast_trajectories,
-        infinite_width_cost,
-        infinite_width_trajectory,
-        train,
-    )
+    from dynamics.cli.running import claim, compared, trained
+    from dynamics.cli.tables import comparison_table, forecast_table
+    from dynamics.experiment.forecasting import forecast_of
     from dynamics.runs.store import write_trajectories
 
-    experiment = _prepared("compare", config, out)
-    forecasts = forecast_trajectories(experiment)
-    if config.kernel == "empirical" and experiment.random.architecture.has_infinite_width:
-        seconds = infinite_width_cost(experiment)
-        if seconds < _INFINITE_WIDTH_SECONDS:
-            forecasts["infinite_width"] = infinite_width_trajectory(experiment)
-        else:
-            show(f"\nThe infinite-width kernel takes about {duration(seconds)} and is left out;")
-            show("--kernel infinite asks for it.")
-    write_trajectories(out, forecasts)
-    measured = train(experiment, report_cost)
-    write_trajectories(out, {"network": measured})
-    comparison = compare_run(experiment, measured, forecasts)
-    comparison.save(out / "comparison.json", kernel=experiment.kernel.name, reason=experiment.kernel.reason)
+    claimed = claim(_request("compare", config, out, force))
+    experiment = claimed.run.experiment
+    show()
+    show(forecast_table(forecast_of(experiment)))
+    forecasts = claimed.run.forecast() | _infinite_width(experiment)
+    write_trajectories(claimed.folder, forecasts)
+    measured = trained(claimed, CHECKPOINT_SECONDS)
+    _, comparison = compared(claimed, measured, forecasts)
     show(comparison_table(comparison, experiment.schedule.learning_rate))
     show(f"\nKernel: {experiment.kernel.name}; {experiment.kernel.reason}.")
-    draw_run(out)
-    _report_partial(measured, out)
+    draw_run(claimed.folder)
 
 
 def simulate(
@@ -77,62 +80,82 @@ def simulate(
     dynamics: str = "barlow-twins",
     by_step: int | None = None,
     resume_from: Path | None = None,
-    out: Path = Path("runs/simulate"),
+    out: Path | None = None,
+    force: bool = False,
 ) -> None:
     """Forecast alone: which dimension will be learned when, before anything is trained.
 
-    Args:
-        config: Settings of the experiment.
-        dynamics: barlow-twins, or a model that can be solved: deep-linear, directpred, isoloss, jepa, mae,
-            preconditioned, variance-regularisation, word-embedding.
-        by_step: Say how many dimensions will be learned by this training step.
-        resume_from: Recorder file (.npz) of a run in progress with these settings, which updates the forecast.
-        out: Folder for the results.
+    Parameters
+    ----------
+    config
+        Settings of the experiment.
+    dynamics
+        barlow-twins, or a model that can be solved: deep-linear, directpred, isoloss, jepa, mae,
+        preconditioned, variance-regularisation, word-embedding.
+    by_step
+        Say how many dimensions will be learned by this training step.
+    resume_from
+        Recorder file (.npz) of a run in progress with these settings, which updates the forecast.
+    out
+        Folder for the results; by default runs/simulate, or the next free number of it.
+    force
+        Replace the run that the folder holds.
     """
+    from dynamics.cli.running import claim
     from dynamics.cli.tables import forecast_answers, forecast_table
-    from dynamics.experiment import forecast_trajectories
     from dynamics.experiment.forecasting import forecast_of
     from dynamics.runs.store import write_trajectories
     from dynamics.trajectories.trajectory import Trajectory
 
     if dynamics != "barlow-twins":
-        _solve(dynamics, config, out)
+        _solve(dynamics, config, out, force)
         return
     measured = None if resume_from is None else Trajectory.load(resume_from)
-    experiment = _prepared("simulate", config, out)
+    claimed = claim(_request("simulate", config, out, force))
+    experiment = claimed.run.experiment
     ahead = forecast_of(experiment)
+    show()
+    show(forecast_table(ahead))
     if measured is not None:
         ahead = ahead.updated(measured)
         show()
         show(forecast_table(ahead))
     show(f"\n{forecast_answers(ahead, by_step)}")
-    write_trajectories(out, forecast_trajectories(experiment))
+    write_trajectories(claimed.folder, claimed.run.forecast())
     if measured is not None:
-        write_trajectories(out, {"updated": ahead.trajectory(experiment.schedule.times)})
+        write_trajectories(claimed.folder, {"updated": ahead.trajectory(experiment.schedule.times)})
     show(f"\nKernel: {experiment.kernel.name}; {experiment.kernel.reason}.")
-    draw_run(out)
+    draw_run(claimed.folder)
 
 
-def train(config: Settings, preset: Preset = None, out: Path = Path("runs/train")) -> None:
-    """Train the network alone and record its spectrum.
+def train(config: Settings, preset: Preset = None, out: Path | None = None, force: bool = False) -> None:
+    """Train the network alone and record its spectrum; the same command goes on with a run that was stopped.
 
     Without --preset this is the network of `compare`, which theory describes. With one it is the practical recipe:
     a ResNet with normalisation and projector, minibatches and fresh augmentations. It has settings of its own, which
     `dynamics train --preset cpu --help` lists.
 
-    Args:
-        config: Settings of the experiment.
-        preset: Train a practical recipe: cpu, gpu (CIFAR-10) or stl10 (ResNet-50).
-        out: Folder for the results.
+    Parameters
+    ----------
+    config
+        Settings of the experiment.
+    preset
+        Train a practical recipe: cpu, gpu (CIFAR-10) or stl10 (ResNet-50).
+    out
+        Folder for the results; by default runs/train, or the next free number of it.
+    force
+        Replace the run that the folder holds.
     """
-    from dynamics.experiment import train
-    from dynamics.runs.store import write_trajectories
+    from dynamics.cli.running import claim, trained
+    from dynamics.cli.tables import forecast_table, steps_line
+    from dynamics.experiment.forecasting import forecast_of
 
-    experiment = _prepared("train", config, out)
-    measured = train(experiment, report_cost)
-    write_trajectories(out, {"network": measured})
-    draw_run(out)
-    _report_partial(measured, out)
+    claimed = claim(_request("train", config, out, force))
+    show()
+    show(forecast_table(forecast_of(claimed.run.experiment)))
+    measured = trained(claimed, CHECKPOINT_SECONDS)
+    show(f"\n{steps_line(measured)}")
+    draw_run(claimed.folder)
 
 
 def sweep(
@@ -144,51 +167,54 @@ def sweep(
 ) -> None:
     """Forecast and train over a grid of settings, several runs at a time, and draw where the forecast holds.
 
-    Args:
-        vary: A setting and its values, such as width=16,32,64 or seed=0,1,2; several give their grid.
-        config: Settings that all runs share.
-        jobs: Runs at a time; by default one a core, or one on an accelerator.
-        parquet: Write the table as Parquet as well as CSV.
-        out: Folder for the results; the same command goes on with a sweep that was stopped.
+    Parameters
+    ----------
+    vary
+        A setting and its values, such as width=16,32,64 or seed=0,1,2; several give their grid.
+    config
+        Settings that all runs share.
+    jobs
+        Runs at a time; by default one a core, or one on an accelerator.
+    parquet
+        Write the table as Parquet as well as CSV.
+    out
+        Folder for the results; the same command goes on with a sweep that was stopped.
     """
-    from dynamics.sweeps import parse_axis, sweep, sweep_figure, tidy_rows, write_csv, write_parquet
-
-    axes = [parse_axis(text) for text in vary]
-    counts = [len(axis.values) for axis in axes]
-    show(f"{math.prod(counts)} runs: {', '.join(f'{len(axis.values)} × {axis.name}' for axis in axes)}")
-    swept = sweep(config, axes, out, jobs=jobs)
-    rows = list(tidy_rows(swept))
-    write_csv(rows, out / "sweep.csv")
-    if parquet:
-        write_parquet(rows, out / "sweep.parquet")
-    for name, reason in swept.failed.items():
-        show(f"left out {name}: {reason}")
-    save_figure(lambda: sweep_figure(swept), out, "sweep")
-    show(f"\nResults in {out}: sweep.csv, figure sweep.png")
+    run_sweep(config, vary, jobs=jobs, parquet=parquet, out=out)
 
 
 def plot(runs: RunFolders, out: Path | None = None) -> None:
     """Draw the figures of saved runs again.
 
-    Args:
-        runs: Folders that compare, simulate or train wrote.
-        out: Folder for the figures; by default each goes to its run.
+    Parameters
+    ----------
+    runs
+        Folders that compare, simulate, train or sweep wrote.
+    out
+        Folder for the figures; by default each goes to its run.
     """
     from dynamics.support.files import output_folder
+    from dynamics.sweeps import is_sweep
 
     if not runs:
-        raise ConfigError("No run was named; give the --out folder of compare, simulate or train.")
+        raise ConfigError("No run was named; give the --out folder of compare, simulate, train or sweep.")
     for run in runs:
         target = None if out is None else output_folder(out if len(runs) == 1 else out / run.name)
-        draw_run(run, target)
+        if is_sweep(run):
+            draw_sweep(run, target)
+        else:
+            draw_run(run, target)
 
 
 def report(runs: RunFolders, out: Path = Path("report.html")) -> None:
     """Write one self-contained HTML page about saved runs: forecast, ladder, figures, settings, environment.
 
-    Args:
-        runs: Folders that compare, simulate or train wrote.
-        out: The file to write.
+    Parameters
+    ----------
+    runs
+        Folders that compare, simulate or train wrote.
+    out
+        The file to write.
     """
     import matplotlib
 
@@ -215,18 +241,30 @@ def study(
 ) -> None:
     """Test the claims of one paper and draw its figures.
 
-    Args:
-        name: The study, such as stepwise.
-        out: Folder for the results; by default runs/study-NAME.
-        data_dir: Folder with the official files of the real data sets.
-        full: Use the paper's data and sizes.
-        seed: Seeds everything random.
-        dataset: Data set, where the study leaves it open.
-        num_pairs: Positive pairs n, in place of the study's own number.
-        dim: Embedding dimensions d, in place of the study's own number.
-        init_scale: Scale of the initial function, where the study leaves it open.
-        num_seeds: Repetitions, in place of the study's own number.
-        steps: Updates of every training, in place of the study's own number.
+    Parameters
+    ----------
+    name
+        The study, such as stepwise.
+    out
+        Folder for the results; by default runs/study-NAME.
+    data_dir
+        Folder with the official files of the real data sets.
+    full
+        Use the paper's data and sizes.
+    seed
+        Seeds everything random.
+    dataset
+        Data set, where the study leaves it open.
+    num_pairs
+        Positive pairs n, in place of the study's own number.
+    dim
+        Embedding dimensions d, in place of the study's own number.
+    init_scale
+        Scale of the initial function, where the study leaves it open.
+    num_seeds
+        Repetitions, in place of the study's own number.
+    steps
+        Updates of every training, in place of the study's own number.
     """
     from dynamics.cli.tables import claims_table
     from dynamics.studies import load_study, save_claims, study_settings
@@ -296,59 +334,50 @@ def _settings() -> set[str]:
     return records.union(*commands, {"force"})
 
 
-def _prepared(command: str, config: Config, out: Path) -> "Experiment":
-    """The experiment, its settings on disk and its forecast on the screen."""
-    from dynamics.cli.tables import forecast_table
-    from dynamics.experiment import prepare
-    from dynamics.experiment.forecasting import forecast_of
-    from dynamics.experiment.network import describe
-    from dynamics.runs.store import write_settings
-    from dynamics.support.files import output_folder
+def _request(command: str, config: Config, out: Path | None, force: bool) -> "Request[ExperimentRun]":
+    """The run of an experiment that a command was asked for."""
+    from dynamics.cli.running import Request
+    from dynamics.experiment.run import ExperimentRun
 
-    out = output_folder(out)
-    experiment = prepare(config)
-    write_settings(out, command, experiment)
-    show(f"{experiment.pairs.source}: {len(experiment.pairs)} pairs of {experiment.pairs.input_shape}")
-    show(describe(experiment.random.architecture))
-    automatic = " (automatic)" if config.multiplier == "auto" else ""
-    show(
-        f"output multiplier c = {experiment.multiplier:.4g}{automatic}; learning rate "
-        f"{experiment.schedule.learning_rate:.4g} of at most {experiment.schedule.stability_limit:.4g}; "
-        f"{experiment.schedule.steps:,} steps\n"
-    )
-    show(forecast_table(forecast_of(experiment)))
-    return experiment
+    return Request(command, "experiment", config, lambda: ExperimentRun.of(config), out, command, force)
 
 
-def _solve(name: str, config: Config, out: Path) -> None:
+def _infinite_width(experiment: "Experiment") -> dict[str, "Trajectory"]:
+    """The forecast of the infinitely wide network, where there is one and its kernel takes less than a minute."""
+    from dynamics.experiment import infinite_width_cost, infinite_width_trajectory
+
+    if experiment.config.kernel != "empirical" or not experiment.random.architecture.has_infinite_width:
+        return {}
+    seconds = infinite_width_cost(experiment)
+    if seconds < _INFINITE_WIDTH_SECONDS:
+        return {"infinite_width": infinite_width_trajectory(experiment)}
+    show(f"\nThe infinite-width kernel takes about {duration(seconds)} and is left out;")
+    show("--kernel infinite asks for it.")
+    return {}
+
+
+def _solve(name: str, config: Config, out: Path | None, force: bool) -> None:
     """`simulate` for a solvable model: settings, trajectory, table and figure."""
     from dynamics.cli.tables import solution_table
-    from dynamics.experiment import prepare
+    from dynamics.experiment.prepare import prepare
     from dynamics.experiment.solvable import solve
-    from dynamics.runs.store import write_settings, write_trajectories
+    from dynamics.runs.resume import claim, found, numbered_folder
+    from dynamics.runs.settings import RunSettings
+    from dynamics.runs.store import write_modes, write_trajectories
     from dynamics.solvable import solvable_model
-    from dynamics.support.files import output_folder
 
     solvable_model(name)  # a wrong name is answered before anything long begins
-    out = output_folder(out)
+    values = config.to_dict() | {"dynamics": name}
+    settings = RunSettings(kind="experiment", command=f"simulate --dynamics {name}", config=values)
+    folder = out or numbered_folder(Path("runs") / f"simulate-{name}", settings, config.WITHOUT_EFFECT)
+    found(folder, settings, without_effect=config.WITHOUT_EFFECT, force=force)
     experiment = prepare(config)
     trajectory = solve(name, experiment)
-    write_settings(out, f"simulate --dynamics {name}", experiment)
-    write_trajectories(out, {trajectory.rung: trajectory})
+    claim(folder, structs.replace(settings, title=experiment.title, resolved=experiment.resolved), force=force)
+    write_modes(folder, experiment.kernel.modes)
+    write_trajectories(folder, {trajectory.rung: trajectory})
     show(solution_table(trajectory))
     share = f"{100 * trajectory.solution.off_diagonal:.0f} %"
     show(f"\nThe modes are those of the {experiment.kernel.name}. In their basis {share} of the covariance of single")
     show("views lies off the diagonal; these models leave that part out.")
-    draw_run(out)
-
-
-def _report_partial(measured: "Trajectory", out: Path) -> None:
-    """End with an error if the run ended early; what it has is on disk, marked partial."""
-    if not measured.partial:
-        return
-    how, saved = measured.outcome.describe(), f"what it recorded is in {out / 'trajectories' / 'network.npz'}"
-    if measured.outcome.kind == "interrupted":
-        raise KeyboardInterrupt(f"{how}; {saved}, marked partial")
-    raise DivergenceError(
-        f"The training diverged: {how}; {saved}, marked partial. Lower --lr-fraction or --init-scale."
-    )
+    draw_run(folder)

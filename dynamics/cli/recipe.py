@@ -1,4 +1,7 @@
-"""`dynamics train --preset` and `dynamics compare --recipe practical`, whose flags are the settings of a recipe."""
+"""Commands whose flags are the settings of a practical recipe.
+
+They are `dynamics train --preset`, `dynamics sweep --preset` and `dynamics compare --recipe practical`.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, make_dataclass
@@ -7,12 +10,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
 
-from dynamics.cli.console import draw_run, report_cost, show
-from dynamics.errors import ConfigError, DivergenceError
+from dynamics.cli.console import draw_run, show
+from dynamics.cli.sweeping import Varied, run_sweep
 from dynamics.objectives.registry import OBJECTIVES
 from dynamics.recipe.config import PRESETS, Recipe, recipe_preset
 
 if TYPE_CHECKING:
+    from dynamics.cli.running import Claimed
+    from dynamics.recipe.run import RecipeRun
     from dynamics.trajectories.trajectory import Trajectory
 
 
@@ -37,7 +42,7 @@ def recipe_commands(arguments: Sequence[str]) -> dict[str, Callable[..., None]]:
     if chosen.preset is None and chosen.recipe is None:
         return {}
     default = recipe_preset(chosen.preset or "cpu", chosen.objective)
-    commands = {} if chosen.preset is None else {"train": _train_recipe(default)}
+    commands = {} if chosen.preset is None else {"train": _train_recipe(default), "sweep": _sweep_recipe(default)}
     return commands if chosen.recipe is None else commands | {"compare": _compare_recipe(default)}
 
 
@@ -60,33 +65,33 @@ def _train_recipe(default: Recipe) -> Callable[..., None]:
     flags = _flags_of(default)
 
     def train(
-        recipe: tyro.conf.OmitArgPrefixes[type(flags)] = flags,  # type: ignore[valid-type]  # known when it runs
-        out: Path = Path("runs/recipe"),
+        recipe: tyro.conf.OmitArgPrefixes[type(flags)] = flags,
+        out: Path | None = None,
         force: bool = False,
         distributed: bool = False,
     ) -> None:
         """Train a practical recipe and record its spectrum; the same command goes on with a run that was stopped.
 
-        Args:
-            recipe: Settings of the run; the defaults are those of the preset for the objective.
-            out: Folder for the results.
-            force: Begin anew where the folder holds a run already.
-            distributed: Share the batch with the other processes of this job, which run the same command on the same
-                folder. TPU slices, Slurm and Open MPI say who they are; elsewhere JAX_COORDINATOR_ADDRESS,
-                JAX_NUM_PROCESSES and JAX_PROCESS_ID do.
+        Parameters
+        ----------
+        recipe
+            Settings of the run; the defaults are those of the preset for the objective.
+        out
+            Folder for the results; by default runs/recipe, or the next free number of it.
+        force
+            Replace the run that the folder holds.
+        distributed
+            Share the batch with the other processes of this job, which run the same command on the same
+            folder. TPU slices, Slurm and Open MPI say who they are; elsewhere JAX_COORDINATOR_ADDRESS,
+            JAX_NUM_PROCESSES and JAX_PROCESS_ID do.
         """
-        from dynamics.cli.tables import probes_line, steps_line
+        from dynamics.training.sharding import is_first_process, join_processes
 
         if distributed:
-            from dynamics.training.sharding import join_processes
-
             join_processes()
-        measured = _trained_recipe(Recipe(**_values(recipe)), out, force)
-        if _is_first():
-            show(f"\n{steps_line(measured)}")
-            if "linear_accuracy" in measured.metrics:
-                show(probes_line(measured))
-            draw_run(out)
+        claimed, _ = _trained("train", Recipe(**_values(recipe)), out, force)
+        if is_first_process():
+            draw_run(claimed.folder)
 
     return train
 
@@ -96,106 +101,92 @@ def _compare_recipe(default: Recipe) -> Callable[..., None]:
     flags = _flags_of(default)
 
     def compare(
-        settings: tyro.conf.OmitArgPrefixes[type(flags)] = flags,  # type: ignore[valid-type]
+        settings: tyro.conf.OmitArgPrefixes[type(flags)] = flags,
         recipe: Literal["practical"] = "practical",
         pairs: int = 2048,
         tangent_pairs: int = 128,
         fixed_pairs: bool = True,
-        out: Path = Path("runs/recipe"),
+        out: Path | None = None,
         force: bool = False,
     ) -> None:
         """Train a practical recipe, and say how much of it the kernels of its network explain.
 
-        Args:
-            settings: Settings of the run; the defaults are those of the preset for the objective.
-            recipe: The kind of recipe.
-            pairs: Training images on which conjugate kernels are taken.
-            tangent_pairs: Pairs m of the probe batch on which tangent kernels are taken and subspaces compared.
-            fixed_pairs: Train the network on these m pairs alone, too (rung 3): about as long as the run itself.
-            out: Folder for the results; a run that is finished there is not trained again.
-            force: Begin anew where the folder holds a run already.
+        Parameters
+        ----------
+        settings
+            Settings of the run; the defaults are those of the preset for the objective.
+        recipe
+            The kind of recipe.
+        pairs
+            Training images on which conjugate kernels are taken.
+        tangent_pairs
+            Pairs m of the probe batch on which tangent kernels are taken and subspaces compared.
+        fixed_pairs
+            Train the network on these m pairs alone, too (rung 3): about as long as the run itself.
+        out
+            Folder for the results; a run that is finished there is not trained again. By default runs/recipe, or
+            the next free number of it.
+        force
+            Replace the run that the folder holds.
         """
-        from dynamics.cli.tables import overlap_table, recipe_table, steps_line
-        from dynamics.recipe.comparison import compare_recipe
-        from dynamics.recipe.prepare import prepare
-        from dynamics.runs.resume import checkpoints
-        from dynamics.runs.store import write_trajectories
+        from dynamics.cli.running import compared
+        from dynamics.cli.tables import overlap_table, recipe_table
 
-        settings = Recipe(**_values(settings))
-        measured = _trained_recipe(settings, out, force)
-        show(f"\n{steps_line(measured)}")
-        prepared = prepare(settings)
-        trained, _ = checkpoints(out).latest(prepared.state) or (None, None)
-        if trained is None or int(trained.step) != settings.steps:
-            raise ConfigError(f"{out} lacks the checkpoint of the last step; --force trains the run again.")
-        found = compare_recipe(
-            prepared,
-            measured,
-            trained,
-            pairs=pairs,
-            tangent_pairs=tangent_pairs,
-            fixed_pairs=fixed_pairs,
-            report_cost=report_cost,
-        )
-        write_trajectories(out, found.forecasts)
-        found.save(out / "comparison.json", measured)
-        show(recipe_table(measured, found.forecasts))
+        how = {"pairs": pairs, "tangent_pairs": tangent_pairs, "fixed_pairs": fixed_pairs}
+        claimed, measured = _trained("compare", Recipe(**_values(settings)), out, force, **how)
+        forecasts, comparison = compared(claimed, measured, claimed.run.forecast())
+        show(recipe_table(measured, forecasts))
         show()
-        show(overlap_table(found.overlaps, found.chance))
-        draw_run(out)
+        show(overlap_table(comparison.kernel_overlaps))
+        draw_run(claimed.folder)
 
     return compare
 
 
-def _trained_recipe(recipe: Recipe, out: Path, force: bool) -> "Trajectory":
-    """The trajectory of a practical run: read if it is finished, gone on with if it was stopped, else trained.
+def _sweep_recipe(default: Recipe) -> Callable[..., None]:
+    """`sweep` over the settings of a practical recipe."""
+    flags = _flags_of(default)
 
-    Of several processes the first alone prints and writes.
-    """
-    from dynamics.recipe.prepare import prepare, train
-    from dynamics.runs import resume as recipe_runs
-    from dynamics.runs.store import write_trajectories
-    from dynamics.training.sharding import wait_for_all
+    def sweep(
+        vary: Varied,
+        config: tyro.conf.OmitArgPrefixes[type(flags)] = flags,
+        jobs: int | None = None,
+        parquet: bool = False,
+        out: Path = Path("runs/sweep"),
+    ) -> None:
+        """Train a practical recipe over a grid of settings, several runs at a time, and draw when each learned what.
 
-    tell = show if _is_first() else lambda text="": None
-    if _is_first():
-        begun = recipe_runs.begin(out, recipe, force=force)
-    wait_for_all("begun")
-    if not _is_first():
-        begun = recipe_runs.begin(out, recipe)
-    wait_for_all("found")
-    if begun == "finished":
-        tell(f"{out} holds this run, finished; --force trains it again.")
-        measured = recipe_runs.measured(out)
-        assert measured is not None  # a finished run has its trajectory
-        return measured
-    prepared = prepare(recipe)
-    tell(prepared.describe())
-    tell(
-        f"{recipe.objective}: {recipe.steps:,} steps, {recipe.batch} images a step, on {prepared.placement.describe()}"
-    )
-    if _is_first():
-        recipe_runs.write_settings(out, recipe, {"title": prepared.title(), "network": prepared.describe()})
-    measured = train(
-        prepared,
-        recipe_runs.checkpoints(out, recipe.checkpoint_seconds),
-        report_cost=report_cost if _is_first() else None,
-        report_resumed=lambda step: tell(f"Going on from the checkpoint of step {step:,}."),
-    )
-    if _is_first():
-        write_trajectories(out, {measured.rung: measured})
-    if measured.partial:
-        how = measured.outcome.describe()
-        if measured.outcome.kind == "interrupted":
-            raise KeyboardInterrupt(f"{how}; the same command goes on from there.")
-        kept = recipe_runs.checkpoints(out).steps()
-        last = f"the last good checkpoint is of step {kept[-1]}" if kept else "there was no checkpoint yet"
-        raise DivergenceError(f"The training diverged: {how}; {last}. Lower --learning-rate, or set --clip.")
-    return measured
+        Parameters
+        ----------
+        vary
+            A setting and its values, such as learning-rate=0.003,0.01 or seed=0,1,2; several give their grid.
+        config
+            Settings that all runs share.
+        jobs
+            Runs at a time; by default one a core, or one on an accelerator.
+        parquet
+            Write the table as Parquet as well as CSV.
+        out
+            Folder for the results; the same command goes on with a sweep that was stopped.
+        """
+        run_sweep(Recipe(**_values(config)), vary, jobs=jobs, parquet=parquet, out=out)
+
+    return sweep
 
 
-def _is_first() -> bool:
-    """Whether this is the only process of the job, or the first."""
-    import jax
+def _trained(
+    command: str, recipe: Recipe, out: Path | None, force: bool, **how: Any
+) -> tuple["Claimed[RecipeRun]", "Trajectory"]:
+    """The run in its folder, trained to its end, with what it learned on the screen."""
+    from dynamics.cli.running import Request, claim, trained
+    from dynamics.cli.tables import probes_line, steps_line
+    from dynamics.recipe.run import RecipeRun
+    from dynamics.training.sharding import is_first_process
 
-    return jax.process_index() == 0
+    claimed = claim(Request(command, "recipe", recipe, lambda: RecipeRun.of(recipe, **how), out, "recipe", force))
+    measured = trained(claimed, recipe.checkpoint_seconds)
+    if is_first_process():
+        show(f"\n{steps_line(measured)}")
+        if "linear_accuracy" in measured.metrics:
+            show(probes_line(measured))
+    return claimed, measured

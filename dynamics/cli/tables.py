@@ -4,13 +4,12 @@ import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from jaxtyping import Float
 from rich.table import Table
 from rich.text import Text
 
 from dynamics.experiment.forecasting import Forecast
 from dynamics.studies.claims import Claim
-from dynamics.trajectories.comparison import Comparison, distinct_steps, half_times
+from dynamics.trajectories.comparison import Comparison, KernelOverlaps, distinct_steps, half_times, learning_times
 from dynamics.trajectories.ladder import rung
 from dynamics.trajectories.trajectory import Trajectory
 
@@ -106,7 +105,7 @@ def solution_table(trajectory: Trajectory) -> Table:
 
 def steps_line(trajectory: Trajectory) -> str:
     """How many dimensions a network learned, and how many of them one after the other."""
-    learned, distinct = np.isfinite(half_times(trajectory)).sum(), len(distinct_steps(trajectory))
+    learned, distinct = np.isfinite(learning_times(trajectory)).sum(), len(distinct_steps(trajectory))
     return (
         f"{learned} of {trajectory.dim} dimensions were learned, {distinct} in distinct steps\n"
         "(half of an eigenvalue is there before a tenth of the next)."
@@ -140,14 +139,14 @@ def recipe_table(measured: Trajectory, forecasts: Mapping[str, Trajectory]) -> T
     return table
 
 
-def overlap_table(overlaps: Mapping[str, Float[np.ndarray, " times"]], chance: float) -> Table:
+def overlap_table(found: KernelOverlaps) -> Table:
     """Share of the learned subspace that the strongest modes of each kernel explain, at the start and at the end."""
     table = Table(title="Overlap with the strongest modes", title_justify="left", box=None, pad_edge=False)
     for column in ("kernel", "embedding at the start", "at the end"):
         table.add_column(column, justify="left" if column == "kernel" else "right")
-    for name, values in overlaps.items():
+    for name, values in found.overlaps.items():
         table.add_row(name, f"{values[0]:.3f}", f"{values[-1]:.3f}")
-    table.add_row("chance", f"{chance:.3f}", f"{chance:.3f}")
+    table.add_row("chance", f"{found.chance:.3f}", f"{found.chance:.3f}")
     return table
 
 

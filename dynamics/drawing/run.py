@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 
-import numpy as np
 from matplotlib.figure import Figure
 
 from dynamics.drawing.solvable import solution_figure
@@ -10,15 +9,11 @@ from dynamics.drawing.trajectories import comparison_figure, recipe_figure, traj
 from dynamics.trajectories.comparison import Comparison
 from dynamics.trajectories.trajectory import Trajectory
 
-KernelOverlaps = tuple[np.ndarray, Mapping[str, np.ndarray], float]
-"""Times (S,), overlap (S,) with the modes of each kernel, and the overlap of random subspaces."""
-
 
 def run_figure(
     measured: Trajectory | None,
     forecasts: Mapping[str, Trajectory],
     comparison: Comparison | None = None,
-    overlaps: KernelOverlaps | None = None,
     title: str = "",
 ) -> tuple[str, Figure]:
     """Draw the figure of a run.
@@ -31,8 +26,6 @@ def run_figure(
         Name of a rung -> its trajectory.
     comparison : Comparison, optional
         The measured run against its forecasts.
-    overlaps : tuple, optional
-        Overlaps of a practical network with the modes of its kernels.
     title : str
         One line above the panels.
 
@@ -44,8 +37,8 @@ def run_figure(
     solved = next((forecast for forecast in forecasts.values() if forecast.solution is not None), None)
     if solved is not None:
         return "trajectories", solution_figure(solved, title)
-    if measured is not None and overlaps is not None:
-        return "comparison", recipe_figure(measured, forecasts, *overlaps, title)
-    if measured is not None and comparison is not None:
+    if measured is not None and comparison is not None and comparison.kernel_overlaps is not None:
+        return "comparison", recipe_figure(measured, forecasts, comparison.kernel_overlaps, title)
+    if measured is not None and comparison is not None and comparison.step_time_ratio:
         return "comparison", comparison_figure(comparison, measured, forecasts, title)
     return "trajectories", trajectory_figure(measured, forecasts, title)

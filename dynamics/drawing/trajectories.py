@@ -24,7 +24,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
 
-from dynamics.trajectories.comparison import Comparison, step_times
+from dynamics.trajectories.comparison import Comparison, KernelOverlaps, step_times
 from dynamics.trajectories.ladder import main_forecast, rung
 from dynamics.trajectories.trajectory import Trajectory
 
@@ -172,16 +172,14 @@ def draw_overlaps(ax: Axes, times: np.ndarray, overlaps: Mapping[str, np.ndarray
 def recipe_figure(
     measured: Trajectory,
     forecasts: Mapping[str, Trajectory],
-    times: np.ndarray,
-    overlaps: Mapping[str, np.ndarray],
-    chance: float,
+    overlaps: KernelOverlaps,
     title: str = "",
 ) -> Figure:
     """A practical network against forecasts from its kernel before and after training, and what the kernels explain."""
     figure, (left, middle, right) = plt.subplots(1, 3, figsize=(10.6, 3.2))
     draw_eigenvalues(left, measured, forecasts.get("kernel_start"))
     draw_eigenvalues(middle, measured, forecasts.get("kernel_after"))
-    draw_overlaps(right, times, overlaps, chance)
+    draw_overlaps(right, overlaps.times, overlaps.overlaps, overlaps.chance)
     panel_letters(left, middle, right)
     if title:
         figure.suptitle(title, fontsize=8, color="0.35")

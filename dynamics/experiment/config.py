@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from dynamics.errors import ConfigError
 from dynamics.support.bounds import Bounds, Count, Scale, Seed, Size, check_bounds
@@ -11,6 +11,8 @@ from dynamics.support.bounds import Bounds, Count, Scale, Seed, Size, check_boun
 @dataclass(frozen=True, kw_only=True)
 class Config:
     """Settings of one experiment; the same settings give the same numbers."""
+
+    WITHOUT_EFFECT: ClassVar[tuple[str, ...]] = ("data_dir", "kernel_memory", "kernel_cache")
 
     dataset: str = "digits"
     """Data set: digits, mnist, fashion-mnist, cifar10, stl10, synthetic, or the path of an .npz (x and x_prime)."""

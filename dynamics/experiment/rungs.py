@@ -9,7 +9,7 @@ from dynamics.flow.descent import kernel_descent, matrix_kernel_descent
 from dynamics.flow.matrix_ode import matrix_kernel_flow
 from dynamics.flow.ode import kernel_flow
 from dynamics.kernels import estimate_cost
-from dynamics.training import gradient_descent
+from dynamics.training import Checkpoints, gradient_descent
 from dynamics.trajectories import Comparison, Trajectory, compare
 
 
@@ -52,15 +52,25 @@ def infinite_width_cost(experiment: Experiment) -> float:
     return estimate_cost(kernel, experiment.pairs.stacked, dtype=experiment.config.kernel_dtype)
 
 
-def train(experiment: Experiment, report_cost: Callable[[float], None] | None = None) -> Trajectory:
+def train(
+    experiment: Experiment,
+    checkpoints: Checkpoints | None = None,
+    *,
+    report_cost: Callable[[float], None] | None = None,
+    report_resumed: Callable[[int], None] | None = None,
+) -> Trajectory:
     """Rung 3: the finite network under full-batch gradient descent; its `outcome` says whether it ended early.
 
     Parameters
     ----------
     experiment : Experiment
         The run.
+    checkpoints : Checkpoints, optional
+        Where states are kept; training goes on from the last of them.
     report_cost : callable, optional
         Receives, after the first few updates, the seconds that all of them take.
+    report_resumed : callable, optional
+        Receives the step from which training goes on.
     """
     network, views = experiment.fiber_training or (experiment.network, experiment.pairs)
     return gradient_descent(
@@ -69,7 +79,9 @@ def train(experiment: Experiment, report_cost: Callable[[float], None] | None = 
         learning_rate=experiment.schedule.learning_rate,
         steps=experiment.schedule.steps,
         center=experiment.config.center,
+        checkpoints=checkpoints,
         report_cost=report_cost,
+        report_resumed=report_resumed,
     )
 
 

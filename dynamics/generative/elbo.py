@@ -68,9 +68,9 @@ def elbo(
     prior, likelihood
         p(z_1 … z_J) and p(x | z).
     entropy_weight : float
-        Of the entropy alone; `CODE_ENTROPY_WEIGHT` is that of the released code.
+        Weight of the entropy alone; the released code has `CODE_ENTROPY_WEIGHT`.
     regulariser_weight : float
-        Of entropy and prior together: β of a β-VAE (Higgins et al. 2017) if J = 1.
+        Weight of entropy and prior together, which is the β of a β-VAE (Higgins et al. 2017) if J = 1.
     """
     J, batch = views.shape[:2]
     latents = posterior.sample(key).reshape(J * batch, -1)

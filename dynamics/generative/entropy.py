@@ -29,7 +29,7 @@ class VICRegWeights(NamedTuple):
 
 
 RELEASED_WEIGHTS = VICRegWeights(25.0, 2.0, 25.0)
-"""Of Bardes et al. (2022), 25 : 1 : 25, times d: the covariance term is summed over the two halves of the batch."""
+"""The weights of Bardes et al. (2022), 25 : 1 : 25, times d; their covariance term is summed over both views."""
 
 
 def vicreg_weights(within_variance: float) -> VICRegWeights:

@@ -19,11 +19,10 @@ from dynamics.trajectories.metrics import knn_probe, linear_probe
 from dynamics.typing import Array, Embedding
 from dynamics.views import StyledViews
 
-Train = Float[Array, "n dim"]
-Test = Float[Array, "m dim"]
+Train, Test = Float[Array, "n dim"], Float[Array, "m dim"]
 
 PROBE_LEARNING_RATE, PROBE_BATCH, PROBE_EPOCHS = 3e-4, 64, 200
-"""Of the probes of Bizeul et al. (2024)."""
+"""How Bizeul et al. (2024) train the probe with a hidden layer."""
 
 _RIDGE = 1e-3
 _HIDDEN = 256
@@ -68,7 +67,7 @@ def evaluate(
     neighbors : int
         k of the k-NN probe.
     seed : int
-        Of these two.
+        Seeds the network and the mixtures.
 
     Returns
     -------

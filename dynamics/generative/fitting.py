@@ -35,7 +35,7 @@ from dynamics.views import Augmentation
 LEARNING_RATE = 8e-5
 ADAM_EPSILON = 1e-4
 BATCH = 128
-"""Of the released code of Bizeul et al. (2024): Adam, and views (not images) in a batch."""
+"""How the released code of Bizeul et al. (2024) trains: Adam, and this many views (not images) in a batch."""
 
 _RECORDS = 50
 _EMBED_AT_ONCE = 2048
@@ -113,7 +113,7 @@ def fit(
     batch : int
         Views in a batch; batch/J images with J views each.
     learning_rate, decay, adam_epsilon
-        Of Adam; `decay` is "constant" or "cosine".
+        Settings of Adam; `decay` is "constant" or "cosine".
     num_seeds : int
         Independent trainings: their own start, batches, views and noise.
     seed : int

@@ -23,7 +23,6 @@ from jaxtyping import Float
 
 from dynamics.flow.integrate import integrate
 from dynamics.generative.linear import TiedPLDA, plda_log_likelihood
-from dynamics.support.precision import double_precision
 from dynamics.trajectories.trajectory import Trajectory
 from dynamics.typing import Array
 
@@ -129,7 +128,7 @@ def simvae_flow(
     Parameters
     ----------
     model, covariance, cross_covariance, times
-        As in `plda_flow`.
+        What they are in `plda_flow`.
     encoder, decoder : array (d, m), (m, d)
         V(0) and W(0).
     """
@@ -155,6 +154,8 @@ def posterior_encoder(model: TiedPLDA, decoder: Decoder) -> Encoder:
 
 
 def _in_double(objective, *arguments) -> float:
+    from dynamics.support.precision import double_precision
+
     with double_precision():
         return float(objective(*(jnp.asarray(a) if isinstance(a, np.ndarray) else a for a in arguments)))
 

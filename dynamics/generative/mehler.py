@@ -53,7 +53,7 @@ def pair_operator(
     half_width : float
         End of the grid in standard deviations.
     points : int
-        Of the grid.
+        Points of the grid.
 
     Returns
     -------

@@ -45,7 +45,7 @@ class Method:
     Parameters
     ----------
     name : str
-        As in the table of the module.
+        Name of the method in the table of this module.
     num_views : int
         J, views of each image in a batch.
     model : SimVAE
@@ -74,7 +74,7 @@ def make_method(name: str, model: SimVAE, *, num_views: int = 2, strength: float
     Parameters
     ----------
     name : str
-        As in the table of the module.
+        Name of the method in the table of this module.
     model : SimVAE
         Networks, prior and likelihood. VAEs replace the prior by N(0, I).
     num_views : int

@@ -11,9 +11,8 @@ forward pass. It gives forecasts in which nothing but the last layer learns.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -27,12 +26,11 @@ from dynamics.modes import ContrastiveModes, contrastive_modes, contrastive_mode
 from dynamics.objectives.registry import get_objective
 from dynamics.recipe.losses import loss_settings, recipe_loss
 from dynamics.recipe.prepare import PreparedRecipe
-from dynamics.support import files
 from dynamics.training.loop import run
 from dynamics.training.minibatch import BATCH_STATS, batch_indices, stacked
 from dynamics.training.recorder import SpectrumRecorder
 from dynamics.training.state import Metrics, TrainState, apply_gradient, initial_state
-from dynamics.trajectories.comparison import half_times
+from dynamics.trajectories.comparison import Comparison, KernelOverlaps, compare, half_times
 from dynamics.trajectories.metrics import span_overlap
 from dynamics.trajectories.trajectory import Trajectory
 from dynamics.typing import Embedding
@@ -41,51 +39,6 @@ PAIRS = 2048
 TANGENT_PAIRS = 128
 _MOMENTUM = 0.9  # of the batch statistics
 _STEPS_PER_DISPATCH = 8
-
-
-@dataclass(frozen=True, eq=False)
-class RecipeComparison:
-    """A practical run against the kernels of its network.
-
-    Parameters
-    ----------
-    overlaps : mapping
-        Kernel -> array (S,), overlap ‖QᵀQ_φ‖²/d of the top-d subspace of the embeddings, on m pairs of the probe batch
-        at `times`, with that of its d strongest modes; 1 if they are equal.
-    times : array (S,)
-        Effective times.
-    chance : float
-        Overlap of random subspaces, d/2m.
-    eigenvalues : mapping
-        Name of a kernel -> array (d,), its strongest contrastive eigenvalues.
-    forecasts : mapping
-        Name -> Trajectory. `kernel_start` and `kernel_after`: the readout alone learns, by the optimiser, loss and
-        batch size of the recipe, on the network's features before and after training (rung 2). `closed_form` and `ode`,
-        for the Barlow Twins of theory (rungs 0 and 1, from the features before training). `fixed_pairs`: the network
-        itself on m fixed pairs, all of them at every step (rung 3).
-    """
-
-    overlaps: Mapping[str, np.ndarray]
-    times: np.ndarray
-    chance: float
-    eigenvalues: Mapping[str, np.ndarray]
-    forecasts: Mapping[str, Trajectory]
-
-    def save(self, path: Path, measured: Trajectory) -> None:
-        """Write all but the trajectories as JSON, with the times at which dimensions were half learned."""
-        times = {measured.rung: half_times(measured)}
-        times |= {name: half_times(forecast) for name, forecast in self.forecasts.items()}
-        files.save_json(
-            path,
-            {
-                "subspace_overlap": {name: values[-1] for name, values in self.overlaps.items()},
-                "chance": self.chance,
-                "times": self.times,
-                "overlaps": self.overlaps,
-                "eigenvalues_gamma": self.eigenvalues,
-                "half_times": times,
-            },
-        )
 
 
 def compare_recipe(
@@ -97,7 +50,7 @@ def compare_recipe(
     tangent_pairs: int = TANGENT_PAIRS,
     fixed_pairs: bool = True,
     report_cost: Callable[[float], None] | None = None,
-) -> RecipeComparison:
+) -> tuple[dict[str, Trajectory], Comparison]:
     """Compare a practical run with the kernels of its network.
 
     Parameters
@@ -116,6 +69,17 @@ def compare_recipe(
         Whether to train the network on the m pairs, too (rung 3), at about the cost of the run itself.
     report_cost : callable, optional
         Receives the seconds that this training takes.
+
+    Returns
+    -------
+    forecasts : dict
+        Name -> Trajectory. `kernel_start` and `kernel_after`: the readout alone learns, by the optimiser, loss and
+        batch size of the recipe, on the network's features before and after training (rung 2). `closed_form` and `ode`,
+        for the Barlow Twins of theory (rungs 0 and 1, from the features before training). `fixed_pairs`: the network
+        itself on m fixed pairs, all of them at every step (rung 3).
+    comparison : Comparison
+        The run against them, by the times at which half of each dimension is learned, with the overlap of the top-d
+        subspace of the embeddings, on m pairs of the probe batch, with the d strongest modes of every kernel.
 
     Raises
     ------
@@ -149,16 +113,18 @@ def compare_recipe(
     if fixed_pairs:
         forecasts["fixed_pairs"] = _fixed_pairs(prepared, some, measured, report_cost)
     rows = np.r_[0:m, p : p + m]
-    return RecipeComparison(
+    comparison = compare(measured, forecasts, modes["conjugate kernel, start"], criterion=half_times)
+    overlaps = KernelOverlaps(
+        times=measured.embedding_times,
         overlaps={
             name: np.array([span_overlap(_centred(F[rows]), phi, d) for F in measured.embeddings])
             for name, phi in functions.items()
         },
-        times=measured.embedding_times,
         chance=d / (2 * m),
         eigenvalues={name: mode.eigenvalues[:d] for name, mode in modes.items()},
-        forecasts=forecasts,
     )
+    # plateaus are those of other views than these modes
+    return forecasts, replace(comparison, subspace_overlap=[], kernel_overlaps=overlaps)
 
 
 def _centred(functions: np.ndarray) -> np.ndarray:

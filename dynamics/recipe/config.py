@@ -6,7 +6,7 @@ This file imports no JAX, so that the command line lists all settings at once.
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from dynamics.errors import ConfigError
 from dynamics.objectives.registry import get_objective
@@ -23,6 +23,8 @@ LOSS_SETTINGS = ("off_diagonal", "temperature", "covariance_weight", "epsilon")
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """Settings of one practical run; on a CPU the same settings give the same numbers bit for bit."""
+
+    WITHOUT_EFFECT: ClassVar[tuple[str, ...]] = ("preset", "data_dir", "checkpoint_seconds")
 
     preset: str = "cpu"
     """Preset that these settings come from: cpu, gpu or stl10."""

@@ -12,10 +12,9 @@ import numpy as np
 from dynamics.drawing.run import run_figure
 from dynamics.drawing.trajectories import style
 from dynamics.errors import ConfigError
-from dynamics.runs.resume import saved_overlaps
-from dynamics.runs.store import Run, read_run
+from dynamics.runs.store import Run, read_run, run_folders
 from dynamics.support import files
-from dynamics.trajectories.comparison import Comparison, step_times
+from dynamics.trajectories.comparison import Comparison, learning_times
 from dynamics.trajectories.ladder import rung
 from dynamics.trajectories.trajectory import Trajectory
 
@@ -31,7 +30,7 @@ def report(runs: Sequence[str | Path], path: str | Path) -> Path:
     Parameters
     ----------
     runs : sequence of Path
-        Folders that compare, simulate or train wrote.
+        Folders that compare, simulate, train or sweep wrote; of a sweep all its finished runs.
     path : Path
         The file to write.
 
@@ -49,7 +48,7 @@ def report(runs: Sequence[str | Path], path: str | Path) -> Path:
     """
     if not runs:
         raise ConfigError("No run was named; give the folder of at least one run.")
-    read = [read_run(run) for run in runs]
+    read = [read_run(run) for folder in runs for run in run_folders(folder)]
     files.save_text(path, "".join(_page(read)))
     return Path(path)
 
@@ -71,7 +70,8 @@ def _overview(runs: Sequence[Run]) -> str:
     rows = []
     for number, run in enumerate(runs):
         comparison = run.comparison
-        best = None if comparison is None else min(map(comparison.median_error, comparison.step_time_ratio))
+        errors = [] if comparison is None else [*map(comparison.median_error, comparison.step_time_ratio)]
+        best = min(errors, default=None)
         link = f'<a href="#run{number}">{escape(run.folder.name)}</a>'
         rows.append([link, escape(run.title.split("\n")[0]), _percent(best)])
     return "<h2>Runs</h2>\n" + _table(["run", "what", "error of the best forecast"], rows, raw=True)
@@ -85,12 +85,12 @@ def _section(number: int, run: Run) -> Iterator[str]:
     yield '<p class="hint">Solid: measured. Dashed: forecast. Move over the figure to read it; click a name to hide or '
     yield 'show it.</p>\n<div class="chart"></div>\n'
     yield f'<script type="application/json" class="data">{_chart_data(run)}</script>\n'
-    if comparison is not None:
+    if comparison is not None and comparison.step_time_ratio:
         yield "<h2>The ladder: predicted / measured step time</h2>\n" + _ladder(run, comparison)
     yield "<h2>Step times</h2>\n" + _steps(run)
     yield f'<h2>Figure</h2>\n<div class="figure">{_figure(run, comparison)}</div>\n'
     yield "<h2>Settings</h2>\n" + _settings(run)
-    versions = run.config.get("versions", {})
+    versions = run.settings.versions
     yield "<h2>Environment</h2>\n" + _table(["package", "version"], [list(item) for item in versions.items()])
     yield "</section>\n"
 
@@ -99,7 +99,7 @@ def _summary(run: Run, comparison: Comparison | None) -> str:
     """The result in two sentences."""
     if run.measured is None:
         return "A forecast; nothing has been trained."
-    reached = int(np.isfinite(step_times(run.measured)).sum())
+    reached = int(np.isfinite(learning_times(run.measured)).sum())
     end = f" It ended early: {run.measured.outcome.describe()}." if run.measured.partial else ""
     text = f"{reached} of {run.measured.dim} dimensions were learned.{end}"
     if comparison is not None and comparison.step_time_ratio:
@@ -131,7 +131,7 @@ def _ladder(run: Run, comparison: Comparison) -> str:
 def _steps(run: Run) -> str:
     """Effective time at which half of every mode is learned, in every model."""
     rungs = {**run.forecasts, **({} if run.measured is None else {run.measured.rung: run.measured})}
-    times = {name: step_times(trajectory) for name, trajectory in rungs.items()}
+    times = {name: learning_times(trajectory) for name, trajectory in rungs.items()}
     gamma = None if run.modes is None else run.modes.eigenvalues
     rows: list[list[Cell]] = []
     for j in range(max(len(tau) for tau in times.values())):
@@ -141,10 +141,10 @@ def _steps(run: Run) -> str:
 
 
 def _settings(run: Run) -> str:
-    config, resolved = run.config.get("config", {}), run.config.get("resolved", {})
+    config, resolved = run.settings.config, run.settings.resolved
     rows = [[name, _plain(value)] for name, value in resolved.items()]
     rows += [[name, _plain(value)] for name, value in config.items() if name not in resolved and value is not None]
-    command = escape(str(run.config.get("command", "")))
+    command = escape(run.settings.command)
     return f"<p>Made by <code>dynamics {command}</code>.</p>\n" + _table(["setting", "value"], rows)
 
 
@@ -153,7 +153,7 @@ def _figure(run: Run, comparison: Comparison | None) -> str:
     from matplotlib import pyplot as plt
 
     with style(), plt.rc_context({"svg.fonttype": "path", "svg.hashsalt": run.folder.name}):
-        _, figure = run_figure(run.measured, run.forecasts, comparison, saved_overlaps(run.folder))
+        _, figure = run_figure(run.measured, run.forecasts, comparison)
         text = io.StringIO()
         figure.savefig(text, format="svg", metadata={"Date": None})
         plt.close(figure)
@@ -166,7 +166,7 @@ def _chart_data(run: Run) -> str:
     if run.measured is not None:
         curves.append(_curve(run.measured, rung(run.measured.rung).label, measured=True))
     curves += [_curve(trajectory, rung(name).label, measured=False) for name, trajectory in run.forecasts.items()]
-    rate = run.config.get("resolved", {}).get("learning_rate")
+    rate = run.settings.learning_rate
     return json.dumps({"curves": curves, "learningRate": rate}, allow_nan=False).replace("</", "<\\/")
 
 

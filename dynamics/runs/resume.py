@@ -1,119 +1,98 @@
-"""A practical run on disk: begun, resumed, or found finished.
+"""What a folder holds of a run that is to be made: nothing, a part that is gone on from, or all of it."""
 
-::
-
-    DIR/config.json                the recipe, what it came to, versions
-    DIR/checkpoints/               the last two states
-    DIR/trajectories/recipe.npz    the spectrum, written when the run ends or is interrupted
-    DIR/comparison.json            overlap with the modes of kernels, if the run was compared with them
-    DIR/*.png, .pdf                figures
-"""
-
-import json
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import numpy as np
-
-from dynamics.errors import ConfigError, DataError
-from dynamics.recipe.config import Recipe
+from dynamics.runs.settings import CONFIG, RunSettings, require_same, write_settings
+from dynamics.runs.store import COMPARISON, MODES, TRAJECTORIES
 from dynamics.support import files
-from dynamics.support.environment import versions
 from dynamics.training.checkpoints import EVERY_SECONDS, Checkpoints
+from dynamics.trajectories.ladder import rung
 from dynamics.trajectories.trajectory import Trajectory
 
-_WITHOUT_EFFECT = ("preset", "data_dir", "checkpoint_seconds")  # settings that may differ when a run goes on
+Begun = Literal["new", "stopped", "finished"]
 
 
-def begin(folder: Path, recipe: Recipe, *, force: bool = False) -> Literal["new", "stopped", "finished"]:
-    """Say what the folder holds of this run; with `force` remove it.
+def found(folder: Path, settings: RunSettings, *, without_effect: Sequence[str] = (), force: bool = False) -> Begun:
+    """Say what a folder holds of a run that is to be made; only the folder itself is created.
+
+    Parameters
+    ----------
+    folder : Path
+        Created if it is not there.
+    settings : RunSettings
+        The run that is to be made.
+    without_effect : sequence of str
+        Settings that do not change the numbers: a run goes on with other values of them.
+    force : bool
+        Look at nothing: `claim` will remove it.
+
+    Returns
+    -------
+    {"new", "stopped", "finished"}
+        `finished` if the network was trained to its last step, `stopped` if a checkpoint is there to go on from.
 
     Raises
     ------
     ConfigError
         If the folder cannot be written, or holds a run with other settings.
+    DataError
+        If its `config.json` is damaged or of another version.
     """
     folder = files.output_folder(folder)
-    kept = checkpoints(folder)
+    if force or not (folder / CONFIG).is_file():
+        return "new"
+    require_same(folder, settings, without_effect)
+    trained = measured(folder)
+    if trained is not None and not trained.partial:
+        return "finished"
+    return "stopped" if has_checkpoint(folder) else "new"
+
+
+def claim(folder: Path, settings: RunSettings, *, force: bool = False) -> None:
+    """Write the settings of a run, once it is prepared and can be made; with `force` after removing any other."""
     if force:
-        kept.clear()
-        stale = (folder / name for name in ("config.json", "comparison.json"))
-        for path in (*stale, *(folder / "trajectories").glob("*.npz")):
-            path.unlink(missing_ok=True)
-    if (folder / "config.json").is_file():
-        _require_same(folder, recipe)
-        trajectory = measured(folder)
-        if trajectory is not None and not trajectory.partial:
-            return "finished"
-        if kept.steps():
-            return "stopped"
-    return "new"
+        remove_run(folder)
+    write_settings(folder, settings)
 
 
-def write_settings(folder: Path, recipe: Recipe, resolved: Mapping[str, Any]) -> None:
-    """Write `config.json`, before anything long begins."""
-    (folder / "trajectories").mkdir(exist_ok=True)
-    files.save_json(
-        folder / "config.json",
-        {
-            "command": "train",
-            "rung": 4,
-            "config": recipe.to_dict(),
-            "resolved": resolved,
-            "versions": versions(),
-        },
-    )
+def numbered_folder(default: Path, settings: RunSettings, without_effect: Sequence[str] = ()) -> Path:
+    """The default folder of a command, or the first of `default-2`, `default-3`, … that holds no other run."""
+    from dynamics.errors import DynamicsError
+
+    number, folder = 1, default
+    while (folder / CONFIG).is_file():
+        try:
+            require_same(folder, settings, without_effect)
+            return folder
+        except DynamicsError:  # another run, or one that cannot be read
+            number += 1
+            folder = default.with_name(f"{default.name}-{number}")
+    return folder
 
 
-def checkpoints(folder: Path, every: float = EVERY_SECONDS) -> Checkpoints:
-    """Checkpoints of the run in a folder."""
-    return Checkpoints(Path(folder) / "checkpoints", every=every)
-
-
-def read_recipe(folder: Path) -> Recipe | None:
-    """Recipe of the run in a folder; None if it holds none, or one of another rung.
-
-    Raises
-    ------
-    DataError
-        If `config.json` is damaged.
-    """
-    path = Path(folder) / "config.json"
-    if not path.is_file():
-        return None
-    try:
-        saved = json.loads(path.read_text())
-        return Recipe.from_dict(saved["config"]) if saved.get("rung") == 4 else None
-    except (ValueError, AttributeError, KeyError, TypeError) as error:
-        raise DataError(f"{path}: is damaged ({error}); remove it, or begin anew with `force`.") from error
+def remove_run(folder: Path) -> None:
+    """Remove the files of a run, and nothing else that is in its folder."""
+    if (folder / "checkpoints").is_dir():
+        checkpoints(folder).clear()
+    for path in (folder / CONFIG, folder / MODES, folder / COMPARISON, *(folder / TRAJECTORIES).glob("*.npz")):
+        path.unlink(missing_ok=True)
 
 
 def measured(folder: Path) -> Trajectory | None:
-    """Trajectory of the network of a run, if it has ended or was interrupted."""
-    path = Path(folder) / "trajectories" / "recipe.npz"
-    return Trajectory.load(path) if path.is_file() else None
+    """Trajectory of the network of a run, if its training has ended or was interrupted."""
+    for path in sorted((Path(folder) / TRAJECTORIES).glob("*.npz")):
+        if rung(path.stem).is_measured:
+            return Trajectory.load(path)
+    return None
 
 
-def saved_overlaps(folder: Path) -> tuple[np.ndarray, dict[str, np.ndarray], float] | None:
-    """Times, overlaps by kernel and chance level of a run that was compared with its kernels; None for other runs."""
-    path = Path(folder) / "comparison.json"
-    if not path.is_file() or read_recipe(folder) is None:
-        return None
-    saved = json.loads(path.read_text())
-    overlaps = {name: np.array(values) for name, values in saved["overlaps"].items()}
-    return np.array(saved["times"]), overlaps, saved["chance"]
+def checkpoints(folder: Path, every: float = EVERY_SECONDS) -> Checkpoints:
+    """Checkpoints of the run in a folder, written every so many seconds."""
+    return Checkpoints(Path(folder) / "checkpoints", every=every)
 
 
-def _require_same(folder: Path, recipe: Recipe) -> None:
-    saved = read_recipe(folder)
-    if saved is None:
-        raise ConfigError(f"{folder} holds a run of another kind; choose another folder, or `force` to replace it.")
-    ours, theirs = recipe.to_dict(), saved.to_dict()
-    different = [name for name in ours if name not in _WITHOUT_EFFECT and ours[name] != theirs[name]]
-    if different:
-        name = different[0]
-        raise ConfigError(
-            f"{folder} holds a run with {name} = {theirs[name]}, not {ours[name]}; choose another folder, or "
-            "`force` to replace it."
-        )
+def has_checkpoint(folder: Path) -> bool:
+    """Whether there is a checkpoint to go on from; nothing is created."""
+    return (Path(folder) / "checkpoints").is_dir() and bool(checkpoints(folder).steps())

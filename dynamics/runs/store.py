@@ -2,41 +2,55 @@
 
 ::
 
-    DIR/config.json                everything needed to repeat the run: settings, what automatic ones came to, versions
-    DIR/modes.npz                  contrastive modes of the kernel
+    DIR/config.json                settings, what automatic ones came to, versions (`dynamics.runs.settings`)
+    DIR/modes.npz                  contrastive modes of the kernel, where there is one
+    DIR/checkpoints/               the last two states of the training
     DIR/trajectories/RUNG.npz      one trajectory a rung
     DIR/comparison.json            predicted against measured
     DIR/*.png, *.pdf               figures
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from dynamics.errors import DataError
-from dynamics.experiment import Experiment
 from dynamics.modes import ContrastiveModes
-from dynamics.support import files
-from dynamics.support.environment import versions
-from dynamics.trajectories.comparison import Comparison, compare
+from dynamics.runs.settings import CONFIG, RunSettings, read_settings
+from dynamics.trajectories.comparison import Comparison
 from dynamics.trajectories.ladder import in_order, rung
 from dynamics.trajectories.trajectory import Trajectory
+
+MODES, COMPARISON, TRAJECTORIES = "modes.npz", "comparison.json", "trajectories"
 
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """What a run left behind: its settings, modes and trajectories by rung."""
+    """What a run left behind.
+
+    Parameters
+    ----------
+    folder : Path
+        Where it is.
+    settings : RunSettings
+        Its settings.
+    modes : ContrastiveModes, optional
+        Modes of the kernel that drives it.
+    trajectories : mapping
+        Rung -> its trajectory.
+    comparison : Comparison, optional
+        The measured run against its forecasts, where the run was compared.
+    """
 
     folder: Path
-    config: Mapping[str, Any]
+    settings: RunSettings
     modes: ContrastiveModes | None
     trajectories: Mapping[str, Trajectory]
+    comparison: Comparison | None = None
 
     @property
     def measured(self) -> Trajectory | None:
-        """Trajectory of the network that was trained, a small one or a practical one; None if none was."""
+        """Trajectory of the network that was trained; None if none was."""
         return next((self.trajectories[name] for name in self.trajectories if rung(name).is_measured), None)
 
     @property
@@ -45,51 +59,43 @@ class Run:
         return {name: self.trajectories[name] for name in in_order(self.trajectories) if not rung(name).is_measured}
 
     @property
-    def comparison(self) -> Comparison | None:
-        """The measured run against its forecasts, computed again; None if one of them is missing."""
-        if self.measured is None or not self.forecasts or self.modes is None:
-            return None
-        return compare(self.measured, self.forecasts, self.modes, center=bool(self.config["config"]["center"]))
-
-    @property
     def title(self) -> str:
-        """One line that says what was run."""
-        settings, resolved = self.config["config"], self.config["resolved"]
-        if "title" in resolved:
-            return resolved["title"]
-        return (
-            f"{resolved['pairs']}: n = {resolved['num_pairs']}, d = {settings['dim']}; {resolved['architecture']}\n"
-            f"{settings['init']} start, α = {settings['init_scale']:g}, c = {resolved['multiplier']:.3g}, "
-            f"η = {resolved['learning_rate']:.3g}; "
-            f"{resolved['kernel']}{', centred' if settings['center'] else ''}"
-        )
+        """Two lines that say what was run."""
+        return self.settings.title
 
 
-def write_settings(folder: Path, command: str, experiment: Experiment) -> None:
-    """Write `config.json` and `modes.npz`, before anything long begins."""
-    files.save_json(
-        folder / "config.json",
-        {
-            "command": command,
-            "config": experiment.config.to_dict(),
-            "resolved": experiment.resolved,
-            "versions": versions(),
-        },
-    )
-    experiment.kernel.modes.save(folder / "modes.npz")
-    (folder / "trajectories").mkdir(exist_ok=True)
-    for stale in (folder / "trajectories").glob("*.npz"):
-        stale.unlink()  # of an earlier run in the same folder: a reader would take it for this one's
+def write_modes(folder: Path, modes: ContrastiveModes) -> None:
+    """Write the modes of the kernel that drives a run."""
+    modes.save(folder / MODES)
 
 
 def write_trajectories(folder: Path, trajectories: Mapping[str, Trajectory]) -> None:
     """Write one file a rung."""
+    (folder / TRAJECTORIES).mkdir(exist_ok=True)
     for name, trajectory in trajectories.items():
-        trajectory.save(folder / "trajectories" / f"{name}.npz")
+        trajectory.save(folder / TRAJECTORIES / f"{name}.npz")
+
+
+def write_comparison(folder: Path, comparison: Comparison) -> None:
+    """Write a comparison; of a sweep's run it says that the run is finished."""
+    comparison.save(folder / COMPARISON)
+
+
+def is_compared(folder: Path) -> bool:
+    """Whether a run was carried through to its comparison."""
+    return (folder / COMPARISON).is_file()
+
+
+def run_folders(folder: str | Path) -> list[Path]:
+    """Folders of the runs that a folder stands for: itself, or the finished ones of a sweep (`DIR/runs/NAME`)."""
+    folder = Path(folder)
+    if (folder / CONFIG).is_file() or not (folder / "runs").is_dir():
+        return [folder]
+    return sorted(run for run in (folder / "runs").iterdir() if is_compared(run))
 
 
 def read_run(folder: str | Path) -> Run:
-    """Read what `compare`, `simulate` or `train` wrote.
+    """Read the run in a folder.
 
     Raises
     ------
@@ -97,14 +103,14 @@ def read_run(folder: str | Path) -> Run:
         If the folder holds no run, or one of its files is damaged.
     """
     folder = Path(folder)
-    if not (folder / "config.json").is_file():
-        raise DataError(f"{folder}: holds no run (no config.json); give the folder of a run.")
-    try:
-        config = json.loads((folder / "config.json").read_text())
-    except ValueError as error:
-        raise DataError(f"{folder / 'config.json'}: is damaged ({error}); run the command again.") from error
-    trajectories = {path.stem: Trajectory.load(path) for path in sorted((folder / "trajectories").glob("*.npz"))}
+    settings = read_settings(folder)
+    trajectories = {path.stem: Trajectory.load(path) for path in sorted((folder / TRAJECTORIES).glob("*.npz"))}
     if not trajectories:
         raise DataError(f"{folder}: holds no trajectory; the run was ended before its first one was written.")
-    modes = ContrastiveModes.load(folder / "modes.npz") if (folder / "modes.npz").is_file() else None
-    return Run(folder, config, modes, trajectories)
+    return Run(
+        folder,
+        settings,
+        ContrastiveModes.load(folder / MODES) if (folder / MODES).is_file() else None,
+        trajectories,
+        Comparison.load(folder / COMPARISON) if is_compared(folder) else None,
+    )

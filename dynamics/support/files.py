@@ -8,8 +8,9 @@ import secrets
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+import msgspec
 import numpy as np
 
 from dynamics.errors import ConfigError, DataError
@@ -136,6 +137,32 @@ def _checksum(content: Any) -> bytes:
 def save_json(path: str | Path, content: Any) -> None:
     """Write JSON, atomically; NaN becomes null."""
     save_text(path, json.dumps(_plain(content), indent=2, allow_nan=False) + "\n")
+
+
+Record = TypeVar("Record")
+
+
+def load_record(path: str | Path, kind: type[Record]) -> Record:
+    """Read JSON as a declared record.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    kind : type
+        A `msgspec.Struct`, which declares fields and their types.
+
+    Raises
+    ------
+    DataError
+        If the file is missing, is no JSON, or a field is missing or of another type; the sentence names the field.
+    """
+    try:
+        return msgspec.json.decode(Path(path).read_bytes(), type=kind)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}).") from error
+    except msgspec.DecodeError as error:
+        raise DataError(f"{path}: is not what dynamics wrote ({error}); run the command again.") from error
 
 
 def save_text(path: str | Path, text: str) -> None:

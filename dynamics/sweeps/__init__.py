@@ -9,13 +9,14 @@
 
 from dynamics.sweeps.axes import Axis, grid, parse_axis
 from dynamics.sweeps.figure import sweep_figure
-from dynamics.sweeps.run import Sweep, read_sweep, sweep
+from dynamics.sweeps.run import Sweep, is_sweep, read_sweep, sweep
 from dynamics.sweeps.table import tidy_rows, write_csv, write_parquet
 
 __all__ = [
     "Axis",
     "Sweep",
     "grid",
+    "is_sweep",
     "parse_axis",
     "read_sweep",
     "sweep",

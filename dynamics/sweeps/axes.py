@@ -14,33 +14,33 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from dynamics.errors import ConfigError
 from dynamics.experiment.config import Config
+from dynamics.recipe.config import Recipe, recipe_preset
+
+AnyConfig = Config | Recipe
 
 
 @dataclass(frozen=True)
 class Axis:
-    """One setting of `Config` and the values it takes.
+    """One setting of `Config` or `Recipe` and the values it takes.
 
     Raises
     ------
     ConfigError
-        If there is no such setting, no value, or a value twice.
+        If there is no value, or a value twice.
     """
 
     name: str
     values: tuple[Any, ...]
 
     def __post_init__(self) -> None:
-        known = [field.name for field in fields(Config)]
-        if self.name not in known:
-            raise ConfigError(f"There is no setting `{self.name}` to vary; known are {', '.join(known)}.")
         if not self.values:
             raise ConfigError(f"The setting {self.name} has no value; give some, such as {self.name}=1,2,3.")
         if len(set(self.values)) < len(self.values):
             raise ConfigError(f"The values {self.values} of {self.name} repeat; give each once.")
 
 
-def parse_axis(text: str) -> Axis:
-    """`width=16,32,64`, as on the command line.
+def parse_axis(text: str, kind: type[AnyConfig] = Config) -> Axis:
+    """Read `width=16,32,64`, as on the command line, as a setting of `Config` or `Recipe`.
 
     Raises
     ------
@@ -48,27 +48,50 @@ def parse_axis(text: str) -> Axis:
         If the text is of another form, or a value does not fit the setting.
     """
     name, equals, values = text.partition("=")
-    name = name.strip().removeprefix("--").replace("-", "_")
+    name = name.strip().lstrip("-").replace("-", "_")
     if not equals:
         raise ConfigError(f"`{text}` says nothing to vary; write a setting and its values, such as seed=0,1,2.")
-    if name not in get_type_hints(Config):
-        return Axis(name, ())  # which raises
-    return Axis(name, tuple(_value(name, value.strip()) for value in values.split(",") if value.strip()))
+    _require_setting(name, kind)
+    hint = get_type_hints(kind)[name]
+    return Axis(name, tuple(_value(name, hint, value.strip()) for value in values.split(",") if value.strip()))
 
 
-def grid(config: Config, axes: Sequence[Axis]) -> Iterator[tuple[Mapping[str, Any], Config]]:
-    """Every combination of values, the last axis running fastest, and its settings."""
+def grid(config: AnyConfig, axes: Sequence[Axis]) -> Iterator[tuple[Mapping[str, Any], AnyConfig]]:
+    """Every combination of values, the last axis running fastest, and its settings.
+
+    Raises
+    ------
+    ConfigError
+        If the config has no such setting, or one is varied twice.
+    """
     names = [axis.name for axis in axes]
+    for name in names:
+        _require_setting(name, type(config))
     if len(set(names)) < len(names):
         raise ConfigError(f"A setting is varied twice: {', '.join(names)}; give all its values at once.")
     for values in itertools.product(*(axis.values for axis in axes)):
         point = dict(zip(names, values, strict=True))
-        yield point, replace(config, **point)
+        yield point, _at(config, point)
 
 
-def _value(name: str, text: str) -> Any:
+def _at(config: AnyConfig, point: Mapping[str, Any]) -> AnyConfig:
+    """Settings of one point. A recipe with another objective takes the preset's settings for that objective."""
+    if isinstance(config, Recipe) and point.get("objective", config.objective) != config.objective:
+        of_preset = recipe_preset(config.preset, config.objective)
+        chosen = {name: value for name, value in vars(config).items() if value != getattr(of_preset, name)}
+        config = replace(recipe_preset(config.preset, point["objective"]), **chosen)
+    return replace(config, **point)
+
+
+def _require_setting(name: str, kind: type[AnyConfig]) -> None:
+    known = [field.name for field in fields(kind)]
+    if name not in known:
+        raise ConfigError(f"There is no setting `{name}` to vary; known are {', '.join(known)}.")
+
+
+def _value(name: str, hint: Any, text: str) -> Any:
     """Read a value as the first of the setting's types that it fits, the narrowest first."""
-    kinds = list(_kinds(get_type_hints(Config)[name]))
+    kinds = list(_kinds(hint))
     for kind in (int, float):
         if kind in kinds:
             try:
@@ -79,9 +102,9 @@ def _value(name: str, text: str) -> Any:
         return text
     if bool in kinds and text.lower() in ("true", "false"):
         return text.lower() == "true"
-    for wrapper in (Path, str):
-        if wrapper in kinds:
-            return wrapper(text)
+    for kind in (Path, str):
+        if kind in kinds:
+            return kind(text)
     choices = [kind if isinstance(kind, str) else kind.__name__ for kind in kinds]
     raise ConfigError(f"{name} cannot be `{text}`; give {' or '.join(choices)}.")
 

@@ -17,9 +17,10 @@ from dynamics.trajectories.trajectory import Trajectory
 
 
 def sweep_figure(swept: Sweep) -> Figure:
-    """Error against the first setting that varies besides the seed; line: median, band: range over all else.
+    """Draw the error of the forecasts against the first setting that varies besides the seed.
 
-    If only seeds vary, the eigenvalues of the runs with their range, on one time axis.
+    The line is the median, the band the range over all other settings. Runs without forecasts show their step times
+    instead. If only seeds vary, the figure has the eigenvalues of the runs with their range, on one time axis.
     """
     axis = next((axis for axis in swept.axes if axis.name != "seed" and len(axis.values) > 1), None)
     if axis is None:
@@ -27,7 +28,9 @@ def sweep_figure(swept: Sweep) -> Figure:
         draw_band(ax, [run.measured for _, run in swept.points if run.measured is not None])
         return figure
     figure, ax = plt.subplots(figsize=(4.6, 3.0))
-    draw_errors(ax, axis.name, axis.values, swept.points)
+    forecast = any(run.forecasts for _, run in swept.points)
+    draw = draw_errors if forecast else draw_step_times_against
+    draw(ax, axis.name, axis.values, swept.points)
     return figure
 
 
@@ -38,11 +41,10 @@ def draw_errors(ax: Axes, name: str, values: Sequence[Any], points: Sequence[tup
         comparison = run.comparison
         for forecast in comparison.step_time_ratio if comparison else ():
             errors.setdefault(forecast, {}).setdefault(point[name], []).append(comparison.median_error(forecast))
-    numeric = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
     for forecast in in_order(errors):
         by_value = errors[forecast]
         shown = [value for value in values if value in by_value]
-        x = shown if numeric else [list(values).index(value) for value in shown]
+        x = [_position(value, values) for value in shown]
         color, dashes = rung(forecast).line
         ax.plot(x, [np.nanmedian(by_value[v]) for v in shown], color=color, ls=dashes, marker="o", ms=3)
         ax.plot([], [], color=color, ls=dashes, label=rung(forecast).label)
@@ -54,15 +56,35 @@ def draw_errors(ax: Axes, name: str, values: Sequence[Any], points: Sequence[tup
             alpha=0.15,
             lw=0,
         )
-    if numeric and min(values) > 0 and max(values) / min(values) >= 8:
-        ax.set_xscale("log")
-        ax.xaxis.set_minor_locator(NullLocator())
-    ax.set_xticks(values if numeric else range(len(values)), [f"{v:g}" if numeric else str(v) for v in values])
-    ax.set(xlabel=name.replace("_", " "), ylabel="median error of the step times", yscale="log")
+    _setting_axis(ax, name, values)
+    ax.set(ylabel="median error of the step times", yscale="log")
     ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
     ax.yaxis.set_minor_locator(NullLocator())
     ax.legend()
+    return ax
+
+
+def draw_step_times_against(
+    ax: Axes, name: str, values: Sequence[Any], points: Sequence[tuple[Mapping[str, Any], Run]]
+) -> Axes:
+    """Measured step time of every dimension against one setting; line: median, band: range over the other settings."""
+    times: dict[Any, list[np.ndarray]] = {}
+    for point, run in points:
+        if run.comparison is not None:
+            times.setdefault(point[name], []).append(run.comparison.step_times[run.comparison.measured])
+    shown = [value for value in values if value in times]
+    x = [_position(value, values) for value in shown]
+    dim = min(len(tau) for runs in times.values() for tau in runs)
+    for j, color in enumerate(mode_colors(dim)):
+        tau = [np.array([run[j] for run in times[value]]) for value in shown]
+        learned = [values[np.isfinite(values)] for values in tau]
+        middle = [np.median(values) if values.size else np.nan for values in learned]
+        ends = [(values.min(), values.max()) if values.size else (np.nan, np.nan) for values in learned]
+        ax.plot(x, middle, color=color, marker="o", ms=3)
+        ax.fill_between(x, [low for low, _ in ends], [high for _, high in ends], color=color, alpha=0.15, lw=0)
+    _setting_axis(ax, name, values)
+    ax.set(ylabel="half learned at effective time")
     return ax
 
 
@@ -81,3 +103,22 @@ def draw_band(ax: Axes, runs: Sequence[Trajectory]) -> Axes:
         title=f"median and range of {len(runs)} runs",
     )
     return ax
+
+
+def _is_numeric(values: Sequence[Any]) -> bool:
+    return all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+
+
+def _position(value: Any, values: Sequence[Any]) -> float:
+    """Where a value stands on the axis: at itself, or at its rank where values are names."""
+    return value if _is_numeric(values) else list(values).index(value)
+
+
+def _setting_axis(ax: Axes, name: str, values: Sequence[Any]) -> None:
+    """Label the x axis with a setting and its values, logarithmically where they span a factor of eight."""
+    numeric = _is_numeric(values)
+    if numeric and min(values) > 0 and max(values) / min(values) >= 8:
+        ax.set_xscale("log")
+        ax.xaxis.set_minor_locator(NullLocator())
+    ax.set_xticks(values if numeric else range(len(values)), [f"{v:g}" if numeric else str(v) for v in values])
+    ax.set(xlabel=name.replace("_", " "))

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from dynamics.errors import ConfigError, DataError, DynamicsError
-from dynamics.experiment.config import Config
-from dynamics.runs.store import Run, read_run
+from dynamics.runs.store import Run, is_compared, read_run
 from dynamics.support import files
 from dynamics.support.progress import progress_bar
-from dynamics.sweeps.axes import Axis, grid
+from dynamics.sweeps.axes import AnyConfig, Axis, grid
+from dynamics.sweeps.point import CONFIGS, is_finished, kind_of, run_point
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,12 +39,12 @@ class Sweep:
     failed: Mapping[str, str]
 
 
-def sweep(config: Config, axes: Sequence[Axis], out: str | Path, *, jobs: int | None = None) -> Sweep:
+def sweep(config: AnyConfig, axes: Sequence[Axis], out: str | Path, *, jobs: int | None = None) -> Sweep:
     """Forecast and train at every point of the grid.
 
     Parameters
     ----------
-    config : Config
+    config : Config or Recipe
         Settings that all points share.
     axes : sequence of Axis
         What varies.
@@ -66,7 +66,7 @@ def sweep(config: Config, axes: Sequence[Axis], out: str | Path, *, jobs: int | 
     points = list(grid(config, axes))
     folder = files.output_folder(out)
     _claim(folder, config, axes)
-    waiting = {_name(point): settings for point, settings in points if not _finished(folder, point, settings)}
+    waiting = {_name(point): settings for point, settings in points if not is_finished(_place(folder, point), settings)}
     jobs = min(jobs or _default_jobs(), max(len(waiting), 1))
     failed: dict[str, str] = {}
     done_before = len(points) - len(waiting)
@@ -97,6 +97,11 @@ def sweep(config: Config, axes: Sequence[Axis], out: str | Path, *, jobs: int | 
     return read_sweep(folder)
 
 
+def is_sweep(folder: str | Path) -> bool:
+    """Whether a folder holds a sweep."""
+    return (Path(folder) / "sweep.json").is_file()
+
+
 def read_sweep(folder: str | Path) -> Sweep:
     """Read what `sweep` wrote.
 
@@ -106,36 +111,21 @@ def read_sweep(folder: str | Path) -> Sweep:
         If the folder holds no sweep.
     """
     folder = Path(folder)
-    if not (folder / "sweep.json").is_file():
+    if not is_sweep(folder):
         raise DataError(f"{folder}: holds no sweep (no sweep.json); give the folder of a sweep.")
-    axes = tuple(Axis(axis["name"], tuple(axis["values"])) for axis in _read_json(folder / "sweep.json")["axes"])
+    claimed = _read_json(folder / "sweep.json")
+    axes = tuple(Axis(axis["name"], tuple(axis["values"])) for axis in claimed["axes"])
     failed = _read_json(folder / "failed.json") if (folder / "failed.json").is_file() else {}
     points = []
-    for point, _ in grid(Config(), axes):
-        run = folder / "runs" / _name(point)
-        if (run / "comparison.json").is_file():
-            points.append((point, read_run(run)))
+    for point, _ in grid(CONFIGS[claimed["kind"]](), axes):
+        if is_compared(_place(folder, point)):
+            points.append((point, read_run(_place(folder, point))))
     return Sweep(folder, axes, points, failed)
 
 
-def run_point(config: Config, folder: Path) -> None:
-    """One point of a sweep: forecast, train, compare, written as `dynamics compare` does."""
-    from dynamics.experiment import compare_run, forecast_trajectories, prepare, train
-    from dynamics.runs.store import write_settings, write_trajectories
-
-    experiment = prepare(config)
-    files.output_folder(folder)
-    write_settings(folder, "compare", experiment)
-    forecasts, measured = forecast_trajectories(experiment), train(experiment)
-    write_trajectories(folder, {**forecasts, measured.rung: measured})
-    comparison = compare_run(experiment, measured, forecasts)
-    # last, since it says that the run is finished
-    comparison.save(folder / "comparison.json", kernel=experiment.kernel.name, reason=experiment.kernel.reason)
-
-
-def _claim(folder: Path, config: Config, axes: tuple[Axis, ...]) -> None:
+def _claim(folder: Path, config: AnyConfig, axes: tuple[Axis, ...]) -> None:
     """Write what this sweep is, or refuse a folder that holds another."""
-    content = {"config": config.to_dict(), "axes": [asdict(axis) for axis in axes]}
+    content = {"kind": kind_of(config), "config": config.to_dict(), "axes": [asdict(axis) for axis in axes]}
     content = json.loads(json.dumps(content, default=str))
     path = folder / "sweep.json"
     if path.is_file() and _read_json(path) != content:
@@ -143,11 +133,9 @@ def _claim(folder: Path, config: Config, axes: tuple[Axis, ...]) -> None:
     files.save_json(path, content)
 
 
-def _finished(folder: Path, point: Mapping[str, Any], config: Config) -> bool:
-    run = folder / "runs" / _name(point)
-    if not (run / "comparison.json").is_file():
-        return False
-    return _read_json(run / "config.json")["config"] == json.loads(json.dumps(config.to_dict()))
+def _place(folder: Path, point: Mapping[str, Any]) -> Path:
+    """Folder of one point's run."""
+    return folder / "runs" / _name(point)
 
 
 def _name(point: Mapping[str, Any]) -> str:

@@ -23,7 +23,7 @@ def tidy_rows(swept: Sweep) -> Iterator[dict[str, Any]]:
         if comparison is None:
             continue
         measured = comparison.step_times[comparison.measured]
-        learning_rate = run.config["resolved"]["learning_rate"]
+        learning_rate = run.settings.learning_rate
         for rung in in_order(comparison.step_times):
             times = comparison.step_times[rung]
             ratios = comparison.step_time_ratio.get(rung)

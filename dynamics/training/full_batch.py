@@ -43,6 +43,7 @@ def gradient_descent(
     record_at: Int[np.ndarray, " records"] | None = None,
     checkpoints: Checkpoints | None = None,
     report_cost: Callable[[float], None] | None = None,
+    report_resumed: Callable[[int], None] | None = None,
 ) -> Trajectory:
     """Train on all pairs at every step, recording the spectrum.
 
@@ -70,6 +71,8 @@ def gradient_descent(
         Where states are kept; training goes on from the last of them.
     report_cost : callable, optional
         Receives, after the first few steps, the seconds that the whole run will take.
+    report_resumed : callable, optional
+        Receives the step from which training goes on.
 
     Raises
     ------
@@ -86,6 +89,8 @@ def gradient_descent(
     if found is not None:
         state, recorded = found
         recorder.restore(recorded)
+        if report_resumed is not None:
+            report_resumed(int(state.step))
 
     def observe(state: TrainState, _: Metrics) -> None:
         value, F = look(state.params, *data)

@@ -28,12 +28,10 @@ import numpy as np
 from dynamics.errors import ConfigError
 from dynamics.modes.contrastive import ContrastiveModes
 from dynamics.objectives.correlation import barlow_twins, cross_correlation
-from dynamics.typing import Embedding
-
-Objective = Callable[[Embedding], jax.Array]
+from dynamics.objectives.registry import Loss, embedding_loss
 
 
-def precondition_modes(modes: ContrastiveModes, num_modes: int, objective: Objective = barlow_twins) -> Objective:
+def precondition_modes(modes: ContrastiveModes, num_modes: int, objective: Loss | str = barlow_twins) -> Loss:
     """Make the `num_modes` strongest modes grow at one rate, and leave the others alone.
 
     Gradient descent on Barlow Twins is then stable for learning rates below 1/4, whatever γ.
@@ -45,8 +43,8 @@ def precondition_modes(modes: ContrastiveModes, num_modes: int, objective: Objec
     num_modes : int
         m. With the number of embedding dimensions the network learns the same subspace as with plain descent. With
         more, the start decides which subspace, since nothing prefers strong modes any longer.
-    objective : callable
-        L of the embeddings (2n, d).
+    objective : callable or str
+        L of the embeddings (2n, d), or the name of one of `dynamics.objectives.OBJECTIVES`.
 
     Raises
     ------
@@ -65,16 +63,16 @@ def precondition_modes(modes: ContrastiveModes, num_modes: int, objective: Objec
     def transform(F: jax.Array, G: jax.Array) -> jax.Array:
         return jnp.asarray(L, G.dtype) @ (jnp.asarray(R, G.dtype).T @ G)
 
-    return _with_gradient(objective, transform)
+    return _with_gradient(embedding_loss(objective), transform)
 
 
-def precondition_spectrum(objective: Objective = barlow_twins, *, floor: float) -> Objective:
+def precondition_spectrum(objective: Loss | str = barlow_twins, *, floor: float) -> Loss:
     """Focus the gradient on those directions of the embedding in which partners do not correlate yet.
 
     Parameters
     ----------
-    objective : callable
-        L of the embeddings (2n, d).
+    objective : callable or str
+        L of the embeddings (2n, d), or the name of one of `dynamics.objectives.OBJECTIVES`.
     floor : float
         ε > 0, the correlation below which a direction counts as unlearned; smaller ones are amplified by up to 1/ε.
 
@@ -90,10 +88,10 @@ def precondition_spectrum(objective: Objective = barlow_twins, *, floor: float) 
         c, Q = jnp.linalg.eigh(cross_correlation(F))
         return ((G @ Q) / (jnp.abs(c) + floor)) @ Q.T
 
-    return _with_gradient(objective, transform)
+    return _with_gradient(embedding_loss(objective), transform)
 
 
-def _with_gradient(objective: Objective, transform: Callable[[jax.Array, jax.Array], jax.Array]) -> Objective:
+def _with_gradient(objective: Loss, transform: Callable[[jax.Array, jax.Array], jax.Array]) -> Loss:
     """The objective with transform(F, ∇_F L) in place of its gradient."""
 
     @jax.custom_vjp

@@ -100,6 +100,11 @@ def join_processes() -> None:
         ) from error
 
 
+def is_first_process() -> bool:
+    """Whether this is the only process of the job, or the first: the one that prints and writes."""
+    return jax.process_index() == 0
+
+
 def wait_for_all(what: str) -> None:
     """Return when every process of the job has come here."""
     if jax.process_count() > 1:

@@ -1,9 +1,10 @@
 """Where theory and reality part: step times, eigenvalues and subspaces of forecasts against a measured run."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import msgspec
 import numpy as np
 from jaxtyping import Float
 
@@ -46,6 +47,17 @@ def half_times(trajectory: Trajectory) -> Float[np.ndarray, " dim"]:
     end = _final_values(u)
     learned = end > 0.1 * end.max(initial=0.0)
     return np.where(learned, trajectory.times[np.argmax(u >= end / 2, axis=0)], np.nan)
+
+
+def learning_times(trajectory: Trajectory) -> Float[np.ndarray, " dim"]:
+    """Effective time at which each dimension is learned, by the criterion that fits the trajectory; NaN if it never is.
+
+    A solved model says it itself (`mode_step_times`). Under the theory's objective an eigenvalue ends at 1, so half of
+    that counts (`step_times`); under other objectives half of its own end (`half_times`).
+    """
+    if trajectory.solution is not None and trajectory.mode_step_times is not None:
+        return np.where(np.isfinite(trajectory.mode_step_times), trajectory.mode_step_times, np.nan)
+    return step_times(trajectory) if trajectory.objective is None else half_times(trajectory)
 
 
 def distinct_steps(trajectory: Trajectory, apart: float = 0.1) -> Float[np.ndarray, " steps"]:
@@ -98,6 +110,29 @@ class PlateauOverlap:
 
 
 @dataclass(frozen=True, eq=False)
+class KernelOverlaps:
+    """How much of what an embedding has learned lies among the strongest modes of several kernels.
+
+    Parameters
+    ----------
+    times : array (S,)
+        Effective times.
+    overlaps : mapping
+        Kernel, such as `conjugate kernel, start`, -> array (S,), the overlap ‖QᵀQ_φ‖²/d of the top-d subspace of the
+        embeddings with the span of its d strongest modes; 1 if they are equal.
+    chance : float
+        Overlap of random subspaces.
+    eigenvalues : mapping
+        Kernel -> array (d,), its strongest contrastive eigenvalues.
+    """
+
+    times: Float[np.ndarray, " snapshots"]
+    overlaps: Mapping[str, Float[np.ndarray, " snapshots"]]
+    chance: float
+    eigenvalues: Mapping[str, Float[np.ndarray, " dim"]]
+
+
+@dataclass(frozen=True, eq=False)
 class Comparison:
     """One measured run beside one or more forecasts.
 
@@ -106,18 +141,19 @@ class Comparison:
     eigenvalues_gamma : array (d,)
         γ_j of the strongest modes, fewer than d where the kernel has fewer.
     step_times : mapping
-        Name of a forecast, or `measured` -> array (d,), effective times at which each eigenvalue of C reaches ½; NaN
-        where it never does.
+        Rung -> (d,) effective times at which each dimension is learned; NaN where it never was.
     step_time_ratio : mapping
         Name of a forecast -> array (d,), predicted / measured step times; NaN where one of them is missing.
     eigenvalue_error : mapping
         Name of a forecast -> array (T,), mean absolute error over the eigenvalues of C, at `times`.
     times : array (T,)
-        Effective times of the measured run.
-    subspace_overlap : list of PlateauOverlap
-        One entry for each plateau of the measured run; empty for runs without embeddings.
+        The measured times.
+    subspace_overlap : list
+        One entry for each plateau of the measured run, where it was compared.
     measured : str
-        Rung of the measured run.
+        Name of the measured rung.
+    kernel_overlaps : KernelOverlaps, optional
+        Of a practical run: what the kernels before and after training explain.
     """
 
     eigenvalues_gamma: Spectrum
@@ -127,32 +163,85 @@ class Comparison:
     times: Float[np.ndarray, " times"]
     subspace_overlap: list[PlateauOverlap]
     measured: str = "network"
+    kernel_overlaps: KernelOverlaps | None = None
 
     def median_error(self, forecast: str) -> float:
         """Median of |predicted / measured step time − 1| over the modes that have both; NaN if none has."""
         errors = np.abs(self.step_time_ratio[forecast] - 1)
         return float(np.nanmedian(errors)) if np.isfinite(errors).any() else float("nan")
 
-    def save(self, path: str | Path, **context: object) -> None:
-        """Write the comparison as JSON; `context` adds entries by name, such as the kernel of the forecasts."""
-        files.save_json(
-            path,
-            {
-                **context,
-                "measured": self.measured,
-                "eigenvalues_gamma": self.eigenvalues_gamma,
-                "step_times": self.step_times,
-                "step_time_ratio": self.step_time_ratio,
-                "median_step_time_error": {name: self.median_error(name) for name in self.step_time_ratio},
-                "times": self.times,
-                "eigenvalue_error": self.eigenvalue_error,
-                "subspace_overlap": [asdict(plateau) for plateau in self.subspace_overlap],
-            },
+    def save(self, path: str | Path) -> None:
+        """Write the comparison as JSON, with the median error of every forecast for a reader."""
+        content = asdict(self)
+        content["median_step_time_error"] = {name: self.median_error(name) for name in self.step_time_ratio}
+        files.save_json(path, content)
+
+    @staticmethod
+    def load(path: str | Path) -> "Comparison":
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        DataError
+            If the file is missing, damaged, or holds something else.
+        """
+        stored = files.load_record(path, _Stored)
+        overlaps = stored.kernel_overlaps
+        return Comparison(
+            eigenvalues_gamma=_array(stored.eigenvalues_gamma),
+            step_times=_arrays(stored.step_times),
+            step_time_ratio=_arrays(stored.step_time_ratio),
+            eigenvalue_error=_arrays(stored.eigenvalue_error),
+            times=_array(stored.times),
+            subspace_overlap=stored.subspace_overlap,
+            measured=stored.measured,
+            kernel_overlaps=None
+            if overlaps is None
+            else KernelOverlaps(
+                _array(overlaps.times), _arrays(overlaps.overlaps), overlaps.chance, _arrays(overlaps.eigenvalues)
+            ),
         )
 
 
+Numbers = list[float | None]
+"""JSON has no NaN: null stands for it."""
+
+
+class _StoredOverlaps(msgspec.Struct):
+    times: Numbers
+    overlaps: dict[str, Numbers]
+    chance: float
+    eigenvalues: dict[str, Numbers]
+
+
+class _Stored(msgspec.Struct):
+    """The form of a comparison on disk."""
+
+    eigenvalues_gamma: Numbers
+    step_times: dict[str, Numbers]
+    step_time_ratio: dict[str, Numbers]
+    eigenvalue_error: dict[str, Numbers]
+    times: Numbers
+    subspace_overlap: list[PlateauOverlap]
+    measured: str
+    kernel_overlaps: _StoredOverlaps | None = None
+
+
+def _array(numbers: Numbers) -> np.ndarray:
+    return np.array(numbers, np.float64)  # None becomes NaN
+
+
+def _arrays(named: Mapping[str, Numbers]) -> dict[str, np.ndarray]:
+    return {name: _array(numbers) for name, numbers in named.items()}
+
+
 def compare(
-    measured: Trajectory, forecasts: Mapping[str, Trajectory], modes: ContrastiveModes, *, center: bool = False
+    measured: Trajectory,
+    forecasts: Mapping[str, Trajectory],
+    modes: ContrastiveModes,
+    *,
+    center: bool = False,
+    criterion: Callable[[Trajectory], Float[np.ndarray, " dim"]] = step_times,
 ) -> Comparison:
     """Compare a measured run with forecasts of it.
 
@@ -163,16 +252,15 @@ def compare(
     forecasts : mapping
         Name of a forecast, such as `closed_form` or `ode` -> its trajectory, of as many dimensions as the run.
     modes : ContrastiveModes
-        Modes of the kernel behind the forecasts, on the training views.
+        Modes of the kernel behind the forecasts. Subspaces are compared if they are of the views that were embedded.
     center : bool
         Whether the embeddings were centred in training.
-
-    Returns
-    -------
-    Comparison
+    criterion : callable
+        When a dimension counts as learned: `step_times`, at half of the eigenvalue 1 that the theory's objective ends
+        at, or `half_times`, at half of its own end, for objectives with other end points.
     """
-    times = {name: step_times(forecast) for name, forecast in forecasts.items()}
-    reached = step_times(measured)
+    times = {name: criterion(forecast) for name, forecast in forecasts.items()}
+    reached = criterion(measured)
     with np.errstate(divide="ignore", invalid="ignore"):  # a step at t = 0 was not a step
         ratios = {name: np.where(reached > 0, tau / reached, np.nan) for name, tau in times.items()}
     return Comparison(
@@ -186,11 +274,19 @@ def compare(
     )
 
 
+def measured_alone(measured: Trajectory) -> Comparison:
+    """The steps of a measured run of any objective (`half_times`), with nothing to compare them to."""
+    steps = {measured.rung: half_times(measured)}
+    return Comparison(np.empty(0), steps, {}, {}, measured.times, [], measured=measured.rung)
+
+
 def _plateau_overlaps(
     measured: Trajectory, reached: np.ndarray, modes: ContrastiveModes, center: bool
 ) -> list[PlateauOverlap]:
     """Overlap in the middle between each step and the next; after the last step, between it and the end of the run."""
     if measured.embeddings is None or measured.embedding_times is None:
+        return []
+    if measured.embeddings.shape[1] != 2 * modes.num_pairs:
         return []
     overlaps = []
     for r in range(1, min(int(np.isfinite(reached).sum()), modes.num_positive) + 1):

@@ -37,8 +37,7 @@ def compose(*steps: Augmentation) -> Augmentation:
             image = step(step_key, image)
         return image
 
-    # for `dynamics.views.style_factors`; a function may have attributes
-    composed.steps = steps  # type: ignore[attr-defined]
+    composed.steps = steps  # for `dynamics.views.style_factors`
     return composed
 
 
@@ -361,8 +360,7 @@ def _blend(towards: jax.Array, image: Image, weight: jax.Array) -> Image:
 def _luma(image: Image) -> Float[jax.Array, "h w 1"]:
     if image.shape[-1] != 3:
         return image.mean(axis=-1, keepdims=True)
-    red, green, blue = (weight * image[..., i : i + 1] for i, weight in enumerate(LUMA))
-    return red + green + blue
+    return sum(weight * image[..., i : i + 1] for i, weight in enumerate(LUMA))
 
 
 def _require_colour(image: Image, what: str) -> None:

@@ -112,9 +112,10 @@ def test_every_method_descends_along_its_gradient(name, views):
 
 
 def test_training_lowers_the_loss(images):
-    fitted = fit(make_method("simvae", model()), images, STYLE, steps=30, batch=32, learning_rate=3e-3, num_seeds=1)
-    loss = fitted.terms["loss"][:, 0]
-    assert loss[-5:].mean() < 0.9 * loss[:5].mean()
+    """With each of eight seeds; all of them would fall by chance once in 256 times."""
+    fitted = fit(make_method("simvae", model()), images, STYLE, steps=30, batch=32, learning_rate=3e-3, num_seeds=8)
+    loss = fitted.terms["loss"]
+    assert (loss[-5:].mean(axis=0) < loss[:5].mean(axis=0)).all()
 
 
 @pytest.mark.slow

@@ -44,7 +44,6 @@ def test_finite_networks_converge_to_it(rng, declare, widths):
     for kind in errors:
         # width^{-1/2}, steeper at small width where the next order counts; its own spread over 30 seeds is about 0.07
         slope = np.polyfit(np.log(widths), np.log(errors[kind]), 1)[0]
-        print(kind, np.round(errors[kind], 3), round(slope, 3))
         assert sorted(errors[kind], reverse=True) == errors[kind], (kind, errors[kind])
         assert -0.8 < slope < -0.3, (kind, errors[kind], slope)
         # and to this limit, not to one near it

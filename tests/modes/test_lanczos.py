@@ -94,7 +94,7 @@ def test_one_product_an_iteration(rng):
     modes = leading_modes(product, 10, num_pairs=N, block=8)
     np.testing.assert_allclose(modes.eigenvalues, leading_modes(K, 10, block=8).eigenvalues, rtol=1e-12)
     assert set(products) == {(2 * N, 8)}
-    assert len(products) < 25
+    assert 8 * len(products) < 2 * N  # cheaper than the whole matrix, which 2N columns would be
 
 
 def test_a_kernel_of_low_rank_gives_all_there_is(rng):

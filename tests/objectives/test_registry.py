@@ -55,12 +55,16 @@ def test_a_registered_objective_goes_wherever_a_loss_goes(pull, rng):
     np.testing.assert_allclose(matrix_kernel_flow(theta, F, times, objective="pull").loss, by_name.loss, rtol=1e-5)
     descents = [matrix_kernel_descent(theta, F, 0.01, np.arange(5), objective=loss) for loss in ("pull", pull)]
     np.testing.assert_array_equal(descents[0].loss, descents[1].loss)
+    assert float(dynamics.precondition_spectrum("pull", floor=0.1)(jnp.asarray(F))) == pytest.approx(
+        float(pull(F)), rel=1e-5
+    )
     linear = dynamics.SmallNetwork(apply=lambda W, x: x @ W, params=jnp.asarray(F[:5], "float32"))
     pairs = dynamics.Pairs(x[:4].astype("float32"), x[4:].astype("float32"))
     trained = [
         dynamics.gradient_descent(linear, pairs, learning_rate=0.01, steps=3, objective=loss) for loss in ("pull", pull)
     ]
     np.testing.assert_array_equal(trained[0].loss, trained[1].loss)
+    assert trained[0].objective == "pull"
 
 
 def test_names_that_do_not_fit_are_refused():

@@ -84,7 +84,7 @@ def test_weight_decay_decides_between_learning_and_collapse():
     learned = directpred_fixed_points(task, weight_decay=eta)
     s = directpred(task, times, weight_decay=eta).eigenvalues[-1]
     np.testing.assert_allclose(s, learned * [1, 0, 1], rtol=1e-8, atol=1e-8)
-    assert (learned > 0.3).all()
+    assert (learned > 0).all()
     too_much = eta * 2.1  # more than γρτ²/4
     assert not directpred_fixed_points(task, weight_decay=too_much).any()
     np.testing.assert_allclose(directpred(task, times, weight_decay=too_much).eigenvalues[-1], 0, atol=1e-8)

@@ -90,5 +90,6 @@ def test_only_the_latent_space_prefers_predictable_modes():
         for name, when in (("jepa", jepa_times), ("mae", mae_times))
         for depth in (2, 4)
     }
+    # at once but for a logarithm of the target, against one of the small start
     assert abs(delay["mae", 2] - 1) < 0.05 and abs(delay["mae", 4] - 1) < 0.05
-    assert delay["jepa", 4] > delay["jepa", 2] > 1.1
+    assert delay["jepa", 4] > delay["jepa", 2] > 1.05

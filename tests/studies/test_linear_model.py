@@ -32,6 +32,7 @@ def test_extrapolation_removes_the_first_order_of_the_learning_rate(rng):
     exact = descend(views, W, 1e-5, np.array([0, 20000]))[-1]
     plain = descend(views, W, 0.01, np.array([0, 20]))[-1]
     extrapolated = descend_continuously(views, W, 0.01, np.array([0, 20]))[-1]
+    # what is left of an error of order η is of order η²
     assert np.abs(extrapolated - exact).max() < 0.1 * np.abs(plain - exact).max()
 
 

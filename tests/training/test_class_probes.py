@@ -38,7 +38,13 @@ def test_pixels_are_read_as_scikit_learn_reads_them():
     assert found["linear_accuracy"] == pytest.approx(
         model.score((y - x.mean(0)) / spread, images.test_labels), abs=0.003
     )
-    assert found["knn_accuracy"] > 0.95
+    unit, probed = (part / np.linalg.norm(part, axis=1, keepdims=True) for part in (x, y))
+    cosines = probed @ unit.T
+    nearest = np.argsort(-cosines, axis=1)[:, :20]
+    votes = np.exp(np.take_along_axis(cosines, nearest, axis=1) / 0.07)
+    by_class = [np.where(images.train_labels[nearest] == digit, votes, 0).sum(axis=1) for digit in range(10)]
+    # neighbours at the same distance may be chosen differently
+    assert found["knn_accuracy"] == pytest.approx((np.argmax(by_class, axis=0) == images.test_labels).mean(), abs=0.003)
 
 
 def test_features_that_tell_nothing_are_at_chance_and_collapsed_ones_nan():
@@ -47,7 +53,8 @@ def test_features_that_tell_nothing_are_at_chance_and_collapsed_ones_nan():
     )
     rng = np.random.default_rng(0)
     noise = class_accuracy(lambda x: rng.normal(size=(len(x), 4)), images)
-    assert all(value < 0.2 for value in noise.values())
+    # a tenth of 300, with a standard error of 0.017
+    assert all(abs(value - 0.1) < 6 * 0.017 for value in noise.values())
     assert np.isnan(list(class_accuracy(lambda x: np.ones((len(x), 4)), images).values())).all()
 
 

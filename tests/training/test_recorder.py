@@ -1,5 +1,7 @@
 """The recorder against NumPy on the same embeddings, in loops that know nothing of it."""
 
+from types import SimpleNamespace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -171,12 +173,23 @@ def test_recording_steps_ascend_from_the_start_to_the_end():
         assert at[0] == 0 and at[-1] == steps and (np.diff(at) > 0).all()
 
 
-def test_it_counts_its_own_time_and_not_that_of_the_training(probe):
-    slow = jax.jit(lambda W: jax.lax.fori_loop(0, 300, lambda _, A: jnp.sin(A @ A), W)[:5, :2])
-    W = slow(jnp.ones((300, 300)))
-    recorder = SpectrumRecorder(linear(probe), [0])
-    recorder.record(0, W)
-    assert 0 < recorder.seconds < 0.5
+def test_it_counts_its_own_time_and_not_that_of_the_training(probe, monkeypatch):
+    """On a clock that only the wait for the update, 100 s, and the embedding of the probe, 3 s, move on."""
+    now = [0.0]
+
+    def takes(seconds, function):
+        def slow(*arguments):
+            now[0] += seconds
+            return function(*arguments)
+
+        return slow
+
+    monkeypatch.setattr("dynamics.training.recorder.clock", SimpleNamespace(perf_counter=lambda: now[0]))
+    monkeypatch.setattr("jax.block_until_ready", takes(100.0, jax.block_until_ready))
+    recorder = SpectrumRecorder(takes(3.0, linear(probe)), [0, 1])
+    for step in (0, 1):
+        recorder.record(step, np.ones((5, 2)))
+    assert recorder.seconds == 6.0 and now[0] >= 206.0
 
 
 def test_mistakes_are_named(probe, rng):

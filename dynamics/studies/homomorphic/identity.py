@@ -31,7 +31,7 @@ class Gaps:
     Parameters
     ----------
     loss, gradient : float
-        Of the values, and of the gradients in the parameters (Euclidean norm).
+        Differences of the values, and of the gradients in the parameters (Euclidean norm).
     equivariance : float
         Error of the network, `equivariance_error`.
     """
@@ -51,7 +51,7 @@ class Twins:
     images : array (n, h, w, c)
         One pair is drawn for each.
     seed : int
-        Of parameters and pairs.
+        Seeds parameters and pairs.
     """
 
     def __init__(self, network: EquivariantNetwork, images: Float[np.ndarray, "n h w c"], seed: int):
@@ -136,11 +136,11 @@ def broken_symmetry(
     Parameters
     ----------
     tied : Twins
-        Of an equivariant network.
+        Both ways of training an equivariant network.
     sizes : array
-        Of the errors, relative to the filters.
+        Sizes of the errors, relative to the filters.
     seed : int
-        Of the errors.
+        Seeds the errors.
     """
     free = Twins(tied.network.clone(tied=False), tied.images, seed)
     free.drawn, exact = tied.drawn, untie(tied.params, tied.network.group.point)

@@ -34,13 +34,13 @@ class Ladder:
     name : str
         Group, pairs and structure in a few words.
     modes : ContrastiveModes
-        Of the pairs of fibers at the start, multiplier included.
+        Modes of the pairs of fibers at the start, with the multiplier in them.
     forecasts : dict of Trajectory
         `closed_form`, `ode` and `linearised`.
     measured : Trajectory
         The trained network.
     comparison : Comparison
-        Of the two.
+        The trained network beside its forecasts.
     frequencies : array (d, |G|//2 + 1)
         Part of the variance of each forecast mode that has each frequency over the fibers of a cyclic group.
     predicted_fibers, fibers : arrays (n, |G|, d)
@@ -73,7 +73,7 @@ def ladder(
     Parameters
     ----------
     name : str
-        For tables and figures.
+        Name in tables and figures.
     network : EquivariantNetwork
         Tied or not; its group is that of the pairs and cyclic.
     pairs : FiberPairs
@@ -81,7 +81,7 @@ def ladder(
     images : array (n, h, w, c)
         What to train on.
     seed : int
-        Of the parameters.
+        Seeds the parameters.
     """
     drawn, d = pairs.every(len(images)), network.dim
     params = jax.jit(network.init)(jax.random.key(seed), images[:1])

@@ -43,7 +43,7 @@ class SchemeScores:
     inv_ratio : array (seeds,)
         E‖f(T_h x) − f(x)‖² / 2·variance over test images and those elements: 0 if invariant, 1 if unrelated.
     seconds : array (seeds,)
-        Of training, after compilation.
+        Duration of the training, without compilation.
     """
 
     name: str
@@ -111,11 +111,11 @@ def measure(schemes: list[Scheme], images: Images, seeds: list[int]) -> list[Sch
     Parameters
     ----------
     schemes : list of Scheme
-        What to train.
+        The ways to train.
     images : Images
         With labels; two thirds are for training and for the probe, the rest for testing.
     seeds : list of int
-        Of weights, batches and pairs; the first also of the split.
+        Each seeds weights, batches and pairs; the first also decides which images are tested on.
 
     Raises
     ------

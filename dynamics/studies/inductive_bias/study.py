@@ -37,7 +37,7 @@ from dynamics.support.progress import note
 from dynamics.views import SignedCube
 
 LAW_CUBE = SignedCube(dim=6, signal=3)
-"""Of the error laws: with s = 3 they have something in between."""
+"""The cube on which the error laws are tested; with s = 3 they have values between 0 and 1."""
 
 
 def run(
@@ -56,12 +56,12 @@ def run(
     seed : int
         Seeds everything.
     num_seeds : int
-        Of each trained class; the shares are as coarse as this.
+        How often each class is trained; the shares of seeds are as coarse as this.
 
     Raises
     ------
     ConfigError
-        If there is no seed.
+        If `num_seeds` is below 1.
     """
     if num_seeds < 1:
         raise ConfigError(f"num_seeds is {num_seeds}; give at least 1.")

@@ -72,9 +72,9 @@ def train_and_probe(
     draw: Draw | None = None,
     label_signs: int | None = None,
 ) -> dict[int, Runs]:
-    """For each number of outputs, train many seeds on fresh pairs and probe them for the class of each view, one-hot.
+    """Train many seeds with each number of outputs on fresh pairs, and probe them for the one-hot class of each view.
 
-    With `label_signs`, for the signs of the first so many coordinates instead, on average: labels of unit variance.
+    With `label_signs` the probe reads the signs of that many first coordinates instead, which have unit variance.
     """
     params = train_functions(
         functions,

@@ -239,7 +239,7 @@ class ModeCourse:
     Parameters
     ----------
     trajectory : Trajectory
-        Of the whole model.
+        The flow of the whole model.
     measured, forecast : array (T, m)
         Variance of each mode in the embedding.
     rate : callable
@@ -323,7 +323,7 @@ def _views(v: np.ndarray, mu: np.ndarray, n: int, rng: np.random.Generator) -> n
 
 
 def dynamics_claims(courses: Mapping[str, ModeCourse]) -> list[Claim]:
-    """Which modes come first: rank correlations of the order of arrival with what should decide it."""
+    """Rank correlations of the order in which modes arrive with what theory says should decide it."""
     v, mu = VARIANCES, CORRELATIONS
     source = "linear models on the same pairs, small random start; not in the paper"
     rho = TiedPLDA().correlation

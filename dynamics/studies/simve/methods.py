@@ -30,13 +30,13 @@ class Task:
     Parameters
     ----------
     setting : Setting
-        Of the data set.
+        What the data set is trained and probed with.
     images : array (n, h, w, c)
-        For training.
+        The images to train on.
     augmentation : callable
         (key, image) -> view.
     train, test : StyledViews
-        For the probes: views of training images, and of images that no one was trained on.
+        What the probes are fitted to and tested on: views of training images, and of images that no one was trained on.
     """
 
     setting: Setting

@@ -13,7 +13,7 @@ RELEASED_NOISE = exp(-4.6)
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """All that the training and the probing of one data set depend on.
+    """Everything that the training and the probing of one data set depend on.
 
     Parameters
     ----------
@@ -22,7 +22,7 @@ class Setting:
     widths : tuple of int
         Hidden units of an MLP, or channels of the stages of a residual network.
     convolutional : bool
-        Which of the two.
+        Whether the encoder is the residual network.
     latent : int
         d.
     likelihood : {"gaussian", "bernoulli"}

@@ -43,7 +43,7 @@ def twins_figure(pictures: Mapping[str, tuple[np.ndarray, np.ndarray]], labels: 
 def flows_figure(flows: Mapping[str, tuple[Trajectory, np.ndarray]], sweep: Mapping[str, np.ndarray]) -> Figure:
     """Eigenvalues along each flow, closed forms dashed; rank of VICReg against its weight.
 
-    Of C for Barlow Twins, of the second moments for SimCLR and of the covariance for VICReg.
+    The eigenvalues are those of C for Barlow Twins, of the second moments for SimCLR, of the covariance for VICReg.
     """
     with style():
         figure, axes = plt.subplots(1, len(flows) + 1, figsize=(9.6, 2.6))

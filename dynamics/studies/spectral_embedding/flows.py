@@ -23,7 +23,7 @@ from dynamics.trajectories.trajectory import Trajectory
 
 
 def flow_claims(x: np.ndarray, seed: int) -> tuple[dict[str, tuple[Trajectory, np.ndarray]], list[Claim]]:
-    """From a small start to the closed forms, with the kernel of Gaussian similarity plus the identity."""
+    """Follow the flows from a small start to the closed forms, for a Gaussian kernel plus the identity."""
     N = len(x)
     rng = np.random.default_rng(seed)
     squared = ((x[:, None] - x) ** 2).sum(axis=-1)

@@ -55,7 +55,7 @@ class Probes:
     images : dict
         data -> number of training images.
     name : str
-        Of the data set.
+        Name of the data set.
     """
 
     test: dict[tuple[str, str, str, str], np.ndarray]
@@ -205,6 +205,6 @@ def _relation(kind: str, pixels: np.ndarray, labels: np.ndarray) -> Relation:
 
 
 def _barlow_twins(space: FunctionSpace, graph: np.ndarray) -> Optimum:
-    """With as many of the outputs as there are positive canonical correlations."""
+    """The optimum with as many of the outputs as there are positive canonical correlations."""
     rho, _ = canonical_directions(space, graph, 0)
     return barlow_twins_normalised_optimum(space, graph, max(1, min(DIM, int((rho > 1e-9).sum()))))

@@ -335,7 +335,7 @@ def _network(out: Path, config: Config) -> list[Claim]:
 
 
 def _all_weights_small(config: Config, experiment: Experiment) -> Claim:
-    """With all weights small the escape is algebraic: on the same clock nothing happens."""
+    """If all weights start small, the escape from the start is algebraic, so nothing happens in the same time."""
     module = experiment.random.architecture.module(config.dim)
     params = module.init(jax.random.key(config.seed), jnp.asarray(experiment.pairs.stacked[:1]))
     network = small_network(module.apply, params, "all", scale=1e-4, multiplier=experiment.multiplier)

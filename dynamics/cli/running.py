@@ -1,0 +1,145 @@
+"""What `compare`, `simulate` and `train` do with a run of any rung: claim its folder, prepare, train, compare.
+
+Of several processes of one job all compute, and the first alone prints and writes.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from dynamics.cli.console import report_cost, show
+from dynamics.errors import DivergenceError
+from dynamics.experiment.config import Config
+from dynamics.recipe.config import Recipe
+from dynamics.runs import resume
+from dynamics.runs.interface import PreparedRun, settings_of
+from dynamics.runs.settings import Kind
+from dynamics.runs.store import write_comparison, write_modes, write_trajectories
+from dynamics.training.sharding import is_first_process, wait_for_all
+from dynamics.trajectories.comparison import Comparison
+from dynamics.trajectories.trajectory import Trajectory
+
+RunT = TypeVar("RunT", bound=PreparedRun)
+
+
+@dataclass(frozen=True)
+class Request(Generic[RunT]):
+    """A run that a command was asked for.
+
+    Parameters
+    ----------
+    command : str
+        Name of the command, as `config.json` keeps it.
+    kind : {"experiment", "recipe"}
+        Which kind of run it is.
+    config : Config or Recipe
+        Its settings.
+    prepare : callable
+        Prepares it.
+    out : Path, optional
+        Folder for the results; by default `runs/NAME`, or the next free number of it.
+    name : str
+        NAME of the default folder.
+    force : bool
+        Replace what the folder holds of any run.
+    """
+
+    command: str
+    kind: Kind
+    config: Config | Recipe
+    prepare: Callable[[], RunT]
+    out: Path | None
+    name: str
+    force: bool = False
+
+
+@dataclass(frozen=True)
+class Claimed(Generic[RunT]):
+    """A prepared run in its folder, and what the folder holds of it."""
+
+    folder: Path
+    run: RunT
+    begun: resume.Begun
+
+
+def claim(request: Request[RunT]) -> Claimed[RunT]:
+    """Claim the folder, prepare the run, and write and show its settings.
+
+    Raises
+    ------
+    ConfigError
+        If the folder holds another run.
+    """
+    settings = settings_of(request.kind, request.command, request.config)
+    without_effect = request.config.WITHOUT_EFFECT
+    folder = request.out or resume.numbered_folder(Path("runs") / request.name, settings, without_effect)
+    begun = resume.found(folder, settings, without_effect=without_effect, force=request.force)
+    run = request.prepare()
+    wait_for_all("found")
+    if is_first_process():
+        resume.claim(folder, settings_of(request.kind, request.command, request.config, run), force=request.force)
+        if run.modes is not None:
+            write_modes(folder, run.modes)
+        show(run.describe())
+    wait_for_all("claimed")
+    return Claimed(folder, run, begun)
+
+
+def trained(claimed: Claimed, checkpoint_seconds: float) -> Trajectory:
+    """The trajectory of the network: read if it is finished, gone on with if it was stopped, else trained.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If the training is interrupted; what it recorded is on disk.
+    DivergenceError
+        If its loss stops being finite.
+    """
+    if claimed.begun == "finished":
+        _tell(f"\n{claimed.folder} holds this run, trained to its end; --force trains it again.")
+        finished = resume.measured(claimed.folder)
+        assert finished is not None
+        return finished
+    kept = resume.checkpoints(claimed.folder, checkpoint_seconds)
+    trajectory = claimed.run.train(
+        kept,
+        report_cost=report_cost if is_first_process() else None,
+        report_resumed=lambda step: _tell(f"Training goes on from the checkpoint of step {step:,}."),
+    )
+    if is_first_process():
+        write_trajectories(claimed.folder, {trajectory.rung: trajectory})
+    _require_finished(trajectory, claimed.folder, kept.steps())
+    return trajectory
+
+
+def compared(
+    claimed: Claimed, trajectory: Trajectory, forecasts: Mapping[str, Trajectory]
+) -> tuple[dict[str, Trajectory], Comparison]:
+    """Compare a trained run with its forecasts, and write both."""
+    kept = resume.checkpoints(claimed.folder)
+    every, comparison = claimed.run.compare(trajectory, forecasts, kept, report_cost=report_cost)
+    write_trajectories(claimed.folder, every)
+    write_comparison(claimed.folder, comparison)
+    return every, comparison
+
+
+def _require_finished(trajectory: Trajectory, folder: Path, steps: list[int]) -> None:
+    """End with an error if the run ended early; what it has is on disk, marked partial."""
+    outcome = trajectory.outcome
+    if outcome.kind == "interrupted":
+        raise KeyboardInterrupt(
+            f"{outcome.describe()}; what was recorded is in {folder}, marked partial, and the same command goes on "
+            "from there."
+        )
+    if outcome.kind == "diverged":
+        last = f"the last good checkpoint is of step {steps[-1]}" if steps else "there is no checkpoint yet"
+        raise DivergenceError(
+            f"The training diverged: {outcome.describe()}; what was recorded is in {folder}, marked partial, and "
+            f"{last}. Lower the learning rate."
+        )
+
+
+def _tell(text: str) -> None:
+    if is_first_process():
+        show(text)

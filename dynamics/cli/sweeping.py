@@ -1,0 +1,39 @@
+"""What `sweep` does with runs of any kind."""
+
+import math
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from dynamics.cli.console import save_figure, show
+from dynamics.experiment.config import Config
+from dynamics.recipe.config import Recipe
+
+Varied = Annotated[tuple[str, ...], tyro.conf.arg(metavar="SETTING=VALUES"), tyro.conf.Positional]
+
+
+def run_sweep(config: Config | Recipe, vary: tuple[str, ...], *, jobs: int | None, parquet: bool, out: Path) -> None:
+    """Run the grid, write its table and draw its figure."""
+    from dynamics.sweeps import parse_axis, sweep, tidy_rows, write_csv, write_parquet
+
+    axes = [parse_axis(text, type(config)) for text in vary]
+    counts = [len(axis.values) for axis in axes]
+    show(f"{math.prod(counts)} runs: {', '.join(f'{len(axis.values)} × {axis.name}' for axis in axes)}")
+    swept = sweep(config, axes, out, jobs=jobs)
+    rows = list(tidy_rows(swept))
+    write_csv(rows, out / "sweep.csv")
+    if parquet:
+        write_parquet(rows, out / "sweep.parquet")
+    for name, reason in swept.failed.items():
+        show(f"left out {name}: {reason}")
+    draw_sweep(out)
+    show(f"\nResults in {out}: sweep.csv, figure sweep.png")
+
+
+def draw_sweep(folder: Path, target: Path | None = None) -> None:
+    """Draw the figure of a sweep, into its folder or another one."""
+    from dynamics.sweeps import read_sweep, sweep_figure
+
+    swept = read_sweep(folder)
+    save_figure(lambda: sweep_figure(swept), target or folder, "sweep")

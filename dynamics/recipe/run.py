@@ -1,0 +1,112 @@
+"""Rung 4 behind the interface that all runs share (`dynamics.runs.interface`)."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dynamics.errors import ConfigError
+from dynamics.modes import ContrastiveModes
+from dynamics.recipe.comparison import PAIRS, TANGENT_PAIRS, compare_recipe
+from dynamics.recipe.config import Recipe
+from dynamics.recipe.prepare import PreparedRecipe, prepare, train
+from dynamics.training.checkpoints import Checkpoints
+from dynamics.trajectories.comparison import Comparison, measured_alone
+from dynamics.trajectories.trajectory import Trajectory
+
+
+@dataclass(frozen=True, eq=False)
+class RecipeRun:
+    """A practical recipe as a `PreparedRun`.
+
+    Parameters
+    ----------
+    prepared : PreparedRecipe
+        The recipe, ready to be trained.
+    pairs : int
+        Training images on which conjugate kernels are taken.
+    tangent_pairs : int
+        Pairs m of the probe batch on which tangent kernels are taken and subspaces compared.
+    fixed_pairs : bool
+        Whether a comparison trains the network on these m pairs alone, too, which takes as long as the run itself.
+    kernels : bool
+        Whether a comparison takes kernels at all; without them it holds the measured steps alone.
+    """
+
+    prepared: PreparedRecipe
+    pairs: int = PAIRS
+    tangent_pairs: int = TANGENT_PAIRS
+    fixed_pairs: bool = True
+    kernels: bool = True
+
+    @staticmethod
+    def of(recipe: Recipe, **comparison: Any) -> "RecipeRun":
+        """Prepare the run of a recipe; errors are those of `dynamics.recipe.prepare`."""
+        return RecipeRun(prepare(recipe), **comparison)
+
+    @property
+    def title(self) -> str:
+        """Two lines for a figure."""
+        return self.prepared.title()
+
+    @property
+    def resolved(self) -> Mapping[str, Any]:
+        """What the settings came to."""
+        recipe = self.prepared.recipe
+        return {"network": self.prepared.describe(), "learning_rate": recipe.learning_rate, "steps": recipe.steps}
+
+    @property
+    def modes(self) -> ContrastiveModes | None:
+        """None: which modes a practical run learns is not known before it is trained."""
+        return None
+
+    def describe(self) -> str:
+        """Say data, network and schedule, a line each."""
+        recipe, placement = self.prepared.recipe, self.prepared.placement
+        return (
+            f"{self.prepared.describe()}\n{recipe.objective}: {recipe.steps:,} steps, {recipe.batch} images a step, on "
+            f"{placement.describe()}"
+        )
+
+    def forecast(self) -> dict[str, Trajectory]:
+        """No rung is forecast before training; `compare` adds those of the kernels before and after it."""
+        return {}
+
+    def train(
+        self,
+        checkpoints: Checkpoints | None = None,
+        *,
+        report_cost: Callable[[float], None] | None = None,
+        report_resumed: Callable[[int], None] | None = None,
+    ) -> Trajectory:
+        """Rung 4; parameters as in `PreparedRun`."""
+        return train(self.prepared, checkpoints, report_cost=report_cost, report_resumed=report_resumed)
+
+    def compare(
+        self,
+        measured: Trajectory,
+        forecasts: Mapping[str, Trajectory],
+        checkpoints: Checkpoints | None = None,
+        *,
+        report_cost: Callable[[float], None] | None = None,
+    ) -> tuple[dict[str, Trajectory], Comparison]:
+        """Forecasts from the network's kernels before and after training, and the measured run against them.
+
+        Raises
+        ------
+        ConfigError
+            If the checkpoint of the last step is missing, or the objective has a predictor.
+        """
+        if not self.kernels:
+            return {}, measured_alone(measured)
+        state, _ = (checkpoints and checkpoints.latest(self.prepared.state)) or (None, None)
+        if state is None or int(state.step) != self.prepared.recipe.steps:
+            raise ConfigError("The checkpoint of the last step is missing; `force` trains the run again.")
+        return compare_recipe(
+            self.prepared,
+            measured,
+            state,
+            pairs=self.pairs,
+            tangent_pairs=self.tangent_pairs,
+            fixed_pairs=self.fixed_pairs,
+            report_cost=report_cost,
+        )

@@ -1,0 +1,62 @@
+"""One point of a sweep: a run of any rung, prepared, forecast, trained, compared and written."""
+
+from pathlib import Path
+
+from dynamics.errors import DynamicsError
+from dynamics.experiment.config import Config
+from dynamics.experiment.run import ExperimentRun
+from dynamics.recipe.config import Recipe
+from dynamics.recipe.run import RecipeRun
+from dynamics.runs.interface import PreparedRun, settings_of
+from dynamics.runs.resume import checkpoints, claim, found, measured
+from dynamics.runs.settings import Kind, require_same
+from dynamics.runs.store import is_compared, write_comparison, write_modes, write_trajectories
+
+CONFIGS: dict[Kind, type] = {"experiment": Config, "recipe": Recipe}
+
+
+def kind_of(config: Config | Recipe) -> Kind:
+    """Which kind of run these settings are of."""
+    return "recipe" if isinstance(config, Recipe) else "experiment"
+
+
+def prepare_run(config: Config | Recipe) -> PreparedRun:
+    """Prepare a run of either kind. Of a recipe the steps are compared between runs, and no kernel is taken."""
+    return RecipeRun.of(config, kernels=False) if isinstance(config, Recipe) else ExperimentRun.of(config)
+
+
+def run_point(config: Config | Recipe, folder: Path) -> None:
+    """Carry one run through to its comparison, as `dynamics compare` does; a run that was stopped goes on.
+
+    Raises
+    ------
+    DynamicsError
+        If the run cannot be made, or ends early.
+    """
+    kind = kind_of(config)
+    begun = found(folder, settings_of(kind, "compare", config))
+    run = prepare_run(config)
+    claim(folder, settings_of(kind, "compare", config, run))
+    if run.modes is not None:
+        write_modes(folder, run.modes)
+    forecasts = run.forecast()
+    trained = measured(folder) if begun == "finished" else None
+    if trained is None:
+        trained = run.train(checkpoints(folder))
+    write_trajectories(folder, {**forecasts, trained.rung: trained})
+    if trained.partial and trained.outcome.kind == "interrupted":
+        raise KeyboardInterrupt(trained.outcome.describe())
+    forecasts, comparison = run.compare(trained, forecasts, checkpoints(folder))
+    write_trajectories(folder, forecasts)
+    write_comparison(folder, comparison)  # last, since it says that the run is finished
+
+
+def is_finished(folder: Path, config: Config | Recipe) -> bool:
+    """Whether a folder holds this run, carried through to its comparison."""
+    if not is_compared(folder):
+        return False
+    try:
+        require_same(folder, settings_of(kind_of(config), "compare", config))
+    except DynamicsError:
+        return False
+    return True
