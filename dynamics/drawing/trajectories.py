@@ -16,13 +16,16 @@ colour in every panel. How a model looks is said by its `Rung`. Nothing here wri
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
+import matplotlib.style
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
+from matplotlib.ticker import FormatStrFormatter, LogLocator, NullLocator
 
 from dynamics.trajectories.comparison import Comparison, KernelOverlaps, step_times
 from dynamics.trajectories.ladder import main_forecast, rung
@@ -34,7 +37,7 @@ TIME_AXIS = "effective time  $t$ = learning rate × step"
 @contextmanager
 def style() -> Iterator[None]:
     """Apply the Matplotlib settings of all figures for the duration of a block."""
-    with mpl.style.context(Path(__file__).with_name("dynamics.mplstyle")):
+    with matplotlib.style.context(Path(__file__).with_name("dynamics.mplstyle")):
         try:
             yield
         finally:
@@ -99,7 +102,8 @@ def draw_step_times(ax: Axes, comparison: Comparison) -> Axes:
         model = rung(name)
         chosen = [color for color, drawn in zip(colors, both, strict=True) if drawn]
         # a cross has no face to leave empty
-        look = {"c": chosen} if model.filled or model.marker == "x" else {"facecolors": "none", "edgecolors": chosen}
+        has_face = model.filled or model.marker == "x"
+        look: dict[str, Any] = {"c": chosen} if has_face else {"facecolors": "none", "edgecolors": chosen}
         ax.scatter(measured[both], predicted[both], s=model.marker_area, marker=model.marker, lw=0.9, **look)
         error = comparison.median_error(name)
         text = model.label + ("" if np.isnan(error) else f"  ({100 * error:.1f} %)")
@@ -109,9 +113,9 @@ def draw_step_times(ax: Axes, comparison: Comparison) -> Axes:
         ax.plot(ends, ends, color="0.6", lw=0.8, zorder=0)
         ax.set(xscale="log", yscale="log", xlim=ends, ylim=ends)
         for axis in (ax.xaxis, ax.yaxis):
-            axis.set_major_locator(mpl.ticker.LogLocator(subs=(1, 2, 5)))
-            axis.set_major_formatter(mpl.ticker.FormatStrFormatter("%g"))
-            axis.set_minor_locator(mpl.ticker.NullLocator())
+            axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axis.set_major_formatter(FormatStrFormatter("%g"))
+            axis.set_minor_locator(NullLocator())
     else:
         ax.text(0.5, 0.5, "no step was reached", transform=ax.transAxes, ha="center", color="0.4")
     ax.set(xlabel="measured step time", ylabel="predicted step time", aspect="equal")

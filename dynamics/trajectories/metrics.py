@@ -146,17 +146,17 @@ def _entropy_rank(p: np.ndarray) -> float:
     return float(np.exp(-(p * np.log(p)).sum()))
 
 
-def _effective_rank(eigenvalues: np.ndarray) -> float:
+def _effective_rank(eigenvalues: Spectrum) -> float:
     total = eigenvalues.sum()
     return _entropy_rank(eigenvalues / total) if total > 0 else np.nan
 
 
-def _participation_ratio(eigenvalues: np.ndarray) -> float:
+def _participation_ratio(eigenvalues: Spectrum) -> float:
     total = eigenvalues.sum()
     return float(1 / np.square(eigenvalues / total).sum()) if total > 0 else np.nan
 
 
-def _alpha_req(eigenvalues: np.ndarray, first: int, last: int | None) -> float:
+def _alpha_req(eigenvalues: Spectrum, first: int, last: int | None) -> float:
     kept = (eigenvalues > _NOISE * eigenvalues.max(initial=0.0))[first - 1 : last]
     k = np.arange(first, first + kept.size)[kept]
     if k.size < 2:
