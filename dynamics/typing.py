@@ -4,12 +4,18 @@
 """
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
 from jaxtyping import Float, Shaped
 
-Array = jax.Array | np.ndarray
+if TYPE_CHECKING:
+    # Most functions take arrays of both libraries, and what an operation makes of them is known at run time only, where
+    # the tests check every annotation. With a union a checker would complain of each product.
+    Array = Any
+else:
+    Array = jax.Array | np.ndarray
 
 Views = Shaped[Array, "views ..."]
 """A stack of inputs of any modality; the first axis counts them."""

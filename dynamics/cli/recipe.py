@@ -65,7 +65,7 @@ def _train_recipe(default: Recipe) -> Callable[..., None]:
     flags = _flags_of(default)
 
     def train(
-        recipe: tyro.conf.OmitArgPrefixes[type(flags)] = flags,
+        recipe: tyro.conf.OmitArgPrefixes[type(flags)] = flags,  # type: ignore[valid-type]
         out: Path | None = None,
         force: bool = False,
         distributed: bool = False,
@@ -101,7 +101,7 @@ def _compare_recipe(default: Recipe) -> Callable[..., None]:
     flags = _flags_of(default)
 
     def compare(
-        settings: tyro.conf.OmitArgPrefixes[type(flags)] = flags,
+        settings: tyro.conf.OmitArgPrefixes[type(flags)] = flags,  # type: ignore[valid-type]
         recipe: Literal["practical"] = "practical",
         pairs: int = 2048,
         tangent_pairs: int = 128,
@@ -149,7 +149,7 @@ def _sweep_recipe(default: Recipe) -> Callable[..., None]:
 
     def sweep(
         vary: Varied,
-        config: tyro.conf.OmitArgPrefixes[type(flags)] = flags,
+        config: tyro.conf.OmitArgPrefixes[type(flags)] = flags,  # type: ignore[valid-type]
         jobs: int | None = None,
         parquet: bool = False,
         out: Path = Path("runs/sweep"),

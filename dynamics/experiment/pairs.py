@@ -99,4 +99,5 @@ def group_pairs(
     drawn = np.asarray(law.draw(key, len(images)))
     what = "pairs of fibers" if kind == "fibers" else "images transformed"
     source = f"{dataset} train, {what} by {group} ({name}), seed {seed}"
-    return GroupPairs(images, law, drawn, Pairs(*np.split(law.augment(images, drawn), 2), source=source))
+    x, x_prime = np.split(law.augment(images, drawn), 2)
+    return GroupPairs(images, law, drawn, Pairs(x, x_prime, source=source))

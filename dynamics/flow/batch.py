@@ -58,7 +58,7 @@ def kernel_flow_batch(
             "Different d, and truncation, are only possible for the Barlow Twins loss with λ = 1; leave `loss` at its "
             "default."
         )
-    bounds = [None] * len(dims)
+    bounds: list[float | None] = [None] * len(dims)
     if truncation is not None:
         end = float(times[-1])
         cuts = [truncate(modes, F, end, tolerance=truncation) for F in initial_embeddings]
@@ -100,7 +100,7 @@ def embeddings_at(
     ConfigError
         If the trajectory has no embeddings, or none at t = 0 where `initial` needs it.
     """
-    if trajectory.embeddings is None:
+    if trajectory.embeddings is None or trajectory.embedding_times is None:
         raise ConfigError("The trajectory has no embeddings; give embedding_times to kernel_flow.")
     φ = modes.functions(rows)
     values = np.stack([φ @ modes.coordinates(F) for F in trajectory.embeddings])

@@ -53,8 +53,8 @@ def kernel_descent(
     DivergenceError
         If the descent does not stay finite: the learning rate is too large.
     """
-    system, start = mode_system(loss), modes.coordinates(initial_embeddings)
-    C, _ = _descend(*system, start, modes.eigenvalues[:, None], learning_rate, record_at)
+    (velocity, save), start = mode_system(loss), modes.coordinates(initial_embeddings)
+    C, _ = _descend(velocity, save, start, modes.eigenvalues[:, None], learning_rate, record_at)
     with double_precision():
         losses = np.asarray(jax.vmap(loss)(jnp.asarray(C)))
     return _trajectory(C, losses, learning_rate, record_at)

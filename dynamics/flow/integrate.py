@@ -52,7 +52,7 @@ def integrate(
     """
     import diffrax  # half a second of import, paid by those who integrate
 
-    snapshots = [] if state_times is None else state_times
+    snapshots: Any = [] if state_times is None else state_times
     end = float(max([times[-1], *snapshots]))
     with double_precision():
         y0, parameters = jnp.asarray(start, float), jax.tree.map(jnp.asarray, parameters)

@@ -82,6 +82,7 @@ def truncate(
     parts = np.where(np.abs(a).max(axis=1, initial=0.0) > 0, parts, 0)
     lost = np.append(parts[::-1].cumsum()[::-1], 0.0) + rest  # after 0, 1, … modes
     if num_modes is None:
+        assert tolerance is not None  # one of the two is given
         enough = np.flatnonzero(lost <= tolerance)
         num_modes = max(1, int(enough[0])) if enough.size else len(modes)
     num_modes = min(num_modes, len(modes))

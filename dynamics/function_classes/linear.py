@@ -45,5 +45,5 @@ class Linear(LinearInFeatures):
         """Moments from those of the views themselves, E x xᵀ, E x x⁺ᵀ and E x."""
         if not self.bias:
             return PairMoments(second, pair, mean)
-        bordered = [np.block([[M, mean[:, None]], [mean[None], np.ones((1, 1))]]) for M in (second, pair)]
-        return PairMoments(*bordered, np.append(mean, 1.0))
+        second, pair = (np.block([[M, mean[:, None]], [mean[None], np.ones((1, 1))]]) for M in (second, pair))
+        return PairMoments(second, pair, np.append(mean, 1.0))

@@ -19,7 +19,8 @@ from dynamics.trajectories.metrics import knn_probe, linear_probe
 from dynamics.typing import Array, Embedding
 from dynamics.views import StyledViews
 
-Train, Test = Float[Array, "n dim"], Float[Array, "m dim"]
+Train = Float[Array, "n dim"]
+Test = Float[Array, "m dim"]
 
 PROBE_LEARNING_RATE, PROBE_BATCH, PROBE_EPOCHS = 3e-4, 64, 200
 """How Bizeul et al. (2024) train the probe with a hidden layer."""

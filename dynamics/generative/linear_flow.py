@@ -23,6 +23,7 @@ from jaxtyping import Float
 
 from dynamics.flow.integrate import integrate
 from dynamics.generative.linear import TiedPLDA, plda_log_likelihood
+from dynamics.support.precision import double_precision
 from dynamics.trajectories.trajectory import Trajectory
 from dynamics.typing import Array
 
@@ -154,8 +155,6 @@ def posterior_encoder(model: TiedPLDA, decoder: Decoder) -> Encoder:
 
 
 def _in_double(objective, *arguments) -> float:
-    from dynamics.support.precision import double_precision
-
     with double_precision():
         return float(objective(*(jnp.asarray(a) if isinstance(a, np.ndarray) else a for a in arguments)))
 

@@ -52,7 +52,7 @@ def _lent(module: ModuleType, **names: Any) -> Iterator[None]:
 @contextmanager
 def _lent_module(name: str, **contents: Any) -> Iterator[None]:
     """Put a module with these contents in the place of `name`, and the original back."""
-    original = sys.modules.get(name, _ABSENT)
+    original: Any = sys.modules.get(name, _ABSENT)
     stand_in = ModuleType(name)
     vars(stand_in).update(contents)
     sys.modules[name] = stand_in
@@ -83,7 +83,7 @@ def _window_mean(original: Callable) -> Callable:
     """Return a stand-in for `_conv_kernel_full_spatial_shared` that adds shifted slices instead of convolving."""
 
     def conv_kernel(
-        covariance: jax.Array | None, filter_shape: Sequence[int], strides: Sequence[int], padding: Any, batch_ndim: int
+        covariance: Any, filter_shape: Sequence[int], strides: Sequence[int], padding: Any, batch_ndim: int
     ) -> jax.Array | None:
         if covariance is None or covariance.ndim == 0 or padding.name != "SAME":
             return original(covariance, filter_shape, strides, padding, batch_ndim)
@@ -107,6 +107,6 @@ def _window_mean(original: Callable) -> Callable:
 neural_tangents = _import_neural_tangents()
 stax: ModuleType = neural_tangents.stax
 
-_linear = importlib.import_module("neural_tangents._src.stax.linear")
+_linear: Any = importlib.import_module("neural_tangents._src.stax.linear")
 _original_window_mean = _linear._conv_kernel_full_spatial_shared
 _linear._conv_kernel_full_spatial_shared = _window_mean(_original_window_mean)

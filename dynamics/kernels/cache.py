@@ -107,6 +107,7 @@ class GramCache:
 def content_hash(*parts: str | Array) -> str:
     """Return a hash of texts and arrays, which tells shapes, precisions and the order of the parts apart."""
     digest = hashlib.blake2b(digest_size=16)
+    content: bytes | np.ndarray
     for part in parts:
         if isinstance(part, str):
             header, content = f"text {len(part.encode())} ", part.encode()

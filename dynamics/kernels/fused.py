@@ -168,14 +168,14 @@ def _input(x1: Array, x2: Array, all_pairs: bool) -> _State:
     channels = x1.shape[-1]
     # positions first, then channels, then the views
     y1, y2 = (jnp.moveaxis(x, 0, -1) for x in (x1, x2))
-    variances = ((y**2).mean(axis=-2) for y in (y1, y2))
+    variance1, variance2 = ((y**2).mean(axis=-2) for y in (y1, y2))
     if channels <= 4:  # a few outer products, which XLA fuses with what follows; a matmul would be transposed
         parts = [_outer(y1[:, :, c], y2[:, :, c], all_pairs) for c in range(channels)]
         nngp = sum(a * b for a, b in parts) / channels
     else:
         axes = "hwca,ijcb->hiwjab" if all_pairs else "hwca,hwcb->hwab"
         nngp = jnp.einsum(axes, y1, y2) / channels
-    return _State(nngp, *variances, None)
+    return _State(nngp, variance1, variance2, None)
 
 
 def _outer(v1: Array, v2: Array, all_pairs: bool) -> tuple[Array, Array]:
@@ -271,7 +271,7 @@ def _activation(kind: str, state: _State) -> _State:
     all_pairs = state.nngp.ndim == 6
     s1, s2 = (φ.scale(v) for v in (state.variance1, state.variance2))
     # a black patch without bias has no variance; its covariances are zero as well
-    inverses = (jnp.where(s > 0, 1 / jnp.where(s > 0, s, 1), 0) for s in (s1, s2))
-    φφ, dφdφ = φ.pair(state.nngp, *_outer(s1, s2, all_pairs), *_outer(*inverses, all_pairs))
+    inverse1, inverse2 = (jnp.where(s > 0, 1 / jnp.where(s > 0, s, 1), 0) for s in (s1, s2))
+    φφ, dφdφ = φ.pair(state.nngp, *_outer(s1, s2, all_pairs), *_outer(inverse1, inverse2, all_pairs))
     ntk = None if state.ntk is None else state.ntk * dφdφ
     return _State(φφ, φ.variance(state.variance1), φ.variance(state.variance2), ntk)

@@ -140,3 +140,4 @@ def _layer(stax: Any, layer: Any) -> tuple:
             return stax.Flatten()
         case Pool():
             return stax.GlobalAvgPool()
+    raise TypeError(f"{layer!r} is no layer of a declaration.")

@@ -178,7 +178,7 @@ def factors(apply: Callable, layers: Layers, treedef: Any, leaves: list[Array], 
 @jax.jit
 def contract(factors1: Factors, factors2: Factors) -> Array:
     """Return the kernel summed over outputs, array (a, b), from the factors of two stacks of views."""
-    total = 0.0
+    total: Any = 0.0
     for one, other in zip(factors1, factors2, strict=True):
         if len(one) == 1:
             total += one[0] @ other[0].T

@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -141,7 +141,8 @@ class TiledGram:
         mine, devices = self._mine(), len(self.placement.devices)
         total = sum(len(self.rows) - i for i, _ in mine)
         rounds = -(-len(self.rows) // self.placement.processes) + 1 + devices  # of the process with the most blocks
-        views, started = _ViewsOnDevices(x, self.rows, self.placement.devices), deque()
+        views = _ViewsOnDevices(x, self.rows, self.placement.devices)
+        started: deque[Any] = deque()
         with full_precision(x.dtype), reporter(progress, self.kernel.name, total) as report:
 
             def work(turn: int) -> None:
@@ -149,7 +150,7 @@ class TiledGram:
                 if turn < len(mine):
                     started.append(self._start(views, *mine[turn], stored))
                 if started and (len(started) > devices or turn >= len(mine)):
-                    self._finish(*started.popleft(), stored, report)
+                    self._finish(*started.popleft(), stored, report)  # type: ignore[call-arg]  # all but the last two
 
             for turn in range(rounds):
                 self.placement.together(partial(work, turn))

@@ -9,10 +9,10 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from dynamics.errors import ConfigError
-from dynamics.networks.layers import ACTIVATION_GAINS, Flatten, Layers, Pool
+from dynamics.networks.layers import ACTIVATION_GAINS, Flatten, Layer, Layers, Pool
 from dynamics.networks.linen import Network
 
-HEADS = {"flatten": Flatten(), "pool": Pool()}
+HEADS: dict[str, Layer] = {"flatten": Flatten(), "pool": Pool()}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,6 @@ are its result. XLA on a CPU reaches 37–80 billion operations a second on it w
 the same takes half to two thirds of the time. The function has no forward-mode derivative.
 """
 
-from functools import partial
 from typing import Any
 
 import jax
@@ -32,7 +31,10 @@ def convolution(
 
     The kernel gradient is cut into tiles on a CPU, for large enough convolutions that keep the size of the image.
     """
-    convolve = partial(lax.conv_general_dilated, window_strides=strides, padding=padding, **settings)
+
+    def convolve(x: Array, kernel: Array) -> Array:
+        return lax.conv_general_dilated(x, kernel, strides, padding, **settings)
+
     if not _worth_tiles(x, kernel, strides, padding):
         return convolve(x, kernel)
 
@@ -60,7 +62,7 @@ def kernel_gradient(
     x = jnp.pad(x, ((0, 0), (kh // 2, kh // 2), (kw // 2, kw // 2), (0, 0)))
     x, g = x.transpose(3, 1, 2, 0), g.transpose(1, 2, 0, 3)  # channels as images, images as channels
     tall, wide = -(-h // TILES), -(-w // TILES)
-    total = 0.0
+    total: Any = 0.0
     for i in range(0, h, tall):
         for j in range(0, w, wide):
             tile = g[i : i + tall, j : j + wide]

@@ -7,6 +7,8 @@ divides the variance term by the number of dimensions d and by 2 for the halves,
 invariance term by d.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Float
@@ -96,7 +98,8 @@ def vicreg_released(
     """
     z, z_prime = jnp.split(embeddings, 2)
     n, d = z.shape
-    hinge = off_diagonal = 0.0
+    hinge: Any = 0.0
+    off_diagonal: Any = 0.0
     for half in (z, z_prime):
         centred = half - half.mean(axis=0)
         cov = centred.T @ centred / (n - 1)

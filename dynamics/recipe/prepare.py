@@ -112,7 +112,8 @@ class PreparedRecipe:
     def features(self, params: Any, model_state: Any, images: jax.Array) -> jax.Array:
         """Features (n, N) of the backbone on images in [0, 1], with its averaged batch statistics."""
         variables = {"params": params, BATCH_STATS: model_state[BATCH_STATS]}
-        return self.encoder.apply(variables, self.standardise(images), method="features")
+        embedded: Any = self.encoder.apply(variables, self.standardise(images), method="features")
+        return embedded
 
     def embed(self, params: Any, model_state: Any) -> dict[str, jax.Array]:
         """Embeddings (2p, d) of the probe batch as the loss sees them, and features (2p, N) of the backbone.

@@ -69,7 +69,7 @@ def compile_once(maxsize: int) -> Callable[[Callable], Callable]:
         def look_up(*arguments: Any) -> Any:
             return cached(*(comparable(each) if callable(each) else each for each in arguments))
 
-        look_up.cache_info = cached.cache_info
+        look_up.cache_info = cached.cache_info  # type: ignore[attr-defined]  # functions may have attributes
         return look_up
 
     return decorate

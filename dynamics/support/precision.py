@@ -15,7 +15,7 @@ from numpy.typing import DTypeLike
 try:  # jax >= 0.8
     _enable_x64 = jax.enable_x64
 except AttributeError:  # jax 0.6 and 0.7
-    from jax.experimental import enable_x64 as _enable_x64
+    from jax.experimental import enable_x64 as _enable_x64  # type: ignore[attr-defined,no-redef]
 
 
 def double_precision() -> AbstractContextManager[None]:

@@ -102,9 +102,9 @@ def _value(name: str, hint: Any, text: str) -> Any:
         return text
     if bool in kinds and text.lower() in ("true", "false"):
         return text.lower() == "true"
-    for kind in (Path, str):
-        if kind in kinds:
-            return kind(text)
+    for wrapper in (Path, str):
+        if wrapper in kinds:
+            return wrapper(text)
     choices = [kind if isinstance(kind, str) else kind.__name__ for kind in kinds]
     raise ConfigError(f"{name} cannot be `{text}`; give {' or '.join(choices)}.")
 

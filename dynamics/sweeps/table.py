@@ -34,7 +34,7 @@ def tidy_rows(swept: Sweep) -> Iterator[dict[str, Any]]:
                     "mode": j + 1,
                     "gamma": float(comparison.eigenvalues_gamma[j]) if j < len(comparison.eigenvalues_gamma) else 0.0,
                     "step_time": float(time),
-                    "step": float(time) / learning_rate,
+                    "step": float("nan") if learning_rate is None else float(time) / learning_rate,
                     "measured_step_time": float(measured[j]),
                     "ratio": float("nan") if ratios is None else float(ratios[j]),
                     "median_error": float("nan") if ratios is None else comparison.median_error(rung),

@@ -131,7 +131,7 @@ def run(
                 losses.add(metrics["loss"], together if many else 1)
                 if look:
                     losses.check()
-                    observe(state._replace(key=key), metrics)
+                    observe(state._replace(key=key), metrics)  # type: ignore[misc]  # it is looked at only with `observe`
                 if at >= steps:
                     return state._replace(key=key), Outcome()
                 state, at = following, losses.until

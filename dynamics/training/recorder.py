@@ -111,7 +111,8 @@ class SpectrumRecorder:
         embedding_bytes: int = EMBEDDING_BYTES,
     ):
         if np.ndim(steps) == 0:
-            steps = recording_steps(steps, min(100, -(-steps // (2 * _STEPS_A_RECORD))))
+            last = int(np.asarray(steps))
+            steps = recording_steps(last, min(100, -(-last // (2 * _STEPS_A_RECORD))))
         self.steps = np.asarray(steps, np.int64)
         if self.steps.ndim != 1 or self.steps.size == 0 or (np.diff(self.steps) <= 0).any():
             raise ConfigError("The steps of a recorder must be a list of integers in ascending order.")

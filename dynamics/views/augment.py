@@ -37,7 +37,8 @@ def compose(*steps: Augmentation) -> Augmentation:
             image = step(step_key, image)
         return image
 
-    composed.steps = steps  # for `dynamics.views.style_factors`
+    # for `dynamics.views.style_factors`; a function may have attributes
+    composed.steps = steps  # type: ignore[attr-defined]
     return composed
 
 
@@ -360,7 +361,8 @@ def _blend(towards: jax.Array, image: Image, weight: jax.Array) -> Image:
 def _luma(image: Image) -> Float[jax.Array, "h w 1"]:
     if image.shape[-1] != 3:
         return image.mean(axis=-1, keepdims=True)
-    return sum(weight * image[..., i : i + 1] for i, weight in enumerate(LUMA))
+    red, green, blue = (weight * image[..., i : i + 1] for i, weight in enumerate(LUMA))
+    return red + green + blue
 
 
 def _require_colour(image: Image, what: str) -> None:

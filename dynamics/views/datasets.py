@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -203,7 +204,9 @@ def _read(
 ) -> tuple[np.ndarray, np.ndarray | None, str]:
     dataset = DATASETS[name]
     batches, found = dataset.splits[split], _locate(name, data_dir, split)
-    stacks, classes, read = [], [], []
+    stacks: list[np.ndarray] = []
+    classes: list[Any] = []  # arrays, or None for a file without labels
+    read: list[Path] = []
     for image_file, label_file in batches:
         left = None if limit is None else limit - sum(map(len, stacks))
         if image_file not in found or left == 0:
