@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Int
 
 from dynamics.errors import DivergenceError
-from dynamics.flow.matrix_ode import MatrixGram, flat_matrix_kernel, matrix_system
+from dynamics.flow.matrix_ode import MatrixGram, flat_matrix_kernel, losses_along, matrix_system
 from dynamics.flow.ode import CorrelationLoss, mode_system
 from dynamics.modes.contrastive import ContrastiveModes
 from dynamics.objectives.correlation import barlow_twins, correlation_loss
@@ -77,7 +77,7 @@ def matrix_kernel_descent(
     system, start = matrix_system(loss), np.asarray(initial_embeddings, np.float64)
     C, F = _descend(*system, start, flat_matrix_kernel(theta), learning_rate, record_at)
     with double_precision():
-        losses = np.asarray(jax.lax.map(loss, jnp.asarray(F)))
+        losses = np.asarray(losses_along(loss)(jnp.asarray(F)))
     return _trajectory(C, losses, learning_rate, record_at)
 
 

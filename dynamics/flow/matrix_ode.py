@@ -7,7 +7,6 @@ combination up: Θ_kl(x, y) = ∂_θ f_k(x) · ∂_θ f_l(y) keeps that and drop
     dF_ik/dt = − Σ_jl Θ_kl(x_i, x_j) ∂L/∂F_jl
 """
 
-import functools
 from collections.abc import Callable
 
 import jax
@@ -19,6 +18,7 @@ from dynamics.flow.integrate import integrate
 from dynamics.modes.contrastive import contrastive_modes
 from dynamics.objectives.correlation import barlow_twins, cross_correlation
 from dynamics.objectives.registry import Loss, embedding_loss
+from dynamics.support.compiled import compile_once
 from dynamics.support.precision import double_precision
 from dynamics.trajectories.trajectory import Trajectory
 from dynamics.typing import Array, Embedding
@@ -86,7 +86,7 @@ def matrix_kernel_flow(
         tolerance=tolerance,
     )
     with double_precision():
-        losses = np.asarray(jax.lax.map(loss, jnp.asarray(F)))
+        losses = np.asarray(losses_along(loss)(jnp.asarray(F)))
     return Trajectory(
         times=np.asarray(times, np.float64),
         eigenvalues=np.linalg.eigvalsh(C)[:, ::-1],
@@ -103,7 +103,13 @@ def flat_matrix_kernel(theta: MatrixGram) -> Float[np.ndarray, "entries entries"
     return theta.transpose(0, 2, 1, 3).reshape(views * dim, views * dim)
 
 
-@functools.lru_cache(maxsize=16)
+@compile_once(maxsize=16)
+def losses_along(objective: Callable) -> Callable:
+    """Return embeddings (T, 2n, d) -> losses (T,), compiled, one time after the other."""
+    return jax.jit(lambda F: jax.lax.map(objective, F))
+
+
+@compile_once(maxsize=16)
 def matrix_system(objective: Callable) -> tuple[Callable, Callable]:
     """dF/dt and C(F), with the flat Θ (2nd, 2nd) as the argument that the solver passes on."""
     gradient = jax.grad(objective)

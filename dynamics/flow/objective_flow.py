@@ -12,7 +12,6 @@ Losses that see the embeddings through C = FᵀJF/2n alone have a faster way in 
 `dynamics.flow.kernel_flow`.
 """
 
-import functools
 from collections.abc import Callable
 
 import jax
@@ -23,6 +22,7 @@ from jaxtyping import Float
 from dynamics.flow.integrate import integrate
 from dynamics.objectives.correlation import cross_correlation
 from dynamics.objectives.registry import Loss, embedding_loss
+from dynamics.support.compiled import compile_once
 from dynamics.trajectories.trajectory import Trajectory
 from dynamics.typing import Array, Embedding, SquareGram
 
@@ -102,7 +102,7 @@ def objective_flow(
     )
 
 
-@functools.lru_cache(maxsize=32)
+@compile_once(maxsize=32)
 def _system(objective: Callable) -> tuple[Callable, Callable]:
     """dF/dt and the record (C, FᵀF/N, L) of a loss, with (K̃ and the test rows, G) as what the solver passes on."""
     gradient = jax.grad(objective)

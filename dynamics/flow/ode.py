@@ -4,7 +4,6 @@ In mode coordinates a = VᵀF the flow dF/dt = −K̃ ∇_F L reads da/dt = 4 γ
 Barlow Twins with λ = 1, M = I − C. γ is diagonal, so a right-hand side costs O(m d²): weights are never integrated.
 """
 
-import functools
 from collections.abc import Callable
 
 import jax
@@ -17,6 +16,7 @@ from dynamics.flow.integrate import integrate
 from dynamics.flow.truncation import truncate
 from dynamics.modes.contrastive import ContrastiveModes
 from dynamics.objectives.correlation import correlation_loss
+from dynamics.support.compiled import compile_once
 from dynamics.support.precision import double_precision
 from dynamics.trajectories.trajectory import Trajectory
 from dynamics.typing import Array, Embedding
@@ -100,7 +100,7 @@ def kernel_flow(
     )
 
 
-@functools.lru_cache(maxsize=16)
+@compile_once(maxsize=16)
 def mode_system(loss):
     """Return da/dt and C(a) for a loss, as functions of (t, a, γ) with γ (m, 1)."""
 

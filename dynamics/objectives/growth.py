@@ -25,6 +25,7 @@ import numpy as np
 from jaxtyping import Float
 
 from dynamics.objectives.graph import Graph, laplacian
+from dynamics.support.compiled import compile_once
 from dynamics.support.precision import double_precision
 
 GrowthMatrix = Float[np.ndarray, "views views"]
@@ -100,8 +101,12 @@ def growth_of(objective, num_views: int) -> GrowthMatrix:
         N.
     """
     with double_precision():
-        hessian = jax.jit(jax.hessian(lambda f: objective(f[:, None])))(jnp.zeros(num_views))
-        return -0.5 * np.asarray(hessian)
+        return -0.5 * np.asarray(_hessian(objective)(jnp.zeros(num_views)))
+
+
+@compile_once(maxsize=16)
+def _hessian(objective):
+    return jax.jit(jax.hessian(lambda f: objective(f[:, None])))
 
 
 def _centring(num_views: int, center: bool = True) -> np.ndarray:

@@ -1,6 +1,10 @@
 """Every command end to end on small input, and what each mistake is answered with."""
 
 import json
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -244,21 +248,27 @@ def test_an_unknown_flag_is_refused(capsys):
     assert stopped.value.code == 2
 
 
-def test_an_interrupted_run_is_saved_and_says_where(tmp_path, capsys, monkeypatch):
-    from dynamics.training import SpectrumRecorder
-
-    record, made = SpectrumRecorder.record, []
-
-    def interrupt(self, *arguments, **named):
-        if len(made) == 9:
-            raise KeyboardInterrupt
-        made.append(record(self, *arguments, **named))
-
-    monkeypatch.setattr(SpectrumRecorder, "record", interrupt)
-    assert run("train", *SMALL, "--out", tmp_path) == 130
-    shown = capsys.readouterr().err
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_is_saved_and_says_where(tmp_path, number):
+    tells = "import pathlib, sys, dynamics.training.recorder as r; old = r.SpectrumRecorder.record\n"
+    tells += "def record(self, *a, **k):\n    old(self, *a, **k)\n    pathlib.Path(sys.argv[-1], 'began').touch()\n"
+    tells += "r.SpectrumRecorder.record = record\nfrom dynamics.cli.main import main; sys.exit(main())"
+    arguments = ["train", *SMALL, "--steps", "3000000", "--out", str(tmp_path)]
+    process = subprocess.Popen(
+        [sys.executable, "-c", tells, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        while not (tmp_path / "began").exists():
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(number)
+        shown = process.communicate()[1]
+    finally:
+        process.kill()
+    assert process.returncode == 130
     assert "interrupted after step" in shown and str(tmp_path) in shown
-    assert len(Trajectory.load(tmp_path / "trajectories" / "network.npz").times) == 9
+    saved = Trajectory.load(tmp_path / "trajectories" / "network.npz")
+    assert saved.outcome.kind == "interrupted" and 0 < len(saved.times) and saved.steps[-1] < saved.outcome.step
 
 
 def test_a_study_writes_its_claims_and_prints_them(tmp_path, capsys, monkeypatch):
