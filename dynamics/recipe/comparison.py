@@ -27,7 +27,7 @@ from dynamics.objectives.registry import get_objective
 from dynamics.recipe.losses import loss_settings, recipe_loss
 from dynamics.recipe.prepare import PreparedRecipe
 from dynamics.training.loop import run
-from dynamics.training.minibatch import BATCH_STATS, batch_indices, stacked
+from dynamics.training.minibatch import BATCH_STATS, batch_indices, deinterleave
 from dynamics.training.recorder import SpectrumRecorder
 from dynamics.training.state import Metrics, TrainState, apply_gradient, initial_state
 from dynamics.trajectories.comparison import Comparison, KernelOverlaps, compare, half_times
@@ -142,7 +142,7 @@ def _features(prepared: PreparedRecipe, state: TrainState, *views: jax.Array) ->
         return prepared.encoder.apply(variables, x, train=True, method="readout_features", mutable=[BATCH_STATS])[0]
 
     h = np.asarray(layer(state.params, state.model_state[BATCH_STATS], jnp.concatenate(views)), np.float64)
-    return [np.asarray(stacked(part)) for part in np.split(h, np.cumsum([len(x) for x in views])[:-1])]
+    return [np.asarray(deinterleave(part)) for part in np.split(h, np.cumsum([len(x) for x in views])[:-1])]
 
 
 def _frozen_features(prepared: PreparedRecipe, h: np.ndarray, measured: Trajectory, name: str) -> Trajectory:

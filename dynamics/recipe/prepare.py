@@ -30,10 +30,10 @@ from dynamics.recipe.losses import recipe_loss
 from dynamics.training.checkpoints import Checkpoints
 from dynamics.training.class_probes import class_accuracy, labelled_images
 from dynamics.training.loop import run
-from dynamics.training.minibatch import BATCH_STATS, TARGET, descent, draw_views, on_minibatches, stacked
+from dynamics.training.minibatch import BATCH_STATS, TARGET, deinterleave, draw_views, make_step, on_minibatches
 from dynamics.training.optimisers import effective_times, learning_rates, optimiser
 from dynamics.training.recorder import SpectrumRecorder, recording_steps
-from dynamics.training.sharding import Placement
+from dynamics.training.sharding import DeviceMesh
 from dynamics.training.state import Metrics, TrainState, Update, initial_state
 from dynamics.trajectories.trajectory import Trajectory
 from dynamics.views import default_augmentation, get_augmentation, load_images
@@ -67,7 +67,7 @@ class PreparedRecipe:
         Learning rate of every step.
     optimiser : optax.GradientTransformation
         The rule that turns gradients into updates.
-    placement : Placement
+    mesh : DeviceMesh
         The devices that share the work.
     standardise : callable
         Images in [0, 1] -> images as the network sees them.
@@ -85,7 +85,7 @@ class PreparedRecipe:
     draw: Callable[[jax.Array, int], jax.Array]
     schedule: optax.Schedule
     optimiser: optax.GradientTransformation
-    placement: Placement
+    mesh: DeviceMesh
     standardise: Callable[[jax.Array], jax.Array]
     note: str
 
@@ -122,10 +122,10 @@ class PreparedRecipe:
         """
         variables = {"params": params, BATCH_STATS: model_state[BATCH_STATS]}
         taps, _ = self.encoder.apply(variables, self.probe, train=True, method="hidden", mutable=[BATCH_STATS])
-        z = stacked(taps["embeddings"])
+        z = deinterleave(taps["embeddings"])
         if get_objective(self.recipe.objective).scale_free:
             z = z / jnp.linalg.norm(z, axis=1, keepdims=True)
-        return {"embeddings": z, "features": stacked(as_float32(taps["features"]))}
+        return {"embeddings": z, "features": deinterleave(as_float32(taps["features"]))}
 
 
 def prepare(recipe: Recipe, devices: list[jax.Device] | None = None) -> PreparedRecipe:
@@ -136,8 +136,8 @@ def prepare(recipe: Recipe, devices: list[jax.Device] | None = None) -> Prepared
     DataError, ConfigError
         If the images cannot be had, or settings exclude each other.
     """
-    placement = Placement(devices)
-    placement.check_batch(recipe.batch)
+    mesh = DeviceMesh(devices)
+    mesh.check_batch(recipe.batch)
     schedule, optimise = _optimiser(recipe)
     loaded = load_images(recipe.dataset, recipe.data_dir, limit=recipe.num_images)
     if len(loaded) < recipe.batch:
@@ -158,25 +158,25 @@ def prepare(recipe: Recipe, devices: list[jax.Device] | None = None) -> Prepared
     probe = draw(probe_key, recipe.probe_images)
     encoder = recipe_encoder(recipe)
     params, model_state = _start(recipe, encoder, network_key, probe[:2])
-    descend = descent(
+    descend = make_step(
         encoder,
         recipe_loss(recipe),
         optimise,
         target_decay=_target_decay(recipe) if get_objective(recipe.objective).moving_target else None,
-        placement=placement,
+        mesh=mesh,
     )
     return PreparedRecipe(
         recipe=recipe,
-        images=placement.replicate(loaded.images),
+        images=mesh.replicate(loaded.images),
         encoder=encoder,
-        state=placement.replicate(initial_state(params, optimise, data_key, model_state)),
+        state=mesh.replicate(initial_state(params, optimise, data_key, model_state)),
         descend=descend,
-        update=on_minibatches(descend, views, batch=recipe.batch, mean=mean, scale=scale, placement=placement),
-        probe=placement.replicate(probe),
+        update=on_minibatches(descend, views, batch=recipe.batch, mean=mean, scale=scale, mesh=mesh),
+        probe=mesh.replicate(probe),
         draw=draw,
         schedule=schedule,
         optimiser=optimise,
-        placement=placement,
+        mesh=mesh,
         standardise=standardise,
         note=views.note,
     )

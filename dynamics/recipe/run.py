@@ -61,10 +61,10 @@ class RecipeRun:
 
     def describe(self) -> str:
         """Say data, network and schedule, a line each."""
-        recipe, placement = self.prepared.recipe, self.prepared.placement
+        recipe, mesh = self.prepared.recipe, self.prepared.mesh
         return (
             f"{self.prepared.describe()}\n{recipe.objective}: {recipe.steps:,} steps, {recipe.batch} images a step, on "
-            f"{placement.describe()}"
+            f"{mesh.describe()}"
         )
 
     def forecast(self) -> dict[str, Trajectory]:

@@ -15,12 +15,12 @@ from jaxtyping import Float, Int, Key
 
 from dynamics.networks.encoder import Encoder
 from dynamics.objectives.predictor import moving_average
-from dynamics.training.sharding import Placement
+from dynamics.training.sharding import DeviceMesh
 from dynamics.training.state import Metrics, TrainState, Update, apply_gradient
 from dynamics.typing import Array, Embedding
 from dynamics.views import TwoViews
 
-Images = Float[Array, "n h w c"]
+ImageBatch = Float[Array, "n h w c"]
 BATCH_STATS = "batch_stats"
 TARGET = "target"
 
@@ -35,7 +35,7 @@ def batch_indices(
     return jax.lax.dynamic_slice(order, (position * batch,), (batch,))
 
 
-def draw_views(views: TwoViews, key: Key[jax.Array, ""], images: Images) -> Float[Array, "n 2 h2 w2 c"]:
+def draw_views(views: TwoViews, key: Key[jax.Array, ""], images: ImageBatch) -> Float[Array, "n 2 h2 w2 c"]:
     """Two views of each image; those of image i depend on the key and on i alone."""
 
     def two(index: Array, image: Array) -> Array:
@@ -45,7 +45,7 @@ def draw_views(views: TwoViews, key: Key[jax.Array, ""], images: Images) -> Floa
     return jax.vmap(two)(jnp.arange(len(images)), images)
 
 
-def stacked(z: Float[Array, "views dim"]) -> Embedding:
+def deinterleave(z: Float[Array, "views dim"]) -> Embedding:
     """Order x_1 … x_n, x'_1 … x'_n of embeddings that come as x_1, x'_1, x_2, x'_2 and so on.
 
     Images stay in the second order, in which partners lie on one device however the batch is divided.
@@ -53,13 +53,13 @@ def stacked(z: Float[Array, "views dim"]) -> Embedding:
     return z.reshape(-1, 2, z.shape[-1]).swapaxes(0, 1).reshape(z.shape)
 
 
-def descent(
+def make_step(
     encoder: Encoder,
     loss: Callable[..., jax.Array],
     optimiser: optax.GradientTransformation,
     *,
     target_decay: Callable[[Array], Array] | None = None,
-    placement: Placement | None = None,
+    mesh: DeviceMesh | None = None,
 ) -> Update:
     """Build the step (state, x) -> (state, {"loss", "gradient_norm"}) on views x (2n, h, w, c), x_1, x'_1, x_2, x'_2 ….
 
@@ -75,16 +75,16 @@ def descent(
     target_decay : callable, optional
         step -> τ of the target network `state.model_state["target"]` of BYOL; without it the embeddings themselves are
         the targets.
-    placement : Placement, optional
+    mesh : DeviceMesh, optional
         Devices over which the views are divided; one by default.
     """
-    placement = placement or Placement(jax.devices()[:1])
+    mesh = mesh or DeviceMesh(jax.devices()[:1])
 
     def embed(params: Any, stats: Any, x: Array) -> tuple[Embedding, Embedding | None, Any]:
         (z, p), changed = encoder.apply(
             {"params": params, BATCH_STATS: stats}, x, train=True, method="embed_and_predict", mutable=[BATCH_STATS]
         )
-        return stacked(z), None if p is None else stacked(p), changed.get(BATCH_STATS, {})
+        return deinterleave(z), None if p is None else deinterleave(p), changed.get(BATCH_STATS, {})
 
     def objective(params: Any, model_state: Any, x: Array) -> tuple[jax.Array, Any]:
         z, p, stats = embed(params, model_state[BATCH_STATS], x)
@@ -94,14 +94,14 @@ def descent(
         return loss(p, targets), stats  # which stops the gradient into the targets
 
     def step(state: TrainState, x: Array) -> tuple[TrainState, Metrics]:
-        x = placement.distribute(x)
+        x = mesh.distribute(x)
         (value, stats), gradient = jax.value_and_grad(objective, has_aux=True)(state.params, state.model_state, x)
         following = apply_gradient(optimiser, state, gradient, {**state.model_state, BATCH_STATS: stats})
         if target_decay is not None:
             target = moving_average(state.model_state[TARGET], following.params, target_decay(state.step))
             following = following._replace(model_state={**following.model_state, TARGET: target})
         norm = jnp.sqrt(sum(jnp.square(leaf).sum() for leaf in jax.tree.leaves(gradient)))
-        return placement.gather((following, {"loss": value, "gradient_norm": norm}))
+        return mesh.gather((following, {"loss": value, "gradient_norm": norm}))
 
     return step
 
@@ -113,28 +113,28 @@ def on_minibatches(
     batch: int,
     mean: Array,
     scale: Array,
-    placement: Placement | None = None,
+    mesh: DeviceMesh | None = None,
 ) -> Update:
     """Build the update (state, images) -> (state, metrics) that takes a step on fresh views of the next minibatch.
 
     Parameters
     ----------
     step : callable
-        (state, x) -> (state, metrics), as of `descent`.
+        (state, x) -> (state, metrics), as of `make_step`.
     views : TwoViews
         How the two views of an image are made.
     batch : int
         Images n of an update.
     mean, scale : array (channels,)
         Taken off, and divided out of, the views.
-    placement : Placement, optional
+    mesh : DeviceMesh, optional
         Devices over which the images are divided before they are augmented; one by default.
     """
-    placement = placement or Placement(jax.devices()[:1])
+    mesh = mesh or DeviceMesh(jax.devices()[:1])
 
-    def update(state: TrainState, images: Images) -> tuple[TrainState, Metrics]:
+    def update(state: TrainState, images: ImageBatch) -> tuple[TrainState, Metrics]:
         order_key, view_key = jax.random.split(state.key)
-        index = placement.distribute(batch_indices(order_key, state.step, len(images), batch))
+        index = mesh.distribute(batch_indices(order_key, state.step, len(images), batch))
         x = draw_views(views, jax.random.fold_in(view_key, state.step), images[index])
         return step(state, ((x - mean) / scale).reshape(2 * batch, *x.shape[2:]))
 

@@ -4,8 +4,8 @@ There is one program for any number of devices. Means over a batch that is divid
 whole batch, so batch statistics and losses are the global ones without further ado; XLA adds what has to be sent.
 
 >>> import jax.numpy as jnp
->>> placement = Placement()
->>> placement.replicate({"w": jnp.ones(3)})["w"].sharding.is_fully_replicated
+>>> mesh = DeviceMesh()
+>>> mesh.replicate({"w": jnp.ones(3)})["w"].sharding.is_fully_replicated
 True
 """
 
@@ -22,8 +22,8 @@ from dynamics.errors import ConfigError
 BATCH = "batch"
 
 
-class Placement:
-    """Where a training has its arrays.
+class DeviceMesh:
+    """The devices of a training, and how its arrays lie on them.
 
     Parameters
     ----------

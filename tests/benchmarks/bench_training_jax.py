@@ -14,7 +14,7 @@ from dynamics.networks.standard_resnet import StandardResNet
 from dynamics.objectives import objective_loss
 from dynamics.objectives.heads import Head
 from dynamics.training import SpectrumRecorder
-from dynamics.training.minibatch import descent, on_minibatches
+from dynamics.training.minibatch import make_step, on_minibatches
 from dynamics.training.state import initial_state
 from dynamics.views.presets import get_augmentation
 
@@ -26,7 +26,7 @@ def build(images: np.ndarray, width: float, batch: int, hidden: int, dim: int):
     variables = dict(jax.jit(encoder.init)(jax.random.key(0), jnp.zeros((2, *images.shape[1:]))))
     params = variables.pop("params")
     update = on_minibatches(
-        descent(encoder, objective_loss("barlow-twins-practical"), optimiser),
+        make_step(encoder, objective_loss("barlow-twins-practical"), optimiser),
         get_augmentation("simclr", images.shape[1:]),
         batch=batch,
         mean=jnp.full(3, 0.5),

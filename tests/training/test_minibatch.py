@@ -15,7 +15,7 @@ from dynamics.networks.encoder import Encoder
 from dynamics.objectives.heads import Head
 from dynamics.recipe.config import Recipe
 from dynamics.recipe.losses import recipe_loss
-from dynamics.training.minibatch import batch_indices, descent, draw_views, on_minibatches, stacked
+from dynamics.training.minibatch import batch_indices, deinterleave, draw_views, make_step, on_minibatches
 from dynamics.training.state import initial_state
 from dynamics.views import get_augmentation
 
@@ -46,7 +46,7 @@ def drawn(preset, images):
 def test_views_come_in_the_order_of_the_objectives(rng):
     images = rng.uniform(size=(6, 8, 8, 1)).astype(np.float32)
     x = drawn("none", images)
-    F = stacked(x.reshape(12, 64))
+    F = deinterleave(x.reshape(12, 64))
     np.testing.assert_array_equal(F[:6], images.reshape(6, 64))
     np.testing.assert_array_equal(F[6:], images.reshape(6, 64))
     more, fewer = drawn("digits", images), drawn("digits", images[:2])
@@ -66,7 +66,7 @@ def test_an_update_is_a_step_along_the_gradient_of_the_loss(method, rng):
     if method == "byol":
         model_state["target"] = jax.tree.map(lambda leaf: 0.9 * leaf, params)
     loss = recipe_loss(Recipe(objective="vicreg" if method == "plain" else method))
-    step = descent(encoder, loss, optax.sgd(0.1), target_decay=(lambda step: 0.99) if method == "byol" else None)
+    step = make_step(encoder, loss, optax.sgd(0.1), target_decay=(lambda step: 0.99) if method == "byol" else None)
     update = on_minibatches(step, views, batch=8, mean=jnp.array([0.4]), scale=jnp.array([2.0]))
     state = initial_state(params, optax.sgd(0.1), jax.random.key(5), model_state)
     following, metrics = jax.jit(update)(state, images)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dynamics.errors import ConfigError
-from dynamics.training.sharding import Placement
+from dynamics.training.sharding import DeviceMesh
 
 UPDATE = """
 import functools, sys
@@ -20,8 +20,8 @@ from dynamics.networks.encoder import Encoder
 from dynamics.objectives.heads import Head
 from dynamics.training import Checkpoints, initial_state, run
 from dynamics.recipe.losses import recipe_loss
-from dynamics.training.minibatch import descent, on_minibatches
-from dynamics.training.sharding import Placement
+from dynamics.training.minibatch import make_step, on_minibatches
+from dynamics.training.sharding import DeviceMesh
 from dynamics.recipe.config import Recipe
 from dynamics.views import get_augmentation
 
@@ -48,18 +48,18 @@ def initial_variables():
 
 def results(devices, objective, folder=None):
     # float64 throughout: what differs is the order of sums
-    placement, variables = Placement(devices), initial_variables()
-    step = descent(encoder, recipe_loss(Recipe(objective=objective)), optimiser, placement=placement)
+    mesh, variables = DeviceMesh(devices), initial_variables()
+    step = make_step(encoder, recipe_loss(Recipe(objective=objective)), optimiser, mesh=mesh)
     update = on_minibatches(
         step, get_augmentation("digits", (8, 8, 1)), batch=16, mean=np.array([0.5]), scale=np.array([0.3]),
-        placement=placement,
+        mesh=mesh,
     )
     params = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), variables["params"])
     state = initial_state(params, optimiser, jax.random.key(1), {"batch_stats": variables["batch_stats"]})
-    state = placement.replicate(jax.tree.map(lambda leaf: leaf, state))
+    state = mesh.replicate(jax.tree.map(lambda leaf: leaf, state))
     seen = []
     after, reason = run(
-        update, state, steps=1, data=(placement.replicate(images),), observe_at=[0],
+        update, state, steps=1, data=(mesh.replicate(images),), observe_at=[0],
         observe=lambda state, metrics: seen.append(float(metrics["loss"])),
         checkpoints=None if folder is None else Checkpoints(folder),
     )
@@ -88,9 +88,9 @@ jax.distributed.initialize(address, num_processes=2, process_id=process, initial
 assert jax.process_count() == 2 and len(jax.devices()) == 2
 first = results(None, "barlow-twins", f"{folder}/checkpoints")
 np.save(f"{folder}/{process}.npy", first)
-placement = Placement()
-w = placement.replicate(np.arange(3.0))
-like = initial_state(placement.replicate(np.zeros(3)), optax.sgd(1.0), placement.replicate(jax.random.key(2)))
+mesh = DeviceMesh()
+w = mesh.replicate(np.arange(3.0))
+like = initial_state(mesh.replicate(np.zeros(3)), optax.sgd(1.0), mesh.replicate(jax.random.key(2)))
 kept = Checkpoints(f"{folder}/small")
 kept.save(like._replace(params=w))
 jax.experimental.multihost_utils.sync_global_devices("written")
@@ -148,8 +148,8 @@ def test_two_processes_give_the_loss_and_the_gradient_of_one(tmp_path):
 
 
 def test_a_batch_has_to_be_a_multiple_of_the_devices():
-    placement = Placement()
-    placement.check_batch(3 * placement.size)
-    placement.mesh = type("Mesh", (), {"size": 8})()
+    mesh = DeviceMesh()
+    mesh.check_batch(3 * mesh.size)
+    mesh.mesh = type("Mesh", (), {"size": 8})()
     with pytest.raises(ConfigError, match=r"12 images .* 8 devices"):
-        placement.check_batch(12)
+        mesh.check_batch(12)
