@@ -28,7 +28,7 @@ from dynamics.training.recorder import SpectrumRecorder, recording_steps
 from dynamics.training.small_network import Apply, Params, SmallNetwork
 from dynamics.training.state import Metrics, TrainState, Update, apply_gradient, initial_state
 from dynamics.trajectories.trajectory import Trajectory
-from dynamics.typing import Embedding, Views
+from dynamics.typing import Views
 from dynamics.views import Pairs
 
 
@@ -116,12 +116,12 @@ def _compiled(apply: Apply, objective: Loss, center: bool, learning_rate: float)
     """What gives loss and embeddings of parameters, and the update; both take the views and `fixed_part` of them."""
     optimiser = optax.sgd(learning_rate)
 
-    def loss(params: Params, x: Views, fixed: Embedding | None) -> tuple[jax.Array, Embedding]:
+    def loss(params: Params, x: jax.Array, fixed: jax.Array | None) -> tuple[jax.Array, jax.Array]:
         F = apply(params, x) if fixed is None else apply(params, x) + fixed
         F = F - F.mean(axis=0) if center else F
         return objective(F), F
 
-    def update(state: TrainState, x: Views, fixed: Embedding | None) -> tuple[TrainState, Metrics]:
+    def update(state: TrainState, x: jax.Array, fixed: jax.Array | None) -> tuple[TrainState, Metrics]:
         (value, _), gradient = jax.value_and_grad(loss, has_aux=True)(state.params, x, fixed)
         return apply_gradient(optimiser, state, gradient), {"loss": value}
 

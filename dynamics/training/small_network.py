@@ -49,7 +49,7 @@ class SmallNetwork:
             return lambda params: self.apply(params, x)
         return lambda params: self.apply(params, x) + fixed
 
-    def fixed_part(self, x: Views) -> Embedding | None:
+    def fixed_part(self, x: Views) -> jax.Array | None:
         """What is added to `apply` on these views, whatever the parameters; None without a `reference`."""
         return None if self.reference is None else jax.jit(self.reference)(x)
 

@@ -18,7 +18,7 @@ import jax.experimental.multihost_utils
 from flax import linen as nn
 from dynamics.networks.encoder import Encoder
 from dynamics.objectives.heads import Head
-from dynamics.training import Checkpoints, initial_state, run
+from dynamics.training import Checkpoints, apply_gradient, initial_state, run
 from dynamics.recipe.losses import recipe_loss
 from dynamics.training.minibatch import make_step, on_minibatches
 from dynamics.training.sharding import DeviceMesh
@@ -58,12 +58,12 @@ def results(devices, objective, folder=None):
     state = initial_state(params, optimiser, jax.random.key(1), {"batch_stats": variables["batch_stats"]})
     state = mesh.replicate(jax.tree.map(lambda leaf: leaf, state))
     seen = []
-    after, reason = run(
+    after, outcome = run(
         update, state, steps=1, data=(mesh.replicate(images),), observe_at=[0],
         observe=lambda state, metrics: seen.append(float(metrics["loss"])),
         checkpoints=None if folder is None else Checkpoints(folder),
     )
-    assert reason is None and after.step.sharding.is_fully_replicated
+    assert outcome.kind == "finished" and after.step.sharding.is_fully_replicated
     gradient = jax.tree.map(lambda new, old: np.ravel(old - np.asarray(new)), after.params, params)
     # the averages of batch normalisation are part of what has to agree
     return np.concatenate([seen, *jax.tree.leaves(gradient), *map(np.ravel, jax.tree.leaves(after.model_state))])
@@ -96,6 +96,11 @@ kept.save(like._replace(params=w))
 jax.experimental.multihost_utils.sync_global_devices("written")
 back, _ = kept.latest(like)
 assert len(back.params.sharding.device_set) == 2
+np.testing.assert_array_equal(back.params, [0.0, 1.0, 2.0])
+halved = lambda state: (apply_gradient(optax.sgd(0.5), state, state.params), {"loss": state.params.sum()})
+after, outcome = run(halved, back, steps=40, steps_per_dispatch=16)
+assert outcome.kind == "finished" and int(after.step) == 40
+np.testing.assert_array_equal(after.params, np.arange(3.0) / 2**40)
 np.testing.assert_array_equal(back.params, [0.0, 1.0, 2.0])
 """
 )
