@@ -151,17 +151,6 @@ class Recipe:
         """Plain values, for JSON."""
         return {name: str(value) if isinstance(value, Path) else value for name, value in asdict(self).items()}
 
-    @staticmethod
-    def from_dict(settings: dict[str, Any]) -> "Recipe":
-        """Recipe of what `to_dict` returned; settings that this version does not know are left out."""
-        known = {field.name for field in fields(Recipe)}
-        values = {name: value for name, value in settings.items() if name in known}
-        if values.get("projector") is not None:
-            values["projector"] = tuple(values["projector"])
-        if values.get("data_dir") is not None:
-            values["data_dir"] = Path(values["data_dir"])
-        return Recipe(**values)
-
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "cpu": {},
