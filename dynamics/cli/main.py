@@ -4,6 +4,7 @@ import inspect
 import sys
 from collections.abc import Callable
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -57,22 +58,23 @@ def compare(
     force
         Replace the run that the folder holds.
     """
-    from dynamics.cli.running import claim, compared, trained
+    from dynamics.cli.running import compared, open_run, trained
     from dynamics.cli.tables import comparison_table, forecast_table
     from dynamics.experiment.forecasting import forecast_of
     from dynamics.runs.store import write_trajectories
 
-    claimed = claim(_request("compare", config, out, force))
-    experiment = claimed.run.experiment
+    request = _request("compare", config, out, force)
+    opened = open_run(request)
+    experiment = opened.run.experiment
     show()
     show(forecast_table(forecast_of(experiment)))
-    forecasts = claimed.run.forecast() | _infinite_width(experiment)
-    write_trajectories(claimed.folder, forecasts)
-    measured = trained(claimed, CHECKPOINT_SECONDS)
-    _, comparison = compared(claimed, measured, forecasts)
+    forecasts = opened.run.forecast() | _infinite_width(experiment)
+    write_trajectories(opened.folder, forecasts)
+    measured = trained(opened, CHECKPOINT_SECONDS)
+    _, comparison = compared(opened, measured, forecasts)
     show(comparison_table(comparison, experiment.schedule.learning_rate))
     show(f"\nKernel: {experiment.kernel.name}; {experiment.kernel.reason}.")
-    draw_run(claimed.folder)
+    draw_run(opened.folder)
 
 
 def simulate(
@@ -101,7 +103,7 @@ def simulate(
     force
         Replace the run that the folder holds.
     """
-    from dynamics.cli.running import claim
+    from dynamics.cli.running import open_run
     from dynamics.cli.tables import forecast_answers, forecast_table
     from dynamics.experiment.forecasting import forecast_of
     from dynamics.runs.store import write_trajectories
@@ -111,8 +113,9 @@ def simulate(
         _solve(dynamics, config, out, force)
         return
     measured = None if resume_from is None else Trajectory.load(resume_from)
-    claimed = claim(_request("simulate", config, out, force))
-    experiment = claimed.run.experiment
+    request = _request("simulate", config, out, force)
+    opened = open_run(request)
+    experiment = opened.run.experiment
     ahead = forecast_of(experiment)
     show()
     show(forecast_table(ahead))
@@ -121,11 +124,11 @@ def simulate(
         show()
         show(forecast_table(ahead))
     show(f"\n{forecast_answers(ahead, by_step)}")
-    write_trajectories(claimed.folder, claimed.run.forecast())
+    write_trajectories(opened.folder, opened.run.forecast())
     if measured is not None:
-        write_trajectories(claimed.folder, {"updated": ahead.trajectory(experiment.schedule.times)})
+        write_trajectories(opened.folder, {"updated": ahead.trajectory(experiment.schedule.times)})
     show(f"\nKernel: {experiment.kernel.name}; {experiment.kernel.reason}.")
-    draw_run(claimed.folder)
+    draw_run(opened.folder)
 
 
 def train(config: Settings, preset: Preset = None, out: Path | None = None, force: bool = False) -> None:
@@ -146,16 +149,17 @@ def train(config: Settings, preset: Preset = None, out: Path | None = None, forc
     force
         Replace the run that the folder holds.
     """
-    from dynamics.cli.running import claim, trained
+    from dynamics.cli.running import open_run, trained
     from dynamics.cli.tables import forecast_table, steps_line
     from dynamics.experiment.forecasting import forecast_of
 
-    claimed = claim(_request("train", config, out, force))
+    request = _request("train", config, out, force)
+    opened = open_run(request)
     show()
-    show(forecast_table(forecast_of(claimed.run.experiment)))
-    measured = trained(claimed, CHECKPOINT_SECONDS)
+    show(forecast_table(forecast_of(opened.run.experiment)))
+    measured = trained(opened, CHECKPOINT_SECONDS)
     show(f"\n{steps_line(measured)}")
-    draw_run(claimed.folder)
+    draw_run(opened.folder)
 
 
 def sweep(
@@ -339,7 +343,7 @@ def _request(command: str, config: Config, out: Path | None, force: bool) -> "Re
     from dynamics.cli.running import Request
     from dynamics.experiment.run import ExperimentRun
 
-    return Request(command, "experiment", config, lambda: ExperimentRun.of(config), out, command, force)
+    return Request(command, "experiment", config, partial(ExperimentRun.of, config), out, command, force)
 
 
 def _infinite_width(experiment: "Experiment") -> dict[str, "Trajectory"]:

@@ -5,6 +5,7 @@ They are `dynamics train --preset`, `dynamics sweep --preset` and `dynamics comp
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, make_dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,7 +17,7 @@ from dynamics.objectives.registry import OBJECTIVES
 from dynamics.recipe.config import PRESETS, Recipe, recipe_preset
 
 if TYPE_CHECKING:
-    from dynamics.cli.running import Claimed
+    from dynamics.cli.running import OpenRun
     from dynamics.recipe.run import RecipeRun
     from dynamics.trajectories.trajectory import Trajectory
 
@@ -89,9 +90,9 @@ def _train_recipe(default: Recipe) -> Callable[..., None]:
 
         if distributed:
             join_processes()
-        claimed, _ = _trained("train", Recipe(**_values(recipe)), out, force)
+        opened, _ = _trained("train", Recipe(**_values(recipe)), out, force)
         if is_first_process():
-            draw_run(claimed.folder)
+            draw_run(opened.folder)
 
     return train
 
@@ -133,12 +134,12 @@ def _compare_recipe(default: Recipe) -> Callable[..., None]:
         from dynamics.cli.tables import overlap_table, recipe_table
 
         how = {"pairs": pairs, "tangent_pairs": tangent_pairs, "fixed_pairs": fixed_pairs}
-        claimed, measured = _trained("compare", Recipe(**_values(settings)), out, force, **how)
-        forecasts, comparison = compared(claimed, measured, claimed.run.forecast())
+        opened, measured = _trained("compare", Recipe(**_values(settings)), out, force, **how)
+        forecasts, comparison = compared(opened, measured, opened.run.forecast())
         show(recipe_table(measured, forecasts))
         show()
         show(overlap_table(comparison.kernel_overlaps))
-        draw_run(claimed.folder)
+        draw_run(opened.folder)
 
     return compare
 
@@ -176,17 +177,17 @@ def _sweep_recipe(default: Recipe) -> Callable[..., None]:
 
 def _trained(
     command: str, recipe: Recipe, out: Path | None, force: bool, **how: Any
-) -> tuple["Claimed[RecipeRun]", "Trajectory"]:
+) -> tuple["OpenRun[RecipeRun]", "Trajectory"]:
     """The run in its folder, trained to its end, with what it learned on the screen."""
-    from dynamics.cli.running import Request, claim, trained
+    from dynamics.cli.running import Request, open_run, trained
     from dynamics.cli.tables import probes_line, steps_line
     from dynamics.recipe.run import RecipeRun
     from dynamics.training.sharding import is_first_process
 
-    claimed = claim(Request(command, "recipe", recipe, lambda: RecipeRun.of(recipe, **how), out, "recipe", force))
-    measured = trained(claimed, recipe.checkpoint_seconds)
+    opened = open_run(Request(command, "recipe", recipe, partial(RecipeRun.of, recipe, **how), out, "recipe", force))
+    measured = trained(opened, recipe.checkpoint_seconds)
     if is_first_process():
         show(f"\n{steps_line(measured)}")
         if "linear_accuracy" in measured.metrics:
             show(probes_line(measured))
-    return claimed, measured
+    return opened, measured

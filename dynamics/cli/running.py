@@ -55,7 +55,7 @@ class Request(Generic[RunT]):
 
 
 @dataclass(frozen=True)
-class Claimed(Generic[RunT]):
+class OpenRun(Generic[RunT]):
     """A prepared run in its folder, and what the folder holds of it."""
 
     folder: Path
@@ -63,7 +63,7 @@ class Claimed(Generic[RunT]):
     begun: resume.Begun
 
 
-def claim(request: Request[RunT]) -> Claimed[RunT]:
+def open_run(request: Request[RunT]) -> OpenRun[RunT]:
     """Claim the folder, prepare the run, and write and show its settings.
 
     Raises
@@ -83,10 +83,10 @@ def claim(request: Request[RunT]) -> Claimed[RunT]:
             write_modes(folder, run.modes)
         show(run.describe())
     wait_for_all("claimed")
-    return Claimed(folder, run, begun)
+    return OpenRun(folder, run, begun)
 
 
-def trained(claimed: Claimed, checkpoint_seconds: float) -> Trajectory:
+def trained(opened: OpenRun, checkpoint_seconds: float) -> Trajectory:
     """The trajectory of the network: read if it is finished, gone on with if it was stopped, else trained.
 
     Raises
@@ -96,31 +96,31 @@ def trained(claimed: Claimed, checkpoint_seconds: float) -> Trajectory:
     DivergenceError
         If its loss stops being finite.
     """
-    if claimed.begun == "finished":
-        _tell(f"\n{claimed.folder} holds this run, trained to its end; --force trains it again.")
-        finished = resume.measured(claimed.folder)
+    if opened.begun == "finished":
+        _tell(f"\n{opened.folder} holds this run, trained to its end; --force trains it again.")
+        finished = resume.measured(opened.folder)
         assert finished is not None
         return finished
-    kept = resume.checkpoints(claimed.folder, checkpoint_seconds)
-    trajectory = claimed.run.train(
+    kept = resume.checkpoints(opened.folder, checkpoint_seconds)
+    trajectory = opened.run.train(
         kept,
         report_cost=report_cost if is_first_process() else None,
         report_resumed=lambda step: _tell(f"Training goes on from the checkpoint of step {step:,}."),
     )
     if is_first_process():
-        write_trajectories(claimed.folder, {trajectory.rung: trajectory})
-    _require_finished(trajectory, claimed.folder, kept.steps())
+        write_trajectories(opened.folder, {trajectory.rung: trajectory})
+    _require_finished(trajectory, opened.folder, kept.steps())
     return trajectory
 
 
 def compared(
-    claimed: Claimed, trajectory: Trajectory, forecasts: Mapping[str, Trajectory]
+    opened: OpenRun, trajectory: Trajectory, forecasts: Mapping[str, Trajectory]
 ) -> tuple[dict[str, Trajectory], Comparison]:
     """Compare a trained run with its forecasts, and write both."""
-    kept = resume.checkpoints(claimed.folder)
-    every, comparison = claimed.run.compare(trajectory, forecasts, kept, report_cost=report_cost)
-    write_trajectories(claimed.folder, every)
-    write_comparison(claimed.folder, comparison)
+    kept = resume.checkpoints(opened.folder)
+    every, comparison = opened.run.compare(trajectory, forecasts, kept, report_cost=report_cost)
+    write_trajectories(opened.folder, every)
+    write_comparison(opened.folder, comparison)
     return every, comparison
 
 
