@@ -78,6 +78,8 @@ def comparison_table(comparison: Comparison, learning_rate: float) -> Table:
     errors = (comparison.median_error(name) for name in comparison.step_time_ratio)
     table.add_section()
     table.add_row("", "", "median error", *("–" if np.isnan(e) else f"{100 * e:.1f} %" for e in errors), "")
+    missing = (str(comparison.missing_steps(name)) for name in comparison.step_time_ratio)
+    table.add_row("", "", "missing steps", *missing, "")
     return table
 
 

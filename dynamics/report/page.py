@@ -70,8 +70,8 @@ def _overview(runs: Sequence[Run]) -> str:
     rows = []
     for number, run in enumerate(runs):
         comparison = run.comparison
-        errors = [] if comparison is None else [*map(comparison.median_error, comparison.step_time_ratio)]
-        best = min(errors, default=None)
+        closest = None if comparison is None else comparison.closest_forecast
+        best = None if comparison is None or closest is None else comparison.median_error(closest)
         link = f'<a href="#run{number}">{escape(run.folder.name)}</a>'
         rows.append([link, escape(run.title.split("\n")[0]), _percent(best)])
     return "<h2>Runs</h2>\n" + _table(["run", "what", "error of the best forecast"], rows, raw=True)
@@ -102,10 +102,11 @@ def _summary(run: Run, comparison: Comparison | None) -> str:
     reached = int(np.isfinite(learning_times(run.measured)).sum())
     end = f" It ended early: {run.measured.outcome.describe()}." if run.measured.partial else ""
     text = f"{reached} of {run.measured.dim} dimensions were learned.{end}"
-    if comparison is not None and comparison.step_time_ratio:
-        best = min(comparison.step_time_ratio, key=comparison.median_error)
-        error = _percent(comparison.median_error(best))
-        text += f" The closest forecast ({rung(best).label}) misses the step times by {error} (median)."
+    best = None if comparison is None else comparison.closest_forecast
+    if comparison is not None and best is not None:
+        error, missing = _percent(comparison.median_error(best)), comparison.missing_steps(best)
+        text += f" The closest forecast ({rung(best).label}) misses the step times by {error} (median)"
+        text += f", and {missing} steps are missing from it or from the run." if missing else "."
     return text
 
 
@@ -125,6 +126,7 @@ def _ladder(run: Run, comparison: Comparison) -> str:
             ]
         )
     rows.append(["median error", "", *(_percent(comparison.median_error(name)) for name in names), ""])
+    rows.append(["missing steps", "", *(comparison.missing_steps(name) for name in names), ""])
     return _table(["mode", "measured at t", *(rung(name).label for name in names), "subspace overlap"], rows)
 
 
@@ -197,8 +199,10 @@ def _number(value: float | None, decimals: int | None = None) -> str:
 
 
 def _percent(value: float | None) -> str:
-    if value is None or not np.isfinite(value):
+    if value is None or np.isnan(value):
         return "–"
+    if np.isinf(value):
+        return "∞"
     return f"{100 * value:.1f} %" if value >= 5e-4 else "less than 0.1 %"
 
 

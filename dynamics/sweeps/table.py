@@ -16,7 +16,8 @@ def tidy_rows(swept: Sweep) -> Iterator[dict[str, Any]]:
     """Rows of the table.
 
     Columns: the varied settings; `rung`; `mode` (from 1); `gamma`; `step_time` and `step` at which half of the mode is
-    learned, empty if it never is; `measured_step_time`; `ratio`, predicted / measured; `median_error` of the rung.
+    learned, empty if it never is; `measured_step_time`; `ratio`, predicted / measured; `median_error` of the rung,
+    infinite if half of its steps are missing, and its number of `missing_steps`.
     """
     for point, run in swept.points:
         comparison = run.comparison
@@ -38,6 +39,7 @@ def tidy_rows(swept: Sweep) -> Iterator[dict[str, Any]]:
                     "measured_step_time": float(measured[j]),
                     "ratio": float("nan") if ratios is None else float(ratios[j]),
                     "median_error": float("nan") if ratios is None else comparison.median_error(rung),
+                    "missing_steps": None if ratios is None else comparison.missing_steps(rung),
                 }
 
 

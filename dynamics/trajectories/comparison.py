@@ -165,15 +165,56 @@ class Comparison:
     measured: str = "network"
     kernel_overlaps: KernelOverlaps | None = None
 
+    def step_time_error(self, forecast: str) -> Float[np.ndarray, " dim"]:
+        """|predicted / measured step time − 1| of each dimension, infinite where only one of the two has a step.
+
+        NaN stands for what says nothing about the forecast: neither has a step, the measured one was there at t = 0, or
+        the step is predicted after the measured run ended.
+        """
+        measured, predicted = self.step_times[self.measured], self.step_times[forecast]
+        ended = self.times[-1] if len(self.times) else np.inf
+        happened = np.isfinite(measured) & (measured > 0)
+        missing = (happened & ~np.isfinite(predicted)) | (np.isnan(measured) & (predicted <= ended))
+        return np.where(missing, np.inf, np.abs(self.step_time_ratio[forecast] - 1))
+
     def median_error(self, forecast: str) -> float:
-        """Median of |predicted / measured step time − 1| over the modes that have both; NaN if none has."""
-        errors = np.abs(self.step_time_ratio[forecast] - 1)
-        return float(np.nanmedian(errors)) if np.isfinite(errors).any() else float("nan")
+        """Median of `step_time_error` over the steps that were predicted or measured; NaN if there is none.
+
+        A missing step counts as infinitely wrong, so that the median is infinite where half of the steps are missing.
+        """
+        errors = self.step_time_error(forecast)
+        errors = errors[~np.isnan(errors)]
+        return float(np.median(errors)) if errors.size else float("nan")
+
+    def missing_steps(self, forecast: str) -> int:
+        """Number of steps that were measured and not predicted, or predicted and not measured."""
+        return int(np.isinf(self.step_time_error(forecast)).sum())
+
+    @property
+    def closest_forecast(self) -> str | None:
+        """Name of the forecast with the smallest median error; None if no forecast can be judged."""
+        errors = {name: self.median_error(name) for name in self.step_time_ratio}
+        judged = [name for name, error in errors.items() if not np.isnan(error)]
+        return min(judged, key=errors.__getitem__, default=None)
+
+    @property
+    def lowest_overlap(self) -> float:
+        """Lowest subspace overlap over the plateaus that should be there, one for each dimension.
+
+        It is 0 if a dimension was never learned, or has no mode to be compared with; NaN if all were learned but no
+        embeddings were kept, so that nothing was compared.
+        """
+        measured = self.step_times[self.measured]
+        overlaps = [plateau.overlap for plateau in self.subspace_overlap]
+        if not np.isfinite(measured).all() or 0 < len(overlaps) < len(measured):
+            return 0.0
+        return min(overlaps, default=float("nan"))
 
     def save(self, path: str | Path) -> None:
-        """Write the comparison as JSON, with the median error of every forecast for a reader."""
+        """Write the comparison as JSON, with the median error of every forecast and its missing steps for a reader."""
         content = asdict(self)
         content["median_step_time_error"] = {name: self.median_error(name) for name in self.step_time_ratio}
+        content["missing_steps"] = {name: self.missing_steps(name) for name in self.step_time_ratio}
         files.save_json(path, content)
 
     @staticmethod

@@ -7,7 +7,7 @@ import pytest
 from pictures import assert_shows_something
 
 from dynamics.errors import DataError
-from dynamics.studies import save_claims
+from dynamics.studies import Claim, save_claims
 from dynamics.studies.stepwise import study
 from dynamics.trajectories.comparison import step_times
 from dynamics.trajectories.trajectory import Trajectory
@@ -72,3 +72,10 @@ def test_figure_1_on_cifar10(tmp_path, data_dir):
     ratios = np.sort(predicted.mode_step_times) / step_times(measured)
     assert len(ratios) == 10
     np.testing.assert_allclose(ratios, 1, atol=0.05)
+
+
+def test_a_step_that_never_came_fails_and_is_not_unknown():
+    for ratios in ([1.0, 0.99, np.nan], [np.nan] * 3):
+        measured = study.worst_ratio(np.array(ratios))
+        assert Claim.equals("", "", expected=1.0, measured=measured, tolerance=0.05).verdict == "fails"
+    assert study.worst_ratio(np.array([1.01, 0.9, 1.05])) == 0.9

@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 
 from dynamics.modes import contrastive_modes
-from dynamics.trajectories.comparison import compare, eigenvalue_error, step_times
+from dynamics.trajectories.comparison import (
+    Comparison,
+    compare,
+    eigenvalue_error,
+    step_times,
+)
 from dynamics.trajectories.trajectory import Trajectory
 
 
@@ -48,15 +53,56 @@ def test_compare_gives_ratios_overlaps_at_the_plateaus_and_plain_json(modes, rng
     measured = logistic(times, [2.0, 5.0, 90.0], embeddings=embeddings, embedding_times=times)
     comparison = compare(measured, {"ode": logistic(times, [3.0, 4.0, 6.0], rung="ode")}, modes)
     np.testing.assert_allclose(comparison.step_time_ratio["ode"], [1.5, 0.8, np.nan], rtol=1e-12)
-    assert comparison.median_error("ode") == pytest.approx(0.35)
+    assert comparison.median_error("ode") == pytest.approx(0.5)  # of 0.5, 0.2 and a step that never came
+    assert comparison.missing_steps("ode") == 1
     assert [plateau.learned for plateau in comparison.subspace_overlap] == [1, 2]
     assert comparison.subspace_overlap[0].time == pytest.approx(3.5, abs=0.2)
     assert comparison.subspace_overlap[1].overlap == pytest.approx(1.0, abs=1e-10)
     assert comparison.subspace_overlap[1].chance == pytest.approx(2 / 40)
 
-    comparison.save(tmp_path / "comparison.json", kernel="linear")
+    comparison.save(tmp_path / "comparison.json")
     content = json.loads((tmp_path / "comparison.json").read_text())
     assert content["step_times"]["network"][2] is None
     assert content["step_time_ratio"]["ode"] == pytest.approx([1.5, 0.8, None])
-    assert content["kernel"] == "linear"
+    assert content["median_step_time_error"] == {"ode": pytest.approx(0.5)} and content["missing_steps"] == {"ode": 1}
     assert {"eigenvalues_gamma", "eigenvalue_error", "subspace_overlap"} <= set(content)
+
+
+def compared(measured, *forecasts, until=10.0):
+    """A comparison of these step times; NaN where a step never comes."""
+    measured = np.array(measured, float)
+    named = {f"forecast {i}": np.array(tau, float) for i, tau in enumerate(forecasts)}
+    ratios = {name: tau / measured for name, tau in named.items()}
+    return Comparison(np.ones(len(measured)), {**named, "network": measured}, ratios, {}, np.array([0.0, until]), [])
+
+
+NEVER = np.nan
+
+
+@pytest.mark.parametrize(
+    ("measured", "predicted", "error", "missing"),
+    [
+        ([1, 2, 3], [1, NEVER, NEVER], np.inf, 2),  # never predicted
+        ([1, NEVER, NEVER], [1, 2, 3], np.inf, 2),  # never learned
+        ([1, 2, 3], [1.1, 2.2, NEVER], 0.1, 1),
+        ([1, 2, NEVER], [1.1, 2.2, NEVER], 0.1, 0),  # rightly predicted to be never learned
+        ([1, 2, NEVER], [1.1, 2.2, 11.0], 0.1, 0),  # predicted after the end of the run, which was stopped
+        ([NEVER, NEVER], [NEVER, NEVER], np.nan, 0),
+        ([1, NEVER], [1, 2], np.inf, 1),
+    ],
+)
+def test_missing_steps_count_as_infinitely_wrong(measured, predicted, error, missing):
+    comparison = compared(measured, predicted)
+    np.testing.assert_allclose(comparison.median_error("forecast 0"), error)
+    assert comparison.missing_steps("forecast 0") == missing
+
+
+def test_the_closest_forecast_is_not_the_one_that_predicts_least():
+    assert compared([1, 2, 3], [1, NEVER, NEVER], [1.2, 2.4, 3.6]).closest_forecast == "forecast 1"
+    assert compared([NEVER, NEVER], [NEVER, NEVER]).closest_forecast is None
+    assert compared([NEVER, 2], [NEVER, NEVER], [NEVER, 9]).closest_forecast == "forecast 1"
+
+
+def test_a_dimension_that_was_never_learned_fails_the_claim_about_its_subspace():
+    assert compared([1, 2, NEVER], [1, 2, 3]).lowest_overlap == 0.0
+    assert np.isnan(compared([1, 2, 3], [1, 2, 3]).lowest_overlap)  # no embeddings were kept

@@ -268,7 +268,7 @@ def _ladder_claims(found: Ladder, of: str, dim: int) -> list[Claim]:
             f"{found.name}: at every plateau its subspace is that of the top modes (lowest overlap of {len(overlaps)})",
             source,
             bound=0.9,
-            measured=min(overlaps) if len(overlaps) == dim else np.nan,
+            measured=found.comparison.lowest_overlap,
         ),
         Claim.equals(
             f"{found.name}: it ends as invariant as the modes are (inv-ratio)",
