@@ -9,7 +9,14 @@ from rich.text import Text
 
 from dynamics.experiment.forecasting import Forecast
 from dynamics.studies.claims import Claim
-from dynamics.trajectories.comparison import Comparison, KernelOverlaps, distinct_steps, half_times, learning_times
+from dynamics.trajectories.comparison import (
+    Comparison,
+    KernelOverlaps,
+    distinct_steps,
+    half_times,
+    num_learned,
+    still_since,
+)
 from dynamics.trajectories.ladder import rung
 from dynamics.trajectories.trajectory import Trajectory
 
@@ -106,12 +113,18 @@ def solution_table(trajectory: Trajectory) -> Table:
 
 
 def steps_line(trajectory: Trajectory) -> str:
-    """How many dimensions a network learned, and how many of them one after the other."""
-    learned, distinct = np.isfinite(learning_times(trajectory)).sum(), len(distinct_steps(trajectory))
-    return (
-        f"{learned} of {trajectory.dim} dimensions were learned, {distinct} in distinct steps\n"
-        "(half of an eigenvalue is there before a tenth of the next)."
-    )
+    """How many dimensions a network learned, how many of them one after the other, and since when it stands still."""
+    learned, distinct = num_learned(trajectory), len(distinct_steps(trajectory))
+    line = f"{learned} of {trajectory.dim} dimensions were learned"
+    if learned:
+        line += f", {distinct} in distinct steps\n(half of an eigenvalue is there before a tenth of the next)"
+    since = still_since(trajectory)
+    if learned < trajectory.dim and since < len(trajectory.times) // 2:
+        moment = (
+            f"t = {trajectory.times[since]:.4g}" if trajectory.steps is None else f"step {trajectory.steps[since]:,}"
+        )
+        line += f"; nothing has moved since {moment}"
+    return f"{line}."
 
 
 def probes_line(trajectory: Trajectory) -> str:

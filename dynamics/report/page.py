@@ -14,7 +14,7 @@ from dynamics.drawing.trajectories import style
 from dynamics.errors import ConfigError
 from dynamics.runs.store import Run, read_run, run_folders
 from dynamics.support import files
-from dynamics.trajectories.comparison import Comparison, learning_times
+from dynamics.trajectories.comparison import Comparison, learning_times, num_learned
 from dynamics.trajectories.ladder import rung
 from dynamics.trajectories.trajectory import Trajectory
 
@@ -99,7 +99,7 @@ def _summary(run: Run, comparison: Comparison | None) -> str:
     """The result in two sentences."""
     if run.measured is None:
         return "A forecast; nothing has been trained."
-    reached = int(np.isfinite(learning_times(run.measured)).sum())
+    reached = num_learned(run.measured)
     end = f" It ended early: {run.measured.outcome.describe()}." if run.measured.partial else ""
     text = f"{reached} of {run.measured.dim} dimensions were learned.{end}"
     best = None if comparison is None else comparison.closest_forecast

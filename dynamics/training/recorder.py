@@ -169,7 +169,7 @@ class SpectrumRecorder:
         if self._center:
             with np.errstate(invalid="ignore"):  # a run that diverged is recorded as NaN
                 F = F - F.mean(axis=0)
-        covariance = covariance_spectrum(F, center=False)
+        covariance = covariance_spectrum(raw, center=self._center)
         values = {"rankme": rankme(raw), **spectrum_metrics(covariance)}
         values |= self._overlap(F) | self._drift(variables)
         values |= {name: float(value) for name, value in (metrics or {}).items()}

@@ -43,17 +43,28 @@ def covariance_spectrum(embeddings: Embedding, *, center: bool = True) -> Spectr
     Returns
     -------
     array (d,)
-        Descending, float64. With N < d the last d − N are exactly zero. All are NaN if an embedding is not finite.
+        Descending, float64. With N < d the last d − N are exactly zero. All are zero if rows differ by no more than
+        rounding, and NaN if an embedding is not finite.
     """
+    rounding = _rounding(embeddings)
     Z = np.asarray(embeddings, np.float64)
     N, d = Z.shape
     if not np.isfinite(Z).all():
         return np.full(d, np.nan)
     if center:
+        magnitude = np.abs(Z).max(initial=0.0)
         Z = Z - Z.mean(axis=0)
+        if np.abs(Z).max(initial=0.0) <= rounding * magnitude:
+            return np.zeros(d)
     eigenvalues = np.zeros(d)
     eigenvalues[: min(N, d)] = np.linalg.eigvalsh(Z.T @ Z if d <= N else Z @ Z.T)[::-1] / N
     return np.maximum(eigenvalues, 0)
+
+
+def _rounding(embeddings: Embedding) -> float:
+    """Relative difference that rounding makes between equal embeddings of their type, four units in the last place."""
+    dtype = np.asarray(embeddings).dtype
+    return 4 * float(np.finfo(dtype).eps) if np.issubdtype(dtype, np.floating) else 0.0
 
 
 def correlation_spectrum(embeddings: Embedding) -> Spectrum:
@@ -109,7 +120,8 @@ def effective_rank(embeddings: Embedding, *, center: bool = True) -> float:
     """Effective rank of the covariance, exp of the entropy of its normalised eigenvalues (Roy & Vetterli 2007, def. 1).
 
     It is at most the rank of the covariance, and equal to it if all non-zero eigenvalues are equal. RankMe takes the
-    singular values of Z where this takes eigenvalues, their squares.
+    singular values of Z where this takes eigenvalues, their squares. It is NaN if the covariance is zero, as that of
+    equal embeddings is up to rounding.
     """
     return _effective_rank(covariance_spectrum(embeddings, center=center))
 
@@ -117,7 +129,7 @@ def effective_rank(embeddings: Embedding, *, center: bool = True) -> float:
 def participation_ratio(embeddings: Embedding, *, center: bool = True) -> float:
     """Participation ratio (tr Σ)²/tr Σ² of the covariance Σ (Gao et al. 2017).
 
-    It is k if k eigenvalues are equal and the others zero.
+    It is k if k eigenvalues are equal and the others zero, and NaN if all are zero.
     """
     return _participation_ratio(covariance_spectrum(embeddings, center=center))
 

@@ -3,12 +3,17 @@ import json
 import numpy as np
 import pytest
 
+from dynamics.cli.tables import steps_line
 from dynamics.modes import contrastive_modes
 from dynamics.trajectories.comparison import (
     Comparison,
     compare,
+    distinct_steps,
     eigenvalue_error,
+    half_times,
+    num_learned,
     step_times,
+    still_since,
 )
 from dynamics.trajectories.trajectory import Trajectory
 
@@ -106,3 +111,40 @@ def test_the_closest_forecast_is_not_the_one_that_predicts_least():
 def test_a_dimension_that_was_never_learned_fails_the_claim_about_its_subspace():
     assert compared([1, 2, NEVER], [1, 2, 3]).lowest_overlap == 0.0
     assert np.isnan(compared([1, 2, 3], [1, 2, 3]).lowest_overlap)  # no embeddings were kept
+
+
+def recorded(*courses):
+    """A run of 100 records, one step apart, of which these are the eigenvalues."""
+    u = np.array(courses, float).T
+    return Trajectory(np.arange(100.0), u, np.zeros(100), steps=np.arange(100), objective="vicreg")
+
+
+NOISE = 1e-5 + 1e-6 * np.sin(np.arange(100))
+RISE = 1 / (1 + np.exp(30 - np.arange(100.0)))
+
+
+@pytest.mark.parametrize(
+    ("courses", "learned", "line"),
+    [
+        ([NOISE] * 3, 0, "0 of 3 dimensions were learned; nothing has moved since step 0."),
+        # equal embeddings from the first record on: the mean alone
+        ([np.full(100, 3.0), *[np.zeros(100)] * 2], 0, "0 of 3 dimensions were learned; nothing has moved since"),
+        ([RISE, NOISE, NOISE], 1, "1 of 3 dimensions were learned, 1 in distinct steps"),
+        ([RISE, RISE, RISE], 3, "3 of 3 dimensions were learned, 1 in distinct steps"),
+        # cosines of 64 dimensions that spread evenly
+        ([RISE / 64] * 64, 64, "64 of 64 dimensions were learned"),
+    ],
+)
+def test_what_has_not_moved_was_not_learned(courses, learned, line):
+    measured = recorded(*courses)
+    assert num_learned(measured) == learned
+    assert steps_line(measured).startswith(line)
+    assert len(distinct_steps(measured)) <= learned
+
+
+def test_a_run_that_stands_still_says_since_when():
+    measured = recorded(RISE, NOISE)
+    assert 30 < still_since(measured) < 45  # 30 + ln 200 = 35.3 and its rounding
+    assert f"nothing has moved since step {still_since(measured)}." in steps_line(measured)
+    assert still_since(recorded(np.linspace(0, 1, 100))) == 99
+    assert np.isnan(half_times(measured)[1])

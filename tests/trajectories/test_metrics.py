@@ -180,3 +180,13 @@ def test_probes_refuse_what_cannot_be_probed(rng):
         linear_probe(Z, labels, Z, labels, ridge=0.0)
     with pytest.raises(ConfigError, match="neighbours"):
         knn_probe(Z, labels, Z, labels, neighbors=21)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("rows", [2, 7, 100])
+def test_equal_embeddings_have_no_effective_rank_whatever_rounding_makes_of_their_mean(rng, dtype, rows):
+    Z = np.tile(rng.normal(size=(1, 9)).astype(dtype), (rows, 1))
+    assert (covariance_spectrum(Z) == 0).all()
+    assert np.isnan(effective_rank(Z)) and np.isnan(participation_ratio(Z))
+    Z[0, 0] += 1e-4  # one direction
+    assert effective_rank(Z) == pytest.approx(1, abs=1e-3)
