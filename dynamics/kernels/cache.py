@@ -33,9 +33,9 @@ class GramCache:
     folder : path
         Folder of all cached matrices; each has a sub-folder named after its hash.
     kernel : Kernel
-        With a key.
+        Kernel with a key.
     x1, x2 : array (a, …), (b, …)
-        The views in the precision of the evaluation; `x2` is None for the Gram matrix of one stack.
+        Views in the precision of the evaluation; `x2` is None for the Gram matrix of one stack.
 
     Raises
     ------
@@ -49,7 +49,8 @@ class GramCache:
         if kernel.key is None:
             raise ConfigError(
                 f"kernel {kernel.name!r}: nothing says what its values depend on, so they cannot be kept on disk; wrap "
-                "it as Kernel(name, function, key=...) with a key that changes when its values do, or leave the cache."
+                "it as Kernel(name, function, key=...) with a key that changes when its values do, or evaluate "
+                "without a cache."
             )
         self.folder = Path(folder) / _digest(kernel.key, x1, x2)
         try:
@@ -76,7 +77,7 @@ class GramCache:
         return block
 
     def save(self, row: slice, block: np.ndarray) -> None:
-        """Keep a row block; where the disk refuses it the evaluation goes on without, with a warning."""
+        """Keep a row block; if the disk refuses it, warn, and go on without keeping it."""
         try:
             files.save_array(self._path(row), block)
         except OSError as error:
@@ -100,7 +101,7 @@ class GramCache:
         if missing > free:
             raise CapacityError(
                 f"The kernel cache {self.folder.parent} needs {missing / 1e9:.3g} GB for this Gram matrix and the disk "
-                f"has {free / 1e9:.3g} GB left; choose another folder, or leave the cache."
+                f"has {free / 1e9:.3g} GB left; choose another folder, or evaluate without a cache."
             )
 
 

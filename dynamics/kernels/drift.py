@@ -1,4 +1,4 @@
-"""How far a kernel has moved from where it was: what the lazy picture takes to be nothing.
+"""How far a kernel has moved during training; the lazy approximation takes this to be zero.
 
 >>> import numpy as np
 >>> kernel_drift(np.diag([1.0, 0.0]), np.diag([3.0, 4.0]))
@@ -18,7 +18,7 @@ from dynamics.typing import Array, SquareGram, Views
 
 
 class Drift(NamedTuple):
-    """Change of a kernel, apart from a factor that only changes the pace of training.
+    """Change of a kernel, measured apart from an overall factor, which only makes training faster or slower.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def kernel_drift(kernel_at_start: Float[Array, "_ _"], kernel_now: Float[Array, 
     Raises
     ------
     KernelError
-        If their shapes differ, or one of them is zero or not finite.
+        If the shapes of the kernels differ, or one of them is zero or not finite.
     """
     K0, K = np.asarray(kernel_at_start, np.float64), np.asarray(kernel_now, np.float64)
     if K0.shape != K.shape:
@@ -73,16 +73,16 @@ def kernel_probe(
     memory: int = MEMORY,
     dtype: str = "float32",
 ) -> Callable[[Any], SquareGram]:
-    """Return a function of the parameters: the tangent kernel on views that stay the same, for a recorder.
+    """Return a function that maps parameters to the tangent kernel on fixed views, for use in a recorder.
 
     The network is traced and compiled at the first call only.
 
     Parameters
     ----------
     apply, collection, output, memory, dtype
-        As in `empirical_ntk`. float32 resolves drifts above 1e-6.
+        The network and how its kernel is evaluated, as for `empirical_ntk`. float32 resolves drifts above 1e-6.
     views : array (a, *input_shape)
-        As few as will do: 32 say how far a kernel has moved.
+        Views on which the kernel is evaluated. Few suffice: 32 tell how far a kernel has moved.
 
     Returns
     -------

@@ -56,12 +56,13 @@ def arc_cosine(order: int) -> Kernel:
     Parameters
     ----------
     order : {0, 1}
-        q: 0 for step functions, (π − θ)/π; 1 for ReLU, ‖x‖‖y‖ (sin θ + (π − θ) cos θ)/π.
+        The power q. 0 stands for step functions, with the kernel (π − θ)/π; 1 for ReLU, with
+        ‖x‖‖y‖ (sin θ + (π − θ) cos θ)/π, where θ is the angle between x and y.
 
     Raises
     ------
     ConfigError
-        If `order` is neither.
+        If `order` is neither 0 nor 1.
     """
     if order not in (0, 1):
         raise ConfigError(f"arc_cosine: order is {order}; choose 0 (step) or 1 (ReLU).")
@@ -84,7 +85,7 @@ def relu_network(depth: int, kind: str = "ntk", *, w_std: float = math.sqrt(2), 
     depth : int
         Number of hidden layers.
     kind : {"ntk", "nngp"}
-        "nngp" is the limit of h hᵀ/N, h the last hidden layer.
+        "ntk" is the neural tangent kernel; "nngp" is the limit of h hᵀ/N, with h the last hidden layer.
     w_std, b_std : float
         Scales of weights and biases.
 

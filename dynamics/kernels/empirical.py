@@ -1,4 +1,4 @@
-"""Kernels of a finite network as it stands: the neural tangent kernel and the conjugate kernel of (apply, params).
+"""Kernels of a finite network at given parameters: the neural tangent kernel and the conjugate kernel.
 
 The parameters are cast inside, by default to float64, so that the Gram matrix of a float32 network is positive
 semi-definite to rounding. Memory is bounded whatever the size of the network: views are taken in blocks, outputs in
@@ -26,7 +26,15 @@ from jaxtyping import Float
 from dynamics.errors import ConfigError
 from dynamics.kernels.cache import content_hash
 from dynamics.kernels.kernel import ColumnViews, Kernel, RowViews, blocks
-from dynamics.kernels.layerwise import Factors, Layers, contract, factors, find_layers, forward_numbers, pair_numbers
+from dynamics.kernels.layerwise import (
+    Factors,
+    TracedLayers,
+    contract,
+    factors,
+    find_layers,
+    forward_numbers,
+    pair_numbers,
+)
 from dynamics.support.precision import full_precision
 from dynamics.typing import Array, Gram, Views
 
@@ -61,18 +69,19 @@ def empirical_ntk(
     apply : callable
         (params, x (batch, …)) -> embeddings (batch, d), row by row; BatchNorm belongs in evaluation mode.
     params : pytree of arrays
-        Where to linearise.
+        Parameters at which the network is linearised.
     output : int, optional
         Use this output alone instead of the mean over all d.
     collection : str, optional
-        Where `params` is a mapping with more than parameters in it, such as Flax's variables with their running
-        averages, the key of the parameters ("params"). By default every leaf counts as a parameter.
+        Key of the parameters ("params") where `params` is a mapping that holds more than parameters, such as Flax's
+        variables with their running averages. By default every leaf counts as a parameter.
     memory : int
         Bound, in bytes, on what is held at once besides the parameters.
     dtype : {"float64", "float32"}
         Precision of the network.
     key : str, optional
-        Says what `apply` computes, so that `gram` can keep the kernel on disk; the parameters speak for themselves.
+        Text that says what `apply` computes, so that `gram` can keep the kernel on disk. The values of the parameters
+        are added to it.
 
     Returns
     -------
@@ -152,8 +161,8 @@ def conjugate_kernel(
 ) -> Kernel:
     """Return the conjugate kernel h(x) · h(y)/N of a layer with N features.
 
-    For the last hidden layer, with readout f = h W/√N, it is the part of the neural tangent kernel that belongs to the
-    readout, and the kernel of training from a small readout.
+    For the last hidden layer, with readout f = h W/√N, the conjugate kernel is the part of the neural tangent kernel
+    that belongs to the readout, and it is the kernel that drives training from a small readout.
 
     Parameters
     ----------
@@ -162,7 +171,7 @@ def conjugate_kernel(
     params : pytree of arrays
         The network's parameters.
     memory, dtype, key
-        As in `empirical_ntk`.
+        Bound on the memory in bytes, precision, and text for the cache, as for `empirical_ntk`.
     """
     network = _Network(features, params, memory, dtype, "conjugate")
 
@@ -188,7 +197,7 @@ def conjugate_kernel(
 class _Plan:
     """How much is done at once: `side` views a tile, `outputs` at a time, `chunk` views a pass, `corner` a product."""
 
-    layers: Layers
+    layers: TracedLayers
     side: int
     outputs: int
     chunk: int
@@ -299,7 +308,7 @@ class _Network:
 
         return self._in_chunks(run, x, chunk)[0]
 
-    def _side(self, layers: Layers, outputs: int, copies: int) -> int:
+    def _side(self, layers: TracedLayers, outputs: int, copies: int) -> int:
         factor_bytes = self.dtype.itemsize * copies * layers.numbers(outputs)
         # half of it once more: one weight's factors while they are put together, and the columns that pass by
         return min(MOST_VIEWS, 3 * self.memory // 4 * 2 // max(1, 3 * factor_bytes))

@@ -44,7 +44,7 @@ class _State(NamedTuple):
 def supports(layers: Layers) -> bool:
     """Whether `fused_kernel` knows a declaration.
 
-    Unknown are activations without an entry in `EXPECTATIONS`, heads inside a residual block, and layers behind a
+    It does not know activations without an entry in `EXPECTATIONS`, heads inside a residual block, and layers behind a
     pooling head, which would need the covariances between all positions of one view.
     """
     layers = tuple(layer for layer in layers if not isinstance(layer, Tap))
@@ -88,11 +88,11 @@ def fused_kernel(layers: Layers, kind: str, x1: RowViews, x2: ColumnViews | None
     Parameters
     ----------
     layers : Layers
-        For which `supports` holds.
+        Declaration for which `supports` holds.
     kind : {"ntk", "nngp"}
-        See `infinite_kernel`.
+        Which kernel, as for `infinite_kernel`.
     x1, x2 : array (a, *input_shape), (b, *input_shape)
-        Views; without `x2` those of `x1` against each other.
+        Views. Without `x2` the views of `x1` are compared with each other.
 
     Returns
     -------

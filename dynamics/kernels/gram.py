@@ -52,8 +52,8 @@ def gram(
 ) -> Gram:
     """Evaluate a kernel on all pairs of views.
 
-    Rows are sharded over the local devices, and row blocks over the processes of `jax.distributed` where there are
-    several: then all of them have to make the same call, and each gets the whole matrix.
+    Rows are sharded over the local devices. Where `jax.distributed` runs several processes, row blocks are divided
+    among them: all processes have to make the same call, and each gets the whole matrix.
 
     Parameters
     ----------
@@ -63,18 +63,18 @@ def gram(
         Views, converted to `dtype`. Without `x2` the Gram matrix of `x1` is returned: half the tiles are evaluated and
         the result is symmetric to the last bit.
     tile : int, optional
-        Views a side evaluated at once; the default is the kernel's own bound.
+        Number of views on each side of a tile, which is evaluated at once; the default is the kernel's own bound.
     dtype : {"float64", "float32"}
         Precision of the evaluation and of the result. float32 halves the memory, and blurs modes whose eigenvalues are
         below 1e-7 of the largest.
     memory : int, optional
-        Bytes that the evaluation may take, of which `estimate_memory` says how many it needs; by default what the
-        machine has left.
+        Bytes that the evaluation may take; by default what the machine has left. `estimate_memory` says how many it
+        needs.
     cache : path, optional
         Folder that keeps the row blocks that are done. A call with the same kernel, views and tiles reads them, so that
-        an interrupted evaluation goes on where it stopped. Nothing removes them but you.
+        an interrupted evaluation goes on where it stopped. The files are never removed automatically.
     devices : sequence of jax.Device, optional
-        Local devices; all by default.
+        Local devices to use; all of them by default.
     progress : bool or callable
         True shows a bar with the time left on the terminal; a callable receives (tiles done, tiles in all).
 
@@ -160,7 +160,7 @@ def estimate_memory(
 ) -> int:
     """Estimate the bytes that `gram(kernel, x1, x2)` takes: the matrix, the converted views, and the work on a tile.
 
-    Parameters are those of `gram`. What a kernel holds besides, such as Jacobians, it bounds itself.
+    Parameters are those of `gram`. What a kernel holds on top of this, such as Jacobians, is bounded by the kernel.
     """
     kernel, stacks = as_kernel(kernel), [x1] if x2 is None else [x1, x2]
     itemsize = np.dtype(dtype).itemsize

@@ -30,19 +30,19 @@ BACKENDS = ("auto", "fused", "neural-tangents")
 def infinite_kernel(architecture: Architecture, kind: str = "ntk", *, backend: str = "auto") -> Kernel:
     """Return the kernel of an architecture at infinite width.
 
-    With global average pooling a pair of views costs O(pixels²), otherwise O(pixels) (Novak et al. 2019, Sec. 3): ask
-    `estimate_cost` first.
+    With global average pooling a pair of views costs O(pixels²), otherwise O(pixels) (Novak et al. 2019, Sec. 3).
+    `estimate_cost` tells the time of an evaluation beforehand.
 
     Parameters
     ----------
     architecture : Architecture
-        Its widths do not matter.
+        Architecture of the network; its widths do not matter.
     kind : {"ntk", "nngp"}
         "nngp" is the limit of the conjugate kernel h hᵀ/N of the last hidden layer, and predicts training from a small
         readout; "ntk" the limit of Σ_θ ∂_θf ∂_θf for one output, and predicts training from a centred function.
     backend : {"auto", "fused", "neural-tangents"}
-        How it is computed. "auto" takes the fused recursion where it knows every layer (ReLU and erf), which is
-        several times faster, and neural-tangents elsewhere.
+        How the kernel is computed. "auto" takes the fused recursion, which is several times faster, where it knows
+        every layer (ReLU and erf), and neural-tangents elsewhere.
 
     Raises
     ------

@@ -21,20 +21,21 @@ def _default_tile(view_shape: tuple[int, ...]) -> int:
 class Kernel:
     """A kernel function k on two stacks of views, (x1 (a, …), x2 (b, …)) -> (a, b).
 
-    Calling it evaluates in the caller's precision and in one piece; `gram` evaluates in float64, in tiles, checked.
+    Calling it evaluates in the caller's precision and in one piece; `gram` evaluates in float64, in tiles, and checks
+    the values.
     Any plain callable of the same signature may stand where a kernel is asked for.
 
     Parameters
     ----------
     name : str
-        For messages and figures.
+        Name of the kernel in messages and figures.
     function : callable
         (x1 (a, …), x2 (b, …)) -> (a, b).
     tile_side : callable
         (shape of one view) -> largest a = b that fits into memory at once.
     bind : callable, optional
-        x1 -> (x2 -> (a, b)), for kernels with work to do on each side alone (a Jacobian): done once for x1, it serves
-        every x2 of a sweep.
+        x1 -> (x2 -> (a, b)), for kernels that do work on each side alone, such as a Jacobian. The work on x1 is done
+        once and serves every x2 of a sweep.
     key : str, optional
         Everything that the values depend on, in words or as a hash of it: two kernels with one key give one Gram
         matrix. Without it `gram` cannot store what it evaluates on disk.

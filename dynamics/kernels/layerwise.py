@@ -1,4 +1,4 @@
-"""The tangent kernel of a network from the inside of its layers, exactly and without its Jacobian.
+"""The exact tangent kernel of a network, contracted layer by layer without forming its Jacobian.
 
 Where a weight matrix W (I, O) multiplies the activations a_t (t = 1 … T positions of one view: pixels of an image, one
 for a vector), the Jacobian of an output f is Σ_t a_t g_tᵀ, with g_t the gradient of f by the product at t. So its part
@@ -35,8 +35,8 @@ _RESHAPING = {"reshape", "transpose", "squeeze", "convert_element_type", "copy",
 
 
 @dataclass(frozen=True)
-class Product:
-    """A product of activations (T, I) with the weight matrix (I, O) that parameter `leaf` is, times `scale`."""
+class WeightProduct:
+    """A product of activations (T, I) with a weight matrix (I, O), times `scale`; the weight is parameter `leaf`."""
 
     leaf: int
     positions: int
@@ -56,24 +56,24 @@ class Product:
 
 
 @dataclass(frozen=True)
-class Layers:
-    """What a network does with its parameters.
+class TracedLayers:
+    """How the parameters of a network enter its outputs.
 
     Parameters
     ----------
-    products : tuple of Product
+    products : tuple of WeightProduct
         The weights that multiply activations once.
     others : tuple of int
-        Parameters used otherwise.
+        Indices of the parameters that are used in any other way.
     other_entries : int
-        Their number of entries.
+        Number of entries of these other parameters.
     dim : int
-        Outputs d of the network.
+        Number of outputs d of the network.
     intermediates : int
-        Numbers that one forward pass of one view computes: a bound on what its backward pass keeps.
+        How many numbers one forward pass of one view computes, which bounds what its backward pass keeps.
     """
 
-    products: tuple[Product, ...]
+    products: tuple[WeightProduct, ...]
     others: tuple[int, ...]
     other_entries: int
     dim: int
@@ -95,15 +95,15 @@ def find_layers(
     treedef: Any,
     x: jax.ShapeDtypeStruct,
     constants: frozenset[int] = frozenset(),
-) -> Layers:
+) -> TracedLayers:
     """Trace `apply` on one view x (1, …) and see how each parameter enters; nothing is computed.
 
     Leaves whose indices are `constants` are no parameters.
     """
-    products: list[Product] = []
+    products: list[WeightProduct] = []
     spoilt: set[int] = set()
 
-    def note(product: Product, a: Array, value: Array) -> Array:
+    def note(product: WeightProduct, a: Array, value: Array) -> Array:
         products.append(product)
         return value
 
@@ -121,11 +121,13 @@ def find_layers(
     varying = [index for index in range(len(leaves)) if index not in known | constants]
     others = tuple(index for index in varying if index in spoilt or index in used)
     entries = sum(math.prod(leaves[index].shape) for index in others)
-    return Layers(kept, others, entries, output.shape[1], _intermediates(jaxpr.jaxpr)[0])
+    return TracedLayers(kept, others, entries, output.shape[1], _intermediates(jaxpr.jaxpr)[0])
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2))
-def factors(apply: Callable, layers: Layers, treedef: Any, leaves: list[Array], x: Array, cotangents: Array) -> Factors:
+def factors(
+    apply: Callable, layers: TracedLayers, treedef: Any, leaves: list[Array], x: Array, cotangents: Array
+) -> Factors:
     """Return what the kernel of the outputs C f needs of every view.
 
     Parameters
@@ -133,13 +135,13 @@ def factors(apply: Callable, layers: Layers, treedef: Any, leaves: list[Array], 
     apply : callable
         (params, x (batch, …)) -> (batch, d).
     layers, treedef
-        From `find_layers`, and the structure of the parameters.
+        The result of `find_layers`, and the structure of the parameters.
     leaves : list of arrays
         The parameters.
     x : array (views, …)
-        Views.
+        The views.
     cotangents : array (c, d)
-        C: one row for each of the c outputs.
+        The matrix C, with one row for each of the c outputs.
     """
     jaxpr = _trace(apply, leaves, treedef, jax.ShapeDtypeStruct((1, *x.shape[1:]), x.dtype))
     numbers = {product.leaf: number for number, product in enumerate(layers.products)}
@@ -148,7 +150,7 @@ def factors(apply: Callable, layers: Layers, treedef: Any, leaves: list[Array], 
         def network(probes: list[Array], others: list[Array]) -> tuple[Array, list[Array]]:
             activations: list[Array | None] = [None] * len(probes)
 
-            def probe(product: Product, a: Array, value: Array) -> Array:
+            def probe(product: WeightProduct, a: Array, value: Array) -> Array:
                 number = numbers[product.leaf]
                 activations[number] = a
                 return value + probes[number]
@@ -188,7 +190,7 @@ def contract(factors1: Factors, factors2: Factors) -> Array:
     return total
 
 
-def pair_numbers(layers: Layers, outputs: int) -> int:
+def pair_numbers(layers: TracedLayers, outputs: int) -> int:
     """Numbers that `contract` holds for a pair of views besides its factors."""
     return 2 * max((p.positions**2 for p in layers.products if p.pays(outputs)), default=1)
 
@@ -242,7 +244,7 @@ def _walk(
     jaxpr: Any,
     consts: Sequence[Array],
     arguments: Sequence[Any],
-    found: Callable[[Product, Array, Array], Array],
+    found: Callable[[WeightProduct, Array, Array], Array],
     spoil: Callable[[int], None],
 ) -> list[Any]:
     """Evaluate a program some of whose arguments are `_Weight`.
@@ -320,7 +322,7 @@ def _dot(jaxpr: Any, equation: Any, inputs: list[Any], found: Callable) -> list[
     inputs_number = math.prod(a.shape[axis] for axis in axes)
     a = jnp.moveaxis(a, axes, range(-len(axes), 0)).reshape(-1, inputs_number)
     outputs_number = math.prod(weight.value.shape) // inputs_number
-    product = Product(weight.leaf, len(a), inputs_number, outputs_number, weight.scale)
+    product = WeightProduct(weight.leaf, len(a), inputs_number, outputs_number, weight.scale)
     flat = value.reshape(outputs_number, -1).T if first else value.reshape(-1, outputs_number)
     flat = found(product, a, flat)
     return [(flat.T if first else flat).reshape(value.shape)]
@@ -343,7 +345,7 @@ def _convolution(jaxpr: Any, equation: Any, inputs: list[Any], found: Callable) 
         value = a @ kernel.reshape(-1, kernel.shape[-1])
     else:
         value = jnp.transpose(_bind(jaxpr, equation, [inputs[0], weight.value])[0], order)
-    product = Product(weight.leaf, math.prod(a.shape[:-1]), a.shape[-1], kernel.shape[-1], weight.scale)
+    product = WeightProduct(weight.leaf, math.prod(a.shape[:-1]), a.shape[-1], kernel.shape[-1], weight.scale)
     flat = found(product, a.reshape(-1, a.shape[-1]), value.reshape(-1, kernel.shape[-1]))
     return [jnp.transpose(flat.reshape(value.shape), np.argsort(order))]
 

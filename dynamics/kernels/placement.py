@@ -40,7 +40,7 @@ class Placement:
 
     @property
     def alone(self) -> "Placement":
-        """The same devices without the other processes."""
+        """The same devices, as if there were no other process."""
         return Placement(self.devices)
 
     def rows(self, x: RowViews) -> RowViews:

@@ -20,7 +20,9 @@ from dynamics.typing import KernelFn
 
 
 class KernelProduct:
-    """What multiplies blocks of columns with the Gram matrix of `x`; for `leading_modes` where memory does not do.
+    """Multiplies blocks of columns with the Gram matrix of `x` without holding it, for more views than memory allows.
+
+    `dynamics.modes.leading_modes` takes one in place of a matrix.
 
     Every tile on or above the diagonal is evaluated once a product and serves both halves. A product costs as much as
     the Gram matrix, and its memory is one tile.
@@ -32,7 +34,7 @@ class KernelProduct:
     x : array (2n, *input_shape)
         Views in the order x_1 … x_n, x'_1 … x'_n.
     tile : int, optional
-        Views a side evaluated at once; the default is the kernel's own bound.
+        Number of views on each side of a tile, which is evaluated at once; the default is the kernel's own bound.
     dtype : {"float64", "float32"}
         Precision of the evaluation. The products are float64.
 
@@ -57,7 +59,7 @@ class KernelProduct:
         return len(self.x)
 
     def __call__(self, Q: Float[np.ndarray, "views columns"]) -> Float[np.ndarray, "views columns"]:
-        """K̃ Q, array (2n, b)."""
+        """Return the product K̃ Q, array (2n, b)."""
         values = np.zeros(Q.shape)
         cut = list(blocks(self.num_views, self.tile))
         # all blocks have one length, so the last may repeat rows of the one before: they count once
@@ -74,6 +76,6 @@ class KernelProduct:
         return values
 
     def diagonal(self) -> Float[np.ndarray, " views"]:
-        """k(x, x) of every view."""
+        """Return the diagonal of K̃: k(x, x) of every view."""
         with double_precision():
             return np.array([np.asarray(self.kernel(v[None], v[None]))[0, 0] for v in self.x], np.float64)

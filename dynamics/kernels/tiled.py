@@ -42,7 +42,7 @@ class _Tile(NamedTuple):
 
 
 class TiledGram:
-    """K̃ of `x`, as what multiplies blocks of columns with it.
+    """Multiplies blocks of columns with the Gram matrix K̃ of `x`, of which it holds half.
 
     With several processes (`jax.distributed`) all of them make the same calls, and each gets the whole product.
 
@@ -53,16 +53,16 @@ class TiledGram:
     x : array (2n, *input_shape)
         Views in the order x_1 … x_n, x'_1 … x'_n.
     tile, dtype, cache, progress
-        As in `gram`, with which it shares the files of the cache.
+        Side of a tile, precision, cache folder and progress bar, as for `gram`; both use the same files of the cache.
     memory : int, optional
         Bytes that one device may spend on its tiles; by default what it has left.
     devices : sequence of jax.Device, optional
-        Devices of this process; all by default.
+        Devices of this process to use; all of them by default.
 
     Raises
     ------
     KernelError, DataError, ConfigError
-        As `gram` does.
+        For the same reasons as `gram`.
     CapacityError
         If the tiles of a device do not fit; nothing is evaluated then.
     """
@@ -96,7 +96,7 @@ class TiledGram:
         self._evaluate(x, None if cache is None else GramCache(cache, self.kernel, x, None), progress)
 
     def __call__(self, Q: Float[np.ndarray, "views columns"]) -> Float[np.ndarray, "views columns"]:
-        """K̃ Q, array (2n, b), float64."""
+        """Return the product K̃ Q, array (2n, b), in float64."""
         with double_precision():
             # one product for all processes, even if theirs have drifted apart by rounding
             factor = self._cut(self.placement.exchange(np.asarray(Q, np.float64))[0])

@@ -1,4 +1,4 @@
-"""Modes of more pairs than a Gram matrix can be had for, with an estimate of the error.
+"""Approximate modes for more pairs than a Gram matrix can be computed for, with an estimate of the error.
 
 >>> import numpy as np
 >>> from dynamics.modes.approximate import nystrom_modes
@@ -26,12 +26,12 @@ _ROWS = 2048
 
 @dataclass(frozen=True, eq=False)
 class ApproximateModes:
-    """Modes of an approximate kernel and what is known of their error.
+    """Modes of an approximate kernel, and estimates of their error.
 
     Parameters
     ----------
     modes : ContrastiveModes
-        Of the approximation.
+        Modes of the approximate kernel.
     error : array (m,)
         Estimate of the standard error of every eigenvalue (`random_feature_modes`), or of its residual ‖A v − γ v‖ in
         the K̃ norm, within which an eigenvalue of the kernel lies (`nystrom_modes`).
@@ -65,15 +65,15 @@ def nystrom_modes(
     kernel : Kernel or callable
         (x1 (a, …), x2 (b, …)) -> (a, b).
     views : array (2n, *input_shape)
-        In the order x_1 … x_n, x'_1 … x'_n.
+        Views in the order x_1 … x_n, x'_1 … x'_n.
     landmarks : int
         How many views span the approximation. They are whole pairs, drawn without replacement.
     num_modes, center
-        As in `contrastive_modes`.
+        How many modes to keep, and whether to centre the kernel, as for `contrastive_modes`.
     sample : int
-        Views on which what is left out is evaluated, for the estimates of the error.
+        Number of views on which the error of the approximate kernel is evaluated.
     seed : int
-        Of both draws.
+        Seed of the draws of landmarks and sample.
 
     Raises
     ------
@@ -120,15 +120,15 @@ def random_feature_modes(
     draw : callable
         index -> features (2n, p) of all views, independent for each index, with E[ψψᵀ] = K̃.
     draws : int
-        How many to average, at least 2.
+        Number of draws to average over, at least 2.
     num_modes, center
-        As in `contrastive_modes`.
+        How many modes to keep, and whether to centre the kernel, as for `contrastive_modes`.
 
     Returns
     -------
     ApproximateModes
-        `error` is the jackknife's standard error, over the draws, of the eigenvalues. It does not see their bias, which
-        falls as fast as its square.
+        Modes of the averaged kernel. `error` is the jackknife standard error of the eigenvalues over the draws. It
+        does not include their bias, which falls as fast as the square of the standard error.
 
     Raises
     ------

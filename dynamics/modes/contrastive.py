@@ -71,7 +71,7 @@ class ContrastiveModes:
         return 1.0 / (4.0 * float(self.eigenvalues[0]))
 
     def padded_eigenvalues(self, dim: int) -> Float[np.ndarray, " dim"]:
-        """γ of the first `dim` modes, with zeros where there are fewer: dimensions that no mode is left for."""
+        """γ of the first `dim` modes, followed by zeros for dimensions that no mode is left for."""
         gamma = self.eigenvalues[:dim]
         return np.pad(gamma, (0, dim - len(gamma)))
 
@@ -143,7 +143,7 @@ def contrastive_modes(gram: SquareGram, *, num_modes: int | None = None, center:
     gram : array (2n, 2n)
         K̃, positive semi-definite, views in the order x_1 … x_n, x'_1 … x'_n.
     num_modes : int, optional
-        Keep the largest so many; all modes of the numerical rank by default.
+        Keep this many modes, those of the largest eigenvalues; by default as many as the numerical rank.
     center : bool
         Solve for the kernel of embeddings with their mean over the 2n views removed, H K̃ H with H = I − 11ᵀ/2n.
 
@@ -182,9 +182,9 @@ def contrastive_modes_from_features(
     Parameters
     ----------
     features : array (2n, p)
-        ψ of the views in the order x_1 … x_n, x'_1 … x'_n.
+        Features ψ of the views in the order x_1 … x_n, x'_1 … x'_n.
     num_modes, center
-        As in `contrastive_modes`.
+        How many modes to keep, and whether to centre the kernel, as for `contrastive_modes`.
 
     Raises
     ------

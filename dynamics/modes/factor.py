@@ -92,7 +92,7 @@ def semidefinite_factor(
     Returns
     -------
     Factor
-        Of rank 0 if all entries are rounding.
+        The factorisation. Its rank is 0 if all entries are rounding.
 
     Raises
     ------
@@ -134,11 +134,11 @@ def feature_range(
     Parameters
     ----------
     features : array (N, p)
-        Ψ.
+        Features Ψ.
     scale : float, optional
-        Size of the numbers that Ψ was computed from, its Frobenius norm by default. Give it after centring.
+        Size of the numbers that Ψ was computed from; by default the Frobenius norm of Ψ. Give it after centring.
     dtype : data type, optional
-        Type in which the numbers were computed, that of `features` by default.
+        Type in which the numbers were computed; by default the type of `features`.
     """
     Psi = np.asarray(features)
     computed = np.dtype(Psi.dtype if dtype is None else dtype)

@@ -38,9 +38,10 @@ def gram_product(gram: SquareGram | Product, num_pairs: int | None = None) -> tu
     Parameters
     ----------
     gram : array (2n, 2n) or callable
-        JAX arrays are multiplied on the devices where they lie. A callable is returned as it is.
+        The matrix, or what multiplies with it. JAX arrays are multiplied on the devices where they lie. A callable is
+        returned as it is.
     num_pairs : int, optional
-        n, where `gram` is a callable that does not know it.
+        Number of pairs n, needed where `gram` is a callable that does not know it.
 
     Raises
     ------
@@ -50,7 +51,9 @@ def gram_product(gram: SquareGram | Product, num_pairs: int | None = None) -> tu
     if callable(gram):
         views = getattr(gram, "num_views", None) if num_pairs is None else 2 * num_pairs
         if views is None:
-            raise KernelError("A product in place of a Gram matrix does not say how many views there are: num_pairs.")
+            raise KernelError(
+                "A product in place of a Gram matrix does not say how many views there are; give num_pairs."
+            )
         return gram, views
     if gram.ndim != 2 or gram.shape[0] != gram.shape[1] or gram.shape[0] % 2 or gram.shape[0] == 0:
         raise KernelError(f"The Gram matrix has shape {gram.shape}; give (2n, 2n) for the 2n views of n pairs.")
@@ -80,8 +83,8 @@ def centred_product(product: Product) -> Product:
 def one_thread() -> Iterator[None]:
     """Context in which BLAS and LAPACK use one thread.
 
-    Between two products with a Gram matrix come many small ones, where a second thread gains nothing, and loses a
-    hundredfold where other programs want the same cores: the threads wait for each other by spinning.
+    Between two products with a Gram matrix there are many small products. A second thread makes these no faster, and a
+    hundred times slower where other programs use the same cores, because the threads wait for each other by spinning.
     """
     with _controller().limit(limits=1, user_api="blas"):
         yield

@@ -59,23 +59,24 @@ def leading_modes(
         `dynamics.kernels.KernelProduct`, which never holds the matrix. A JAX array is multiplied where it lies; all
         else is NumPy. Arithmetic is float64 throughout.
     num_modes : int
-        How many; fewer are returned if the kernel has no more.
+        How many modes to find; fewer are returned if the kernel has no more.
     num_pairs : int, optional
-        n, where `gram` is a callable.
+        Number of pairs n, needed where `gram` is a callable that does not know it.
     center : bool
-        As in `contrastive_modes`.
+        Whether to remove the mean of the embeddings over the 2n views, as for `contrastive_modes`.
     tolerance : float
         Bound on the residual ‖A v − γ v‖ in the K̃ norm, relative to γ; the eigenvalue is within it (the mode function
-        within the residual over the gap to the next eigenvalue). Not asked below the rounding of the product itself.
+        within the residual over the gap to the next eigenvalue). A bound below the rounding of the product itself is
+        raised to that rounding.
     block : int, optional
         Columns in one product, `BLOCK` or `WIDE_BLOCK` by default. Eigenvalues of a higher multiplicity are noticed,
         and the block is doubled for them.
     max_basis : int, optional
-        Columns kept before a restart; two float64 arrays of (2n, max_basis).
+        Columns kept before a restart; they take two float64 arrays of shape (2n, max_basis).
     max_iterations : int
-        Products allowed.
+        Largest number of products with the Gram matrix.
     seed : int
-        Of the random start.
+        Seed of the random start vectors.
 
     Raises
     ------
@@ -83,7 +84,7 @@ def leading_modes(
         If the matrix is not square with an even number of rows, not finite, not symmetric, zero, or seen to have
         negative eigenvalues.
     ConvergenceError
-        If `max_iterations` products do not do.
+        If the modes are not found within `max_iterations` products.
     ConfigError
         If a number is out of range.
     """
@@ -119,8 +120,8 @@ def mode_residuals(
 ) -> Float[np.ndarray, " modes"]:
     """‖A v − γ v‖ in the K̃ norm for every mode: an eigenvalue of the kernel lies within it of γ.
 
-    One product with K̃. For modes from an approximation (`dynamics.modes.approximate`) it is an error bound that knows
-    the true kernel.
+    It takes one product with K̃. For modes of an approximate kernel (`dynamics.modes.approximate`) it bounds their error
+    with respect to the true kernel.
     """
     product, _ = gram_product(gram, modes.num_pairs)
     product = centred_product(product) if center else product

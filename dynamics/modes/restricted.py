@@ -106,7 +106,7 @@ def pair_moments(
     Parameters
     ----------
     features : array (2n, p)
-        ψ of the views in the order x_1 … x_n, x'_1 … x'_n; (N, p) with a graph.
+        Features ψ of the views in the order x_1 … x_n, x'_1 … x'_n; (N, p) with a graph.
     graph : array (N, N), optional
         Relation G: partners are drawn with probability G_ij/Σ_ij G_ij, single views by their degree. With a graph on
         all possible views the moments are exact.
@@ -159,9 +159,10 @@ class RestrictedModes:
         return 2 * (1 - self.eigenvalues)
 
     def discrepancy(self, dim: int) -> float:
-        """φ_m = (2/m) Σ_{j≤m} (1 − μ_j): the least discrepancy of m orthonormal functions of the class, a function.
+        """φ_m = (2/m) Σ_{j≤m} (1 − μ_j): the least mean discrepancy of m orthonormal functions of the class.
 
-        HaoChen & Ma (2023), Table 1, in the normalisation E f fᵀ = I/m of that table; never falls with m.
+        This is the quantity of HaoChen & Ma (2023), Table 1, in the normalisation E f fᵀ = I/m of that table. It never
+        falls with m.
 
         Raises
         ------
@@ -198,9 +199,9 @@ def restricted_modes(
     Parameters
     ----------
     moments : PairMoments
-        Exact or sampled; `moments.centred()` for functions of mean zero.
+        Moments, exact or of a sample. Give `moments.centred()` to keep to functions of mean zero.
     num_modes : int, optional
-        Keep the largest so many.
+        Keep this many modes, those of the largest eigenvalues; all of them by default.
     tolerance : float, optional
         Entries of C₀ below this share of the largest are rounding, and directions that have no others are left out. By
         default `dynamics.modes.factor` finds it from C₀. Give about 1e-6 for features computed in float32, whose

@@ -18,7 +18,7 @@ _GROUP = 8  # channels that share mean and variance
 
 
 class MLPEncoder(nn.Module):
-    """Flattened image -> hidden layers with ReLU -> outputs.
+    """Fully connected encoder: flattened image -> hidden layers with ReLU -> outputs.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ class MLPEncoder(nn.Module):
 
 
 class MLPDecoder(nn.Module):
-    """Latent -> hidden layers with ReLU -> image.
+    """Fully connected decoder: latent -> hidden layers with ReLU -> image.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ class MLPDecoder(nn.Module):
 
 
 class ConvEncoder(nn.Module):
-    """Residual network: 3×3 stem, stages that each halve the resolution, flattened, outputs.
+    """Residual encoder: a 3×3 stem, stages that each halve the resolution, and a linear layer on the flattened result.
 
     Parameters
     ----------

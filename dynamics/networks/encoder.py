@@ -28,7 +28,7 @@ class Encoder(nn.Module):
         A network such as `StandardResNet`, called with (x, train) and optionally a dict that receives hidden layers.
         Its output (batch, N) is the representation that probes see; its `dtype` is that of the projector.
     projector_head : Head
-        What the loss sees.
+        Projector, whose outputs are the embeddings that the loss sees.
     predictor_head : Head, optional
         Predictor of BYOL and SimSiam, applied to the embeddings.
     """

@@ -42,7 +42,7 @@ class Lifting(nn.Module):
     Parameters
     ----------
     point : PointGroup
-        P; the trivial group makes it an ordinary convolution.
+        The point group P. The trivial group makes the layer an ordinary convolution.
     width : int
         Channels of a fiber.
     size : int
@@ -50,9 +50,10 @@ class Lifting(nn.Module):
     w_std : float
         Scale of the weights, in NTK parameterisation: ψ = w_std/√fan_in · N(0, 1).
     padding : {"zero", "circular"}
-        What lies outside of the image. With zeros the layer is equivariant to turns and reflections alone.
+        What lies outside the image. With zeros the layer is equivariant to turns and reflections alone.
     tied : bool
-        If False every p has filters of its own: an ordinary convolution with |P|·width channels, for comparison.
+        Whether all elements p share one filter. If False every p has filters of its own, which makes the layer an
+        ordinary convolution with |P|·width channels, for comparison.
     """
 
     point: PointGroup
@@ -117,9 +118,10 @@ def to_fibers(f: LiftedMap, group: PlaneGroup, head: Literal["pool", "flatten"] 
     f : array (batch, height, width, |P|, channels)
         Lifted map over the group's point group.
     group : PlaneGroup
-        Whose elements number the fibers.
+        Group whose elements number the fibers.
     head : {"pool", "flatten"}
-        See above; the same for a group with all shifts.
+        What becomes of positions that the group does not shift, as described above. For a group with all shifts both
+        heads are the same.
     """
     group.check_images((*f.shape[1:3], f.shape[-1]))
     along_height, along_width = (shifts > 1 for shifts in group.shifts)
@@ -139,26 +141,26 @@ def to_fibers(f: LiftedMap, group: PlaneGroup, head: Literal["pool", "flatten"] 
 
 
 def pool_group(fibers: Fibers) -> Embedding:
-    """Average over the group: invariant to it, array (batch, channels)."""
+    """Average the fibers over the group, array (batch, channels); the average is invariant to the group."""
     return fibers.mean(axis=1)
 
 
 class EquivariantNetwork(nn.Module):
     """Lifting, group convolutions, and one readout W shared by all fibers: f(x)[g] = h(x)[g] W/√N.
 
-    In NTK parameterisation with a bias-free readout, as `dynamics.networks.linen.Network`: the conjugate kernel between
-    fibers is h hᵀ/N, and shrinking W shrinks the function alone.
+    Like `dynamics.networks.linen.Network` it is in NTK parameterisation and has a readout without bias. So the
+    conjugate kernel between fibers is h hᵀ/N, and making W small makes the function small and changes nothing else.
 
     Parameters
     ----------
     group : PlaneGroup
-        G, for images of its size.
+        The group G, made for images of the size of the views.
     width : int
         Channels of a fiber in each layer.
     dim : int
         Number of outputs d.
     depth : int
-        Convolutions, the lifting included.
+        Number of convolutions, the lifting included.
     size : int
         Side of the filters, in pixels; odd.
     activation : {"relu", "erf", "gelu"}
@@ -166,9 +168,11 @@ class EquivariantNetwork(nn.Module):
     head : {"pool", "flatten"}
         What becomes of positions that are not shifted by G (`to_fibers`).
     padding : {"circular", "zero"}, optional
-        By default circular where the group shifts images, which nothing else makes exact, and zero elsewhere.
+        What lies outside the image. The default is circular where the group shifts images, since shifts are exact with
+        circular padding only, and zero elsewhere.
     tied : bool
-        If False the filters of different point-group elements are independent: the same shapes without the structure.
+        Whether the elements of the point group share their filters. If False they have independent filters: the arrays
+        have the same shapes, and the network is not equivariant.
     """
 
     group: PlaneGroup
@@ -223,9 +227,9 @@ def untie(params: dict, point: PointGroup) -> dict:
     Parameters
     ----------
     params : pytree
-        Of an `EquivariantNetwork` with `tied=True`.
+        Parameters of an `EquivariantNetwork` with `tied=True`.
     point : PointGroup
-        Its point group.
+        Point group of that network.
     """
 
     def expand(path: tuple, psi: Array) -> Array:
@@ -253,9 +257,10 @@ def equivariance_error(
     f : callable
         Images (n, h, w, c) -> fibers (n, |G|, …), one for each element of the group; for `invariant`, anything.
     group : PlaneGroup
-        G.
+        The group G.
     images : array (n, h, w, c), optional
-        Where to look; four of standard normal noise with one channel by default, in the precision that JAX is set to.
+        Images to measure on. By default four images of standard normal noise with one channel, in the precision that
+        JAX is set to.
     output : {"fibers", "invariant"}
         Whether the fibers of f should be permuted, or f should not change at all.
 

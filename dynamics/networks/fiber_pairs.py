@@ -39,7 +39,7 @@ class FiberPairs:
     Parameters
     ----------
     group : PlaneGroup
-        G, whose elements number the fibers.
+        The group G, whose elements number the fibers.
     steps : tuple of int
         Elements s, closed under inverses so that the two partners have the same law. See `haar`, `at_distance` and
         `within` for the usual choices.
@@ -59,7 +59,7 @@ class FiberPairs:
             raise ConfigError(f"Steps {self.steps} must be one or more elements 0 … {order - 1} of {self.group.name}.")
         missing = steps ^ {int(self.group.inverse(s)) for s in steps}
         if missing:
-            raise ConfigError(f"Steps {self.steps}: {min(missing)} is there without its inverse or the reverse.")
+            raise ConfigError(f"Steps {self.steps}: {min(missing)} is there without its inverse, or the reverse.")
 
     @staticmethod
     def haar(group: PlaneGroup) -> "FiberPairs":
@@ -95,20 +95,20 @@ class FiberPairs:
         return np.tile(np.stack([first, second]), (1, count))
 
     def select(self, fibers: Shaped[Array, "n fibers channels"], drawn: Drawn) -> Shaped[Array, "views channels"]:
-        """H-SSL: the drawn fibers, first ones then their partners, array (2·pairs, channels).
+        """Return the drawn fibers, all first ones and then all partners, array (2·pairs, channels): H-SSL.
 
         Parameters
         ----------
         fibers : array (n, |G|, channels)
-            Of one forward pass over n images.
+            Fibers from one forward pass over n images.
         drawn : int array (2, pairs)
-            From `draw` or `every`; `pairs` is a multiple of n.
+            Pairs from `draw` or `every`; `pairs` is a multiple of n.
         """
         image = np.repeat(np.arange(len(fibers)), drawn.shape[1] // len(fibers))
         return fibers[image, drawn].reshape(-1, fibers.shape[-1])
 
     def augment(self, images: Shaped[Array, "n h w c"], drawn: Drawn) -> Shaped[Array, "views h w c"]:
-        """A-SSL: images transformed such that fiber 0 shows what the drawn fibers show, array (2·pairs, h, w, c).
+        """Transform images so that fiber 0 shows what the drawn fibers show, array (2·pairs, h, w, c): A-SSL.
 
         Fiber u of x is fiber 0 of T_h x with h = u⁻¹: for quarter turns h = (−u) mod 4, and not u.
         """
@@ -149,15 +149,16 @@ class FiberPairs:
         Parameters
         ----------
         network : EquivariantNetwork, or a module with its methods `__call__` and `fibers`
-            f.
+            The network f.
         params : pytree
-            Its parameters.
+            Parameters of the network.
         images : array (n, h, w, c)
-            What to embed.
+            Images to embed.
         drawn : int array (2, pairs)
-            From `draw` or `every`.
+            Pairs from `draw` or `every`.
         homomorphic : bool
-            H-SSL, one pass over the images and pairs of fibers; otherwise A-SSL, a pass over 2·pairs augmented images.
+            True for H-SSL, one pass over the images and pairs of their fibers. False for A-SSL, a pass over 2·pairs
+            augmented images.
         """
         if homomorphic:
             return self.select(network.apply(params, images, method="fibers"), drawn)

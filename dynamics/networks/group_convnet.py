@@ -16,15 +16,15 @@ class GroupConvNet(Architecture):
     Parameters
     ----------
     group : PlaneGroup
-        G, for images of the size of the views.
+        The group G, made for images of the size of the views.
     width : int
         Channels of a fiber in each layer.
     depth : int
-        Convolutions, the lifting included.
+        Number of convolutions, the lifting included.
     kernel_size : int
         Side of the square filters, in pixels; odd.
     head : {"flatten", "pool"}
-        How positions that G does not shift become features: joined, or averaged.
+        How positions that G does not shift become features: `flatten` joins them, `pool` averages over them.
     activation, w_std, b_std
         See `Architecture`; scales other than the default are not offered.
     """

@@ -120,7 +120,7 @@ class PlaneGroup:
     name : str
         A key of `GROUPS`.
     height, width : int
-        Of the images, in pixels.
+        Size of the images, in pixels.
 
     Raises
     ------
@@ -149,7 +149,7 @@ class PlaneGroup:
 
     @property
     def point(self) -> PointGroup:
-        """Its turns and reflections."""
+        """The point group: the turns and reflections in this group."""
         return PointGroup(GROUPS[self.name][0])
 
     @property
@@ -164,7 +164,7 @@ class PlaneGroup:
         return len(self.point) * self.shifts[0] * self.shifts[1]
 
     def compose(self, g: Elements, h: Elements) -> Elements:
-        """Gh, the element that first does h and then g."""
+        """The product gh, the element that first does h and then g."""
         xp = _namespace(g, h)
         (p, s), (q, t) = self._parts(g), self._parts(h)
         turned = (xp.asarray(self.point.matrices)[p] @ t[..., None])[..., 0]
@@ -178,7 +178,7 @@ class PlaneGroup:
         return self._number(back, -(xp.asarray(self.point.matrices)[back] @ s[..., None])[..., 0])
 
     def act(self, g: Elements, images: Shaped[Array, "n h w c"]) -> Shaped[Array, "n h w c"]:
-        """Transform images, (T_g x)(y) = x(g⁻¹ y); one element for all images, or one for each.
+        """Transform images, (T_g x)(y) = x(g⁻¹ y), by one element for all images or by one element for each.
 
         Raises
         ------
@@ -200,9 +200,9 @@ class PlaneGroup:
     def lengths(self) -> Int[np.ndarray, " elements"]:
         """Topographic distance of every element from the identity.
 
-        Quarter turns and reflections are counted, shifts measured in pixels round the torus by the longer axis (the
-        window of radius D is a square of side 2D + 1), and the larger of the two is the distance. Fibers u and v are
-        at the distance of u⁻¹v, which transforming the image leaves alone.
+        Quarter turns and reflections are counted. Shifts are measured in pixels round the torus along the longer axis,
+        so that the window of radius D is a square of side 2D + 1. The distance is the larger of the two. Fibers u and v
+        are at the distance of u⁻¹v, which does not change when the image is transformed.
         """
         p, s = self._parts(np.arange(self.order))
         apart = np.minimum(s, np.array(self.shifts) - s).max(axis=-1)

@@ -45,7 +45,7 @@ class HeadNetwork(nn.Module):
 
 
 def scaled_start(params: Any, layers: str, scale: float) -> Any:
-    """Parameters with chosen weights made small.
+    """Return the parameters with chosen weights made small.
 
     Parameters
     ----------

@@ -38,8 +38,8 @@ class StandardResNet(nn.Module):
     Parameters
     ----------
     depth : {10, 18, 50}
-        18: basic blocks (2, 2, 2, 2). 50: bottlenecks (3, 4, 6, 3). 10: basic blocks (1, 1, 1, 1), which compile in
-        half the time of 18; no published model.
+        Number of layers. 18 has basic blocks (2, 2, 2, 2), 50 has bottlenecks (3, 4, 6, 3). 10 has basic blocks
+        (1, 1, 1, 1) and compiles in half the time of 18; it is no published model.
     stem : {"cifar", "imagenet"}
         A 3×3 convolution at full resolution, for images up to about 64 pixels (Chen et al. 2020, app. B.9); or 7×7
         with stride 2 followed by pooling with stride 2.
@@ -49,9 +49,9 @@ class StandardResNet(nn.Module):
         instead, and each branch scaled by 1/√(number of blocks), which bounds the growth of the variance (Hayou et al.
         2021).
     width : float
-        Multiplies the numbers of channels: 1 is the published network.
+        Factor on all numbers of channels; 1 is the published network.
     dtype : dtype
-        Of the computation; parameters and statistics are float32.
+        Type of the computation; parameters and statistics are float32.
     """
 
     depth: int = 18
@@ -77,7 +77,7 @@ class StandardResNet(nn.Module):
     def __call__(
         self, x: Views, train: bool = False, taps: dict[str, Array] | None = None
     ) -> Float[Array, "views features"]:
-        """Features (batch, channels) of images (batch, height, width, channels).
+        """Return the features (batch, channels) of images (batch, height, width, channels).
 
         Parameters
         ----------
@@ -86,7 +86,7 @@ class StandardResNet(nn.Module):
         train : bool
             Whether batch normalisation uses the batch and updates its averages.
         taps : dict, optional
-            Receives the activations after the stem and every stage.
+            Dictionary that receives the activations after the stem and every stage.
         """
         if x.ndim != 4:
             raise ConfigError(f"ResNet: needs views (height, width, channels), got shape {x.shape[1:]}.")
@@ -146,7 +146,7 @@ def as_float32(x: Array) -> jax.Array:
 def normalisation(
     kind: str, train: bool, dtype: Any, name: str, *, groups: int = 1, affine: bool = True
 ) -> Callable[[Array], Array]:
-    """Layer of a `norm`, to be called inside a compact module; the identity for `none`.
+    """Return a normalisation layer, to be called inside a compact module; for `none` it is the identity.
 
     Variances are computed in float32 and have ε = 1e-5 added, so activations whose standard deviation is below 3e-3
     are not normalised but only multiplied by 300.
@@ -154,15 +154,16 @@ def normalisation(
     Parameters
     ----------
     kind : {"batch", "group", "none"}
-        Over the batch, over groups of channels of each example, or not at all.
+        Whether to normalise over the batch, over groups of channels of each example, or not at all.
     train : bool
         Whether batch statistics are those of the batch, and update the averages.
     dtype : dtype
-        Of the output.
+        Type of the output.
     name : str
-        Of the layer.
+        Name of the layer.
     groups : int
-        Groups of channels, or the next smaller number that divides them; one group is layer normalisation.
+        Number of groups of channels, or the next smaller number that divides the channels. One group is layer
+        normalisation.
     affine : bool
         Whether a scale and a shift are learned.
     """

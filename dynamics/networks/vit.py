@@ -21,15 +21,15 @@ class VisionTransformer(nn.Module):
     Parameters
     ----------
     dim : int
-        Outputs d.
+        Number of outputs d.
     patch : int
         Side of the square patches, a divisor of both sides of the images.
     width : int
-        Entries of a token, a multiple of `heads`.
+        Number of entries of a token, a multiple of `heads`.
     depth : int
-        Blocks of self-attention and a two-layer MLP of four times the width.
+        Number of blocks; each is self-attention and a two-layer MLP of four times the width.
     heads : int
-        Of the attention.
+        Number of attention heads.
     """
 
     dim: int

@@ -2,10 +2,12 @@
 
 All take the embeddings F (2n, d) of the views in the order x_1 … x_n, x'_1 … x'_n; with `graph=G` (N, N), a relation
 graph in place of pairs, embeddings (N, d) in the order of its rows. BYOL and SimSiam take predictions and targets.
-`registry` has those of practical recipes by name.
+`dynamics.objectives.registry` lists the objectives of practical recipes by name, and `growth_matrix` says how any of
+them grows from a small start.
 
-**Conventions.** One name hides many losses: a weight tuned for one of them means nothing in another. What ours are and
-how public code differs (read in the repositories' sources; Z, Z' are the halves of F, n the pairs, d the dimensions):
+**Conventions.** One name stands for many losses, and a weight tuned for one of them means nothing in another. The
+table says what the losses here are and how public code differs. It was read from the sources of the repositories; Z
+and Z' are the halves of F, n is the number of pairs and d that of dimensions.
 
 | loss | weights | statistics and normalisation | ε | scale |
 |---|---|---|---|---|
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
         correlation_loss,
         cross_correlation,
     )
+    from dynamics.objectives.growth import growth_matrix
     from dynamics.objectives.heads import Head
     from dynamics.objectives.predictor import byol, moving_average, simsiam, target_decay
     from dynamics.objectives.registry import (
@@ -64,6 +67,7 @@ if TYPE_CHECKING:
 _FILES = {
     "contrastive": ("infonce", "infonce_expansion", "nt_xent", "nt_xent_dot"),
     "correlation": ("barlow_twins", "barlow_twins_normalised", "correlation_loss", "cross_correlation"),
+    "growth": ("growth_matrix",),
     "heads": ("Head",),
     "predictor": ("byol", "moving_average", "simsiam", "target_decay"),
     "registry": ("OBJECTIVES", "Objective", "Setting", "embedding_loss", "get_objective", "objective_loss"),
@@ -86,6 +90,7 @@ __all__ = [
     "embedding_loss",
     "generalised_spectral",
     "get_objective",
+    "growth_matrix",
     "infonce",
     "infonce_expansion",
     "moving_average",

@@ -1,22 +1,33 @@
 """Linear phase of every objective: which functions grow first from a small start, and how fast.
 
-Near zero every loss below is L(F) = L(0) − tr FᵀBF + …, so the flow dF/dt = −K̃∇L is dF/dt = 2K̃BF: the eigenpairs of
-K̃B are what is learned and 2 × eigenvalue the rate of its amplitude (`dynamics.flow.growth_modes`). One function an
-objective gives B (N, N) for a relation graph G (N, N); for two views G = J, the swap of the two halves.
+Near zero the losses below are L(F) = L(0) − tr FᵀBF + …, so the flow dF/dt = −K̃∇L is dF/dt = 2K̃BF: the eigenpairs of
+K̃B are what is learned, and the amplitude of each grows at the rate 2 × eigenvalue (`dynamics.flow.growth_modes`).
+`growth_matrix` gives B (N, N) of any objective, for a relation graph G (N, N) or for two views, where G = J is the swap
+of the two halves. H = I − 11ᵀ/N removes the mean over all views, H₂ that over each half.
 
 | objective | B for two views, N = 2n | grows as Barlow Twins |
 |---|---|---|
 | Barlow Twins, any λ | 2J/N | – |
+| Barlow Twins, normalised | 2 H₂JH₂/(εN), while variances are far below ε | on centred functions, 1/ε times faster |
 | quadratic VICReg | 2[(1 − γ)I + γJ]/N | at γ = 1 |
-| VICReg, hinge | αI/(2√ε N) − 2γ(I − J)/N, on centred functions | never |
+| VICReg, hinge | αH/(2√ε N) − 2γ(I − J)/N, while variances are far below ε | never |
+| VICReg, released | μH₂/(4√ε d(n − 1)) − λ(I − J)/(nd), while variances are far below ε | never |
 | InfoNCE, dot products, all | H J H/(τN) | on centred functions, 2τ times slower |
 | SimCLR squared | 2J | N times faster |
 | spectral contrastive | 2J/N | yes |
 | generalised spectral, λ | 2[(λ − 1)I + J]/N | at λ = 1 |
 
-Losses by cosine, and Barlow Twins with normalised dimensions, are singular at zero and have no linear phase.
+Losses by cosine are singular at zero and have no linear phase.
+
+>>> growth_matrix("barlow-twins", 4)
+array([[0. , 0. , 0.5, 0. ],
+       [0. , 0. , 0. , 0.5],
+       [0.5, 0. , 0. , 0. ],
+       [0. , 0.5, 0. , 0. ]])
 """
 
+from functools import partial
+from pkgutil import resolve_name
 from typing import Literal
 
 import jax
@@ -24,15 +35,58 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from dynamics.errors import ConfigError
 from dynamics.objectives.graph import Graph, laplacian
+from dynamics.objectives.registry import Loss, get_objective, objective_loss
 from dynamics.support.compiled import compile_once
 from dynamics.support.precision import double_precision
 
 GrowthMatrix = Float[np.ndarray, "views views"]
 
 
-def barlow_twins_growth(graph: Graph) -> GrowthMatrix:
+def growth_matrix(objective: Loss | str, graph: Graph | int, *, dim: int = 1, **settings: float) -> GrowthMatrix:
+    """B of an objective, from its closed form where it has one and by automatic differentiation elsewhere.
+
+    Parameters
+    ----------
+    objective : callable or str
+        Name of one of `dynamics.objectives.OBJECTIVES`; or a loss of embeddings (N, d) that is smooth at zero and
+        treats all directions of the outputs alike.
+    graph : array (N, N) or int
+        Relation G between the views, for a loss that takes one; or the number of views N = 2n of plain pairs.
+    dim : int
+        Number of outputs d. It matters only for losses that are divided by it, such as the released VICReg.
+    **settings : float
+        Settings of the loss. Those that are left out have the values of its source.
+
+    Returns
+    -------
+    array (N, N)
+        The matrix B, in units of the loss over squared embeddings.
+
+    Raises
+    ------
+    ConfigError
+        If the number of views is odd, or there is no such objective or setting, or the objective has no linear phase.
+    """
+    if isinstance(graph, int) and (graph < 2 or graph % 2):
+        raise ConfigError(f"growth_matrix: there are {graph} views; give an even number, two for each pair.")
+    if not isinstance(objective, str):
+        return growth_of(partial(objective, **settings), graph, dim)
+    loss, record = objective_loss(objective, **settings), get_objective(objective)
+    if record.no_growth or record.needs_predictor:
+        reason = record.no_growth or "It is a loss of predictions and targets, not of embeddings alone."
+        raise ConfigError(f"Objective {objective} has no growth matrix. {reason}")
+    if record.growth is None:
+        return growth_of(loss, graph, dim)
+    closed_form = resolve_name(record.growth) if isinstance(record.growth, str) else record.growth
+    values = {name: setting.default for name, setting in record.settings.items()} | settings
+    return closed_form(_swap(graph) if isinstance(graph, int) else graph, **values)
+
+
+def barlow_twins_growth(graph: Graph, off_diagonal: float = 1.0) -> GrowthMatrix:
     """B = 2G/Σ_ij G_ij, whatever the weight λ of the off-diagonal terms, which are of fourth order."""
+    del off_diagonal
     G = np.asarray(graph, np.float64)
     return 2 * G / G.sum()
 
@@ -46,18 +100,10 @@ def vicreg_squared_growth(graph: Graph, weight: float = 1.0, center: bool = True
     return 2 * (_centring(len(graph), center) - weight * laplacian(graph)) / len(graph)
 
 
-def vicreg_growth(
-    graph: Graph, variance_weight: float = 25.0, invariance_weight: float = 25.0, epsilon: float = 1e-4
-) -> GrowthMatrix:
-    """B = αH/(2√ε N) − 2γL/N while all variances are far below ε; for √ε < 1, else the hinge is never active."""
-    pull = variance_weight / (2 * epsilon**0.5) if epsilon < 1 else 0.0
-    return (pull * _centring(len(graph)) - 2 * invariance_weight * laplacian(graph)) / len(graph)
-
-
 def infonce_growth(
     graph: Graph, temperature: float = 1.0, candidates: Literal["partners", "others", "all"] = "all"
 ) -> GrowthMatrix:
-    """B = (G/Σ_ij G_ij − A)/τ, dot products; A averages over anchors and their candidates.
+    """B = (G/Σ_ij G_ij − A)/τ for dot products, where A averages over anchors and their candidates.
 
     A = sym(w qᵀ) with w = D_G1/Σ_ij G_ij and q uniform over `all` views; `others` leave the diagonal out, and
     `partners` (two views) keep the two off-diagonal blocks.
@@ -74,39 +120,48 @@ def infonce_growth(
     return (G / G.sum() - (A + A.T) / 2) / temperature
 
 
-def simclr_squared_growth(graph: Graph) -> GrowthMatrix:
-    """B = 2G for SimCLR with squares in place of the cross-entropy."""
-    return 2 * np.asarray(graph, np.float64)
+def infonce_dot_growth(graph: Graph, temperature: float = 1.0) -> GrowthMatrix:
+    """B of `dynamics.objectives.nt_xent_dot`, whose candidates are all views but the anchor."""
+    return infonce_growth(graph, temperature, "others")
 
 
-def spectral_contrastive_growth(graph: Graph) -> GrowthMatrix:
-    """B = 2G/Σ_ij G_ij, that of Barlow Twins; the two part only when the modes saturate."""
-    return barlow_twins_growth(graph)
-
-
-def generalised_spectral_growth(graph: Graph, weight: float = 1.0) -> GrowthMatrix:
-    """B = 2[(λ − 1)D_G + G]/Σ_ij G_ij: in whitened coordinates a mode grows from zero if 1 − μ < λ."""
-    G = np.asarray(graph, np.float64)
-    return 2 * ((weight - 1) * np.diag(G.sum(axis=1)) + G) / G.sum()
-
-
-def growth_of(objective, num_views: int) -> GrowthMatrix:
-    """B = −½ ∂²L/∂F² at zero of any loss that treats all directions of the outputs alike, by automatic differentiation.
+def growth_of(objective: Loss, graph: Graph | int, dim: int = 1) -> GrowthMatrix:
+    """B = −½ ∂²L/∂F² at zero by automatic differentiation, for a loss that treats all directions of outputs alike.
 
     Parameters
     ----------
     objective : callable
         Loss of embeddings (N, d), smooth at zero.
-    num_views : int
-        N.
+    graph : array (N, N) or int
+        Relation G, handed to the loss as `graph`; or the number of views N.
+    dim : int
+        Number of outputs d.
+
+    Raises
+    ------
+    ConfigError
+        If the loss is singular at zero.
     """
     with double_precision():
-        return -0.5 * np.asarray(_hessian(objective)(jnp.zeros(num_views)))
+        if isinstance(graph, int):
+            num_views = graph
+        else:
+            num_views, objective = len(graph), partial(objective, graph=jnp.asarray(graph))
+        hessian = np.asarray(_hessian(objective, dim)(jnp.zeros(num_views)))
+    if not np.isfinite(hessian).all():
+        raise ConfigError("The loss is singular where all embeddings are zero, so it has no growth matrix.")
+    return -0.5 * hessian
 
 
 @compile_once(maxsize=16)
-def _hessian(objective):
-    return jax.jit(jax.hessian(lambda f: objective(f[:, None])))
+def _hessian(objective: Loss, dim: int) -> Loss:
+    """Second derivative of the loss with respect to the first output."""
+    return jax.jit(jax.hessian(lambda f: objective(jnp.zeros((len(f), dim), f.dtype).at[:, 0].set(f))))
+
+
+def _swap(num_views: int) -> GrowthMatrix:
+    """J (N, N), the relation of the two views of each image."""
+    return np.roll(np.eye(num_views), num_views // 2, axis=0)
 
 
 def _centring(num_views: int, center: bool = True) -> np.ndarray:

@@ -51,9 +51,9 @@ class Setting:
     Parameters
     ----------
     default : float
-        Its value in the source of the objective.
+        Value in the source of the objective.
     meaning : str
-        One sentence on what it does.
+        One sentence that says what the number does.
     recipe_field : str, optional
         Field of `Recipe`, and so flag of the command line, that sets it; without one it keeps its default in recipes.
     """
@@ -65,7 +65,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Objective:
-    """All that is to be known of an objective.
+    """Everything that training, recipes and the command line need to know about one objective.
 
     Parameters
     ----------
@@ -73,22 +73,27 @@ class Objective:
         Loss of the embeddings F (2n, d); with a predictor, of the predictions (2n, d) and the targets (2n, d). As text,
         `module:function`, it is imported when it is first used.
     source : str
-        Where loss and settings come from.
+        Paper, and its settings, that the loss follows.
     settings : mapping
         Name of an argument of the loss -> `Setting`.
     centred : bool
         Whether recipes give the loss the embeddings about their mean over all views of the batch, as its theory does.
     scale_free : bool
-        Whether the loss does not see the lengths of the embeddings, as those by cosine. Recorded spectra are then those
-        of the normalised embeddings.
+        Whether the loss depends on the directions of the embeddings alone, as losses by cosine do. The spectra that are
+        recorded are then those of the normalised embeddings.
     projector : Head
-        Projector at its published size; that of Barlow Twins by default.
+        Projector at its published size; by default the one of Barlow Twins.
     predictor : Head, optional
-        Predictor at its published size, of losses that take predictions and targets.
+        Predictor at its published size, for losses that take predictions and targets.
     moving_target : bool
         Whether the targets come from a moving average of the network (`moving_average`) and not from itself.
     presets : mapping
         Name of a preset of recipes -> fields of `Recipe` that suit this objective at that size.
+    growth : callable or str, optional
+        Closed form of the growth matrix B from a small start, (graph (N, N), settings) -> (N, N); as text, it is
+        imported when it is first used. Without one `dynamics.objectives.growth_matrix` differentiates the loss.
+    no_growth : str
+        A sentence that says why there is no growth matrix, for a loss that is singular where embeddings are zero.
     """
 
     loss: Loss | str
@@ -100,6 +105,8 @@ class Objective:
     predictor: Head | None = None
     moving_target: bool = False
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    growth: Callable[..., Any] | str | None = None
+    no_growth: str = ""
 
     @property
     def needs_predictor(self) -> bool:
@@ -121,6 +128,7 @@ def _temperature(default: float) -> Setting:
     return Setting(default, "τ divides the similarities.", "temperature")
 
 
+_SINGULAR = "Its cosines depend on directions alone, and embeddings that are zero have none."
 _EPSILON_OF_NORMS = Setting(1e-12, "ε is the smallest squared norm by which an embedding is divided.")
 
 # A cosine does not see a small readout, so the small start of these is a common direction of all embeddings.
@@ -135,6 +143,7 @@ OBJECTIVES: dict[str, Objective] = {
         "Simon et al. 2023, eq. 2: λ = 1, no normalisation",
         settings={"off_diagonal": _off_diagonal(1.0)},
         centred=True,
+        growth="dynamics.objectives.growth:barlow_twins_growth",
     ),
     "barlow-twins-practical": Objective(
         "dynamics.objectives.correlation:barlow_twins_normalised",
@@ -171,6 +180,7 @@ OBJECTIVES: dict[str, Objective] = {
             "gpu": _SIMCLR_LARGE,
             "stl10": _SIMCLR_LARGE,
         },
+        no_growth=_SINGULAR,
     ),
     "infonce": Objective(
         "dynamics.objectives.contrastive:nt_xent_dot",
@@ -178,9 +188,13 @@ OBJECTIVES: dict[str, Objective] = {
         settings={"temperature": _temperature(1.0)},
         projector=_SIMCLR_PROJECTOR,
         presets={"cpu": {"learning_rate": 0.03}},
+        growth="dynamics.objectives.growth:infonce_dot_growth",
     ),
     "spectral-contrastive": Objective(
-        "dynamics.objectives.spectral:spectral_contrastive", "HaoChen et al. 2021, eq. 6", centred=True
+        "dynamics.objectives.spectral:spectral_contrastive",
+        "HaoChen et al. 2021, eq. 6",
+        centred=True,
+        growth="dynamics.objectives.growth:barlow_twins_growth",
     ),
     "byol": Objective(
         "dynamics.objectives.predictor:byol",
@@ -190,6 +204,7 @@ OBJECTIVES: dict[str, Objective] = {
         projector=Head((4096,), 256, bias=True, readout_bias=True),
         predictor=Head((4096,), 256, bias=True, readout_bias=True),
         moving_target=True,
+        no_growth=_SINGULAR,
     ),
     "simsiam": Objective(
         "dynamics.objectives.predictor:simsiam",
@@ -198,6 +213,7 @@ OBJECTIVES: dict[str, Objective] = {
         scale_free=True,
         projector=Head((2048, 2048), 2048, normalise_output=True),
         predictor=Head((512,), 2048, readout_bias=True),
+        no_growth=_SINGULAR,
     ),
 }
 """Name -> objective, with the settings of its source."""

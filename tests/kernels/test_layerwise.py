@@ -11,7 +11,7 @@ from jax import lax
 from jax.flatten_util import ravel_pytree
 
 from dynamics.kernels import conjugate_kernel, empirical_ntk, full_empirical_ntk, gram
-from dynamics.kernels.layerwise import Product, find_layers
+from dynamics.kernels.layerwise import WeightProduct, find_layers
 from dynamics.support.precision import double_precision
 
 
@@ -162,7 +162,7 @@ def test_a_layer_goes_the_cheaper_way():
     assert (late.positions, late.inputs, late.outputs) == (16, 36, 64)
     assert not early.pays(1) and early.numbers(2) == 2 * 27 * 4
     assert not late.pays(1)
-    dense = Product(leaf=0, positions=1, inputs=500, outputs=300, scale=1.0)
+    dense = WeightProduct(leaf=0, positions=1, inputs=500, outputs=300, scale=1.0)
     assert dense.pays(1) and dense.numbers(1) == 800
 
 

@@ -212,7 +212,12 @@ def test_bad_settings_are_named(make, message):
 @pytest.mark.parametrize(
     ("declared", "shape", "message"),
     [
-        (ConvNet(), (64,), "ConvNet: needs views (height, width, channels), got shape (64,); give images or use MLP."),
+        (
+            ConvNet(),
+            (64,),
+            "ConvNet: needs views (height, width, channels), got shape (64,); "
+            "give images, or declare an `MLP` instead.",
+        ),
         (
             ResNet(),
             (8, 8),

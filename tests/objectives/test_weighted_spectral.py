@@ -9,7 +9,6 @@ import scipy.optimize
 from dynamics.errors import CollapseError, ConfigError
 from dynamics.modes.restricted import pair_moments, restricted_modes
 from dynamics.objectives import generalised_spectral, spectral_contrastive
-from dynamics.objectives.growth import generalised_spectral_growth, growth_of
 from dynamics.objectives.weighted_spectral import minimum, shrinkage
 from dynamics.support.precision import double_precision
 
@@ -81,11 +80,6 @@ def test_the_two_formulas_agree(rng):
         a = shrinkage(mu, weight)
         assert minimum(mu, 9, weight) == pytest.approx((2 * (1 - mu) * a + weight * (a - 1) ** 2).sum(), rel=1e-13)
     np.testing.assert_allclose(shrinkage(mu, 1.0), np.maximum(mu, 0), atol=1e-15)
-
-
-def test_growth_from_zero_is_the_hessian(relation):
-    found = growth_of(lambda F: generalised_spectral(F, 0.6, relation), 12)
-    np.testing.assert_allclose(found, generalised_spectral_growth(relation, 0.6), atol=1e-12)
 
 
 def test_what_a_user_may_get_wrong():
