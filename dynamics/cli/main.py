@@ -291,13 +291,16 @@ def study(
 
 
 def info() -> None:
-    """Versions and devices: what to put into a bug report."""
+    """Versions, devices and precisions: what to put into a bug report."""
     from dynamics.support.environment import devices, versions
+    from dynamics.support.precision import PRODUCTS
 
     for package, version in versions().items():
         show(f"{package:16} {version}")
     for device in devices():
         show(f"{'device':16} {device}")
+    for purpose, precision in PRODUCTS.items():
+        show(f"{'products':16} {purpose}: {precision}")
 
 
 COMMANDS: dict[str, Callable[..., None]] = {

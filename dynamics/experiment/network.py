@@ -11,6 +11,7 @@ from flax import linen as nn
 
 from dynamics.errors import ConfigError
 from dynamics.networks import Architecture, PlaneGroup, architecture
+from dynamics.support.precision import full_precision
 from dynamics.typing import Views
 
 
@@ -37,9 +38,10 @@ class RandomNetwork:
 
     @cached_property
     def hidden_layer(self) -> np.ndarray:
-        """The last hidden layer on the training views, (2n, N), float64."""
+        """The last hidden layer on the training views, (2n, N), computed with all digits of float32."""
         features = jax.jit(partial(self.module.apply, method="features"))
-        return np.asarray(features(self.params, jnp.asarray(self.views)), np.float64)
+        with full_precision():
+            return np.asarray(features(self.params, jnp.asarray(self.views)), np.float64)
 
     @property
     def readout_width(self) -> int:

@@ -21,6 +21,7 @@ from dynamics.experiment.schedule import Schedule, schedule
 from dynamics.flow.closed_form import initial_correlations, mode_step_times
 from dynamics.modes import ContrastiveModes
 from dynamics.networks import Architecture
+from dynamics.support.precision import full_precision
 from dynamics.training import SmallNetwork, small_network
 from dynamics.views import Pairs
 
@@ -129,7 +130,8 @@ def prepare(config: Config, *, pairs: Pairs | None = None, declared: Architectur
         fiber_apply = grouped.law.bind(random.module, grouped.drawn)
         fiber_training = small_network(fiber_apply, random.params, **start), grouped.images
 
-    F0 = np.asarray(jax.jit(network.on(jax.numpy.asarray(pairs.stacked)))(network.params), np.float64)
+    with full_precision():
+        F0 = np.asarray(jax.jit(network.on(jax.numpy.asarray(pairs.stacked)))(network.params), np.float64)
     F0 = F0 - F0.mean(axis=0) if config.center else F0
     tau = mode_step_times(kernel.modes.padded_eigenvalues(config.dim), initial_correlations(kernel.modes, F0))
     rates = {"learning_rate": config.learning_rate, "fraction": config.lr_fraction, "steps": config.steps}

@@ -24,6 +24,7 @@ import scipy.optimize
 from jaxtyping import Float
 
 from dynamics.errors import ConfigError
+from dynamics.support.precision import in_full_precision
 from dynamics.typing import Array
 
 Values = Float[np.ndarray, " modes"]
@@ -159,6 +160,7 @@ class TiedPLDA:
         return float(candidates[np.argmax(values)])
 
 
+@in_full_precision
 def plda_log_likelihood(
     weights: Float[Array, "inputs latent"],
     covariance: Float[Array, "inputs inputs"],

@@ -23,7 +23,7 @@ from jaxtyping import Float
 
 from dynamics.flow.integrate import integrate
 from dynamics.generative.linear import TiedPLDA, plda_log_likelihood
-from dynamics.support.precision import double_precision
+from dynamics.support.precision import double_precision, in_full_precision
 from dynamics.trajectories.trajectory import Trajectory
 from dynamics.typing import Array
 
@@ -62,6 +62,7 @@ def prior_precision(model: TiedPLDA) -> tuple[float, float]:
     return (s2 + (J - 1) * g2) / total, (J - 1) * g2 / total
 
 
+@in_full_precision
 def linear_elbo(
     encoder: Float[Array, "latent inputs"],
     decoder: Float[Array, "inputs latent"],

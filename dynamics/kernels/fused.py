@@ -66,7 +66,7 @@ def evaluate_fused(layers: Layers, kind: str, x1: RowViews, x2: ColumnViews) -> 
     """Compiled `fused_kernel`, on all devices over which the rows of `x1` are sharded."""
     same = x1 is x2
     x1, x2 = jnp.asarray(x1), jnp.asarray(x2)
-    if len(x1.sharding.device_set) > 1:
+    if not isinstance(x1, jax.core.Tracer) and len(x1.sharding.device_set) > 1:
         return _compiled(layers, kind, x1.sharding.mesh)(x1, x2)
     return _compiled(layers, kind)(x1, None if same else x2)
 

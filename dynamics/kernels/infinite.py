@@ -18,6 +18,7 @@ from dynamics.kernels.fused import evaluate_fused, supports
 from dynamics.kernels.kernel import ColumnViews, Kernel, RowViews
 from dynamics.networks.base import Architecture
 from dynamics.networks.layers import Activation, Conv, Dense, Flatten, Layers, Pool, Residual, Tap
+from dynamics.support.precision import in_full_precision
 from dynamics.typing import Gram
 
 TILE_BYTES = 2**28
@@ -105,6 +106,7 @@ def stax_kernel(architecture: Architecture) -> Callable:
 
     kernel_fn = stax.serial(_serial(stax, architecture.layers()), stax.Dense(1, W_std=1.0, b_std=None))[2]
 
+    @in_full_precision
     @wraps(kernel_fn)
     def quiet(*args: Any, **kwargs: Any) -> Any:
         with warnings.catch_warnings():

@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 from jaxtyping import Shaped
 
+from dynamics.support.precision import full_precision, in_full_precision
 from dynamics.typing import Array, Gram, KernelFn
 
 RowViews = Shaped[Array, "rows ..."]
@@ -21,8 +22,8 @@ def _default_tile(view_shape: tuple[int, ...]) -> int:
 class Kernel:
     """A kernel function k on two stacks of views, (x1 (a, …), x2 (b, …)) -> (a, b).
 
-    Calling it evaluates in the caller's precision and in one piece; `gram` evaluates in float64, in tiles, and checks
-    the values.
+    Calling it evaluates numbers of the caller's type, with all their digits, in one piece; `gram` evaluates in float64,
+    in tiles, and checks the values.
     Any plain callable of the same signature may stand where a kernel is asked for.
 
     Parameters
@@ -49,11 +50,15 @@ class Kernel:
 
     def __call__(self, x1: RowViews, x2: ColumnViews) -> Gram:
         """Return the kernel values k(x1_i, x2_j), array (a, b)."""
-        return self.function(x1, x2)
+        with full_precision():
+            return self.function(x1, x2)
 
     def against(self, x1: RowViews) -> Callable[[ColumnViews], Gram]:
         """Return x2 -> k(x1, x2), with the work on x1 done once."""
-        return partial(self.function, x1) if self.bind is None else self.bind(x1)
+        if self.bind is None:
+            return in_full_precision(partial(self.function, x1))
+        with full_precision():
+            return in_full_precision(self.bind(x1))
 
 
 def as_kernel(kernel: KernelFn) -> Kernel:

@@ -18,7 +18,7 @@ from jaxtyping import Float, Shaped
 from dynamics.errors import ConfigError, KernelError
 from dynamics.modes.contrastive import ContrastiveModes, contrastive_modes_from_features
 from dynamics.modes.factor import semidefinite_factor
-from dynamics.support.precision import double_precision
+from dynamics.support.precision import double_precision, in_full_precision
 from dynamics.typing import Array, KernelFn, Spectrum
 
 _ROWS = 2048
@@ -104,6 +104,7 @@ def nystrom_modes(
     return ApproximateModes(modes, error, missing)
 
 
+@in_full_precision
 def random_feature_modes(
     draw: Callable[[int], Float[Array, "views features"]],
     *,

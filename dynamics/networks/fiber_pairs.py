@@ -24,6 +24,7 @@ from jaxtyping import Float, Int, Key, Shaped
 
 from dynamics.errors import ConfigError
 from dynamics.networks.groups import PlaneGroup
+from dynamics.support.precision import full_precision
 from dynamics.typing import Array, Embedding
 
 Drawn = Int[Array, "2 pairs"]
@@ -144,7 +145,9 @@ class FiberPairs:
         *,
         homomorphic: bool = True,
     ) -> Embedding:
-        """Embeddings F (2·pairs, d) of partners, for any loss of `dynamics.objectives`.
+        """Embeddings F (2·pairs, d) of partners, for any loss of `dynamics.objectives`, with all digits of their type.
+
+        `bind` gives the same function for training, which multiplies as the device does by default.
 
         Parameters
         ----------
@@ -160,15 +163,16 @@ class FiberPairs:
             True for H-SSL, one pass over the images and pairs of their fibers. False for A-SSL, a pass over 2·pairs
             augmented images.
         """
-        if homomorphic:
-            return self.select(network.apply(params, images, method="fibers"), drawn)
-        return network.apply(params, self.augment(images, drawn))
+        with full_precision():
+            return self.bind(network, drawn, homomorphic=homomorphic)(params, images)
 
     def bind(
         self, network: Any, drawn: Drawn, *, homomorphic: bool = True
     ) -> Callable[[Any, Shaped[Array, "n h w c"]], Embedding]:
-        """`embeddings` as apply(params, images) for fixed pairs, as `small_network` and `gradient_descent` take it."""
-        return lambda params, images: self.embeddings(network, params, images, drawn, homomorphic=homomorphic)
+        """`embeddings` as apply(params, images) for given pairs, as `small_network` and `gradient_descent` take it."""
+        if homomorphic:
+            return lambda params, images: self.select(network.apply(params, images, method="fibers"), drawn)
+        return lambda params, images: network.apply(params, self.augment(images, drawn))
 
 
 def _check_distance(group: PlaneGroup, distance: int) -> None:

@@ -26,6 +26,7 @@ from dynamics.modes import ContrastiveModes, contrastive_modes, contrastive_mode
 from dynamics.objectives.registry import get_objective
 from dynamics.recipe.losses import loss_settings, recipe_loss
 from dynamics.recipe.prepare import PreparedRecipe
+from dynamics.support.precision import in_full_precision
 from dynamics.training.loop import run
 from dynamics.training.minibatch import BATCH_STATS, batch_indices, deinterleave
 from dynamics.training.recorder import SpectrumRecorder
@@ -133,6 +134,7 @@ def _centred(functions: np.ndarray) -> np.ndarray:
     return functions - functions.mean(axis=0)
 
 
+@in_full_precision
 def _features(prepared: PreparedRecipe, state: TrainState, *views: jax.Array) -> list[np.ndarray]:
     """Inputs of the last layer, (2n, N) for each set of views, x_1 … x_n, x'_1 … x'_n; batch statistics of all."""
 
@@ -145,6 +147,7 @@ def _features(prepared: PreparedRecipe, state: TrainState, *views: jax.Array) ->
     return [np.asarray(deinterleave(part)) for part in np.split(h, np.cumsum([len(x) for x in views])[:-1])]
 
 
+@in_full_precision
 def _frozen_features(prepared: PreparedRecipe, h: np.ndarray, measured: Trajectory, name: str) -> Trajectory:
     """The readout alone, from the network's own start, on minibatches of frozen features (2n, N)."""
     recipe = prepared.recipe
@@ -184,6 +187,7 @@ def _read_out(cosine: bool, params: Mapping[str, jax.Array], h: jax.Array) -> Em
     return z / jnp.linalg.norm(z, axis=1, keepdims=True) if cosine else z
 
 
+@in_full_precision
 def _tangent_modes(prepared: PreparedRecipe, state: TrainState, x: jax.Array) -> ContrastiveModes:
     """Modes of the tangent kernel with the batch statistics of x."""
     apply = prepared.encoder.apply

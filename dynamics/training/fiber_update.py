@@ -70,7 +70,7 @@ def fiber_update(
         drawn = pairs.draw(pair_key, batch_size)
 
         def loss(params: Any) -> jax.Array:
-            return objective(pairs.embeddings(network, params, batch, drawn, homomorphic=homomorphic))
+            return objective(pairs.bind(network, drawn, homomorphic=homomorphic)(params, batch))
 
         value, gradient = jax.value_and_grad(loss)(state.params)
         return apply_gradient(optimiser, state, gradient), {"loss": value}
