@@ -111,7 +111,7 @@ def _is_numeric(values: Sequence[Any]) -> bool:
 
 def _position(value: Any, values: Sequence[Any]) -> float:
     """Where a value stands on the axis: at itself, or at its rank where values are names."""
-    return value if _is_numeric(values) else list(values).index(value)
+    return float(value if _is_numeric(values) else list(values).index(value))
 
 
 def _setting_axis(ax: Axes, name: str, values: Sequence[Any]) -> None:
