@@ -38,7 +38,7 @@ class Bounds:
     open_above: bool = False
     whole: bool = False
 
-    def admit(self, value: float) -> bool:
+    def admit(self, value: float | int) -> bool:
         """Whether the number lies in the range; NaN never does."""
         if self.whole and not isinstance(value, Integral):
             return False
