@@ -36,17 +36,18 @@ def kernel_flow_batch(
     initial_embeddings : sequence of array (2n, d)
         Initial functions on the training views. With the default loss, d may differ between them.
     times, loss, truncation, tolerance
-        As in `kernel_flow`. All flows keep the modes that the most demanding start needs.
+        Effective times, loss, bound on the truncation and tolerance of the solver, as for `kernel_flow`. All flows keep
+        the modes that the most demanding start needs.
 
     Returns
     -------
     list of Trajectory
-        In the order of the starts, without embeddings.
+        One trajectory for each start, in their order and without embeddings.
 
     Raises
     ------
     ConfigError
-        If there is no start, d differs for another loss, or `truncation` is given for one.
+        If there is no start, or `truncation` or starts of different d are given with another loss than the default.
     DivergenceError
         If one of the flows cannot be followed to the last time.
     """
@@ -88,12 +89,12 @@ def embeddings_at(
     modes : ContrastiveModes
         The modes with which the trajectory was made.
     trajectory : Trajectory
-        With `embeddings` (S, 2n, d) of the training views (`embedding_times` of `kernel_flow`).
+        Trajectory that has the `embeddings` (S, 2n, d) of the training views (`embedding_times` of `kernel_flow`).
     rows : array (b, 2n)
         Kernel values k(x, X̃) between b new points and the training views.
     initial : array (b, d), optional
         The network's function before training on the new points; the first snapshot must then be at t = 0. Training
-        leaves its part outside of the modes as it is. By default that part is zero.
+        does not change the part of it outside the modes. By default that part is zero.
 
     Raises
     ------

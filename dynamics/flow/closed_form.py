@@ -1,4 +1,4 @@
-"""Rung 0: every mode on its own, a logistic curve (Simon et al. 2023, Prop. 4.1).
+"""Rung 0: every mode grows on its own along a logistic curve (Simon et al. 2023, Prop. 4.1).
 
 >>> import numpy as np
 >>> from dynamics.flow.closed_form import mode_correlations
@@ -15,7 +15,7 @@ from dynamics.typing import Embedding, Spectrum
 
 
 def initial_correlations(modes: ContrastiveModes, initial_embeddings: Embedding) -> Spectrum:
-    """u_j(0) = γ_j s_j(0)², the part of the initial function that grows into mode j.
+    """Return u_j(0) = γ_j s_j(0)², the part of the initial function that grows into mode j.
 
     The modes compete for the outputs: mode j grows into what the modes before it have left free. So s_j(0) is the
     diagonal of the QR factorisation of the initial coordinates [a_1(0) … a_d(0)]ᵀ, taken in the order of γ, and not
@@ -24,14 +24,14 @@ def initial_correlations(modes: ContrastiveModes, initial_embeddings: Embedding)
     Parameters
     ----------
     modes : ContrastiveModes
-        At least d modes.
+        Modes of the kernel on the training pairs, at least d of them.
     initial_embeddings : array (2n, d)
         The network's function before training, on the training views.
 
     Returns
     -------
     array (d,)
-        Entry j belongs to mode j; negative for modes with γ_j < 0, zero where there are fewer than d modes.
+        Entry j belongs to mode j. It is negative for modes with γ_j < 0, and zero where there are fewer than d modes.
     """
     a = modes.coordinates(initial_embeddings)
     dim = a.shape[1]
@@ -50,7 +50,7 @@ def mode_correlations(
     gamma : array (m,)
         Contrastive eigenvalues γ_j.
     initial : array (m,)
-        u_j(0).
+        Correlations u_j(0) before training.
     times : array (T,)
         Effective times.
     """
@@ -77,9 +77,9 @@ def closed_form(
 ) -> Trajectory:
     """Forecast of the linearised network from a small initial function: independent logistic modes.
 
-    Exact if the initial function is aligned with the modes; from a random start the error vanishes with the scale α of
-    the initial function: that of the learned subspace as α^{1 − γ_{d+1}/γ_d}, that of the eigenvalues at any time as
-    α^{2(1 − γ_{j+1}/γ_j)}, with the closest pair of neighbours j ≤ d.
+    The forecast is exact if the initial function is aligned with the modes. From a random start its error vanishes with
+    the scale α of the initial function: the error of the learned subspace as α^{1 − γ_{d+1}/γ_d}, and that of the
+    eigenvalues at any time as α^{2(1 − γ_{j+1}/γ_j)}, with the closest pair of neighbours j ≤ d.
 
     Parameters
     ----------

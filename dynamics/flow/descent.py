@@ -33,7 +33,7 @@ def kernel_descent(
     *,
     loss: CorrelationLoss = correlation_loss,
 ) -> Trajectory:
-    """Descend with the kernel of the given modes; O(m d²) a step.
+    """Run gradient descent with the frozen kernel of the given modes; a step takes O(m d²) operations.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ def kernel_descent(
     initial_embeddings : array (2n, d)
         The network's function before training, on the training views.
     learning_rate : float
-        η; step k is at effective time t = η k.
+        Learning rate η; step k is at effective time t = η k.
     record_at : array of int (T,)
         Steps to report, ascending from 0.
     loss : callable
@@ -51,7 +51,7 @@ def kernel_descent(
     Raises
     ------
     DivergenceError
-        If the descent does not stay finite: the learning rate is too large.
+        If the descent does not stay finite because the learning rate is too large.
     """
     (velocity, save), start = mode_system(loss), modes.coordinates(initial_embeddings)
     C, _ = _descend(velocity, save, start, modes.eigenvalues[:, None], learning_rate, record_at)
@@ -68,7 +68,7 @@ def matrix_kernel_descent(
     *,
     objective: Loss | str = barlow_twins,
 ) -> Trajectory:
-    """Descend with a matrix-valued kernel Θ (2n, 2n, d, d); O((2nd)²) a step.
+    """Run gradient descent with a frozen matrix-valued kernel Θ (2n, 2n, d, d); a step takes O((2nd)²) operations.
 
     Parameters and errors are those of `kernel_descent`, with an objective of the embeddings (2n, d), given
     as a function or by its name in `dynamics.objectives.OBJECTIVES`.

@@ -26,10 +26,10 @@ class GrowthModes:
     Parameters
     ----------
     rates : array (m,)
-        r_j: along mode j the amplitude grows as e^{r_j t} and the eigenvalue of C as e^{2 r_j t}, in units of one over
-        effective time. Modes with a negative rate decay.
+        Rates r_j, in units of one over effective time: along mode j the amplitude grows as e^{r_j t} and the eigenvalue
+        of C as e^{2 r_j t}. Modes with a negative rate decay.
     functions : array (N, m)
-        Mode functions on the training views, φ_iᵀ K̃⁺ φ_j = δ_ij: of norm 1 in the kernel's function space.
+        Mode functions on the training views, with norm 1 in the kernel's function space, φ_iᵀ K̃⁺ φ_j = δ_ij.
     """
 
     rates: Spectrum
@@ -37,7 +37,7 @@ class GrowthModes:
 
 
 def growth_modes(kernel_gram: SquareGram, growth: Float[Array, "views views"]) -> GrowthModes:
-    """Eigenpairs of dF/dt = 2 K̃ B F.
+    """Solve for the modes and rates of the linear flow dF/dt = 2 K̃ B F.
 
     For Barlow Twins r_j = 4γ_j with the contrastive eigenvalues of `dynamics.modes`.
 
@@ -46,7 +46,7 @@ def growth_modes(kernel_gram: SquareGram, growth: Float[Array, "views views"]) -
     kernel_gram : array (N, N)
         K̃, positive semi-definite.
     growth : array (N, N)
-        B of the objective, from `dynamics.objectives.growth`.
+        Matrix B of the objective, from `dynamics.objectives.growth_matrix`.
 
     Raises
     ------

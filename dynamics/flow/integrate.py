@@ -32,11 +32,11 @@ def integrate(
     start : array
         y at t = 0.
     parameters : pytree of arrays
-        Passed on to both.
+        Arrays that are passed on to both functions.
     times : array (T,)
-        When to keep `save`, ascending from 0.
+        Times at which the result of `save` is kept, ascending from 0.
     state_times : array (S,), optional
-        When to keep y itself.
+        Times at which y itself is kept.
     tolerance : float
         Relative error allowed in one step.
 

@@ -27,7 +27,7 @@ MatrixGram = Float[Array, "views views dim dim"]
 
 
 def centred_matrix_kernel(theta: MatrixGram) -> MatrixGram:
-    """Θ of embeddings with their mean over the 2n views removed, HΘH for every pair of outputs."""
+    """Return Θ for embeddings whose mean over the 2n views is removed: HΘH for every pair of outputs."""
     theta = theta - theta.mean(axis=0, keepdims=True)
     return theta - theta.mean(axis=1, keepdims=True)
 
@@ -53,7 +53,9 @@ def matrix_kernel_flow(
     objective: Loss | str = barlow_twins,
     tolerance: float = 1e-9,
 ) -> Trajectory:
-    """Integrate the gradient flow of a frozen matrix-valued kernel; O((2nd)²) memory and time for a right-hand side.
+    """Integrate the gradient flow of a frozen matrix-valued kernel.
+
+    A right-hand side takes O((2nd)²) memory and time.
 
     Parameters
     ----------

@@ -39,7 +39,7 @@ def objective_flow(
     embedding_times: Float[np.ndarray, " snapshots"] | None = None,
     tolerance: float = 1e-9,
 ) -> Trajectory:
-    """Integrate the frozen-kernel gradient flow of any loss; O(N²d) for a right-hand side.
+    """Integrate the frozen-kernel gradient flow of any loss; a right-hand side takes O(N²d) operations.
 
     Parameters
     ----------
@@ -50,12 +50,12 @@ def objective_flow(
     times : array (T,)
         Effective times (learning rate × step) to report, ascending from 0.
     objective : callable or str
-        Loss of the embeddings (N, d), a function of `dynamics.objectives` or one of your own; settings are bound with
-        `functools.partial`. Or the name of one of `dynamics.objectives.OBJECTIVES`. A loss that is singular at zero
-        needs a start away from it.
+        Loss of the embeddings (N, d): a function of `dynamics.objectives` or one of your own, with its settings bound
+        by `functools.partial`, or the name of one of `dynamics.objectives.OBJECTIVES`. A loss that is singular at zero
+        needs a start away from zero.
     graph : array (N, N), optional
-        Relation G between the views, of which the cross-correlation FᵀGF/Σ_ij G_ij is recorded; by default that of
-        pairs, FᵀJF/2n.
+        Relation G between the views. The cross-correlation FᵀGF/Σ_ij G_ij is recorded; by default it is that of pairs,
+        FᵀJF/2n.
     test_rows : array (b, N), optional
         Kernel values k(x, X̃) of b further points, whose embeddings move with the flow although they are not trained on.
     test_start : array (b, d), optional
@@ -73,7 +73,7 @@ def objective_flow(
     Raises
     ------
     ValueError
-        If there are neither two views (N is odd) nor a graph.
+        If N is odd, so that the views are no pairs, and no graph is given.
     DivergenceError
         If the solver cannot follow the flow to the last time.
     """

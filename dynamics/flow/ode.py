@@ -39,8 +39,8 @@ def kernel_flow(
     Parameters
     ----------
     modes : ContrastiveModes
-        All modes of the kernel on the training pairs. The part of the initial function outside of the given modes is
-        left out, as if it were zero.
+        All modes of the kernel on the training pairs. The part of the initial function outside the given modes is left
+        out, as if it were zero.
     initial_embeddings : array (2n, d)
         The network's function before training, on the training views.
     times : array (T,)
@@ -59,12 +59,12 @@ def kernel_flow(
     Returns
     -------
     Trajectory
-        With `embeddings` (S, 2n, d) of the training views if `embedding_times` is given.
+        The course of training, with the `embeddings` (S, 2n, d) of the training views if `embedding_times` is given.
 
     Raises
     ------
     ConfigError
-        If `truncation` is given for another loss.
+        If `truncation` is given with another loss than the default.
     DivergenceError
         If the solver cannot follow the flow to the last time.
     """

@@ -1,4 +1,4 @@
-"""Fewer modes in a flow, with a bound on what is lost.
+"""Leaving modes out of a flow, with a bound on what is lost.
 
 For Barlow Twins with λ = 1, row j of the mode coordinates obeys da_j/dt = 4 γ_j a_j (I − C). Along the flow the largest
 eigenvalue of C does not grow beyond 1, and the smallest does not fall: dC/dt = 4[(I − C)M + M(I − C)], M = aᵀγ²a ⪰ 0.
@@ -26,9 +26,10 @@ class Truncation:
     modes : ContrastiveModes
         The modes that are kept, the first of those given.
     bound : float
-        From t = 0 to the end, the part of C that lies in the modes left out, C − aᵀγa with the a of the kept modes, is
-        at most this in the trace norm, and so in the spectral norm. For the kept modes it changes I − C by as much. It
-        is infinite if the initial function has a part outside of the given modes about which nothing is known.
+        Bound in the trace norm, and so in the spectral norm, on the part of C that lies in the modes left out,
+        C − aᵀγa with the a of the kept modes, at all times from 0 to the end. For the kept modes I − C changes by at
+        most as much. The bound is infinite if the initial function has a part outside the given modes about which
+        nothing is known.
     """
 
     modes: ContrastiveModes
@@ -65,7 +66,7 @@ def truncate(
     Raises
     ------
     ConfigError
-        Unless exactly one of `tolerance` and `num_modes` is given, in range.
+        If not exactly one of `tolerance` and `num_modes` is given, or the one given is out of range.
     """
     out_of_range = (num_modes is not None and num_modes < 1) or (tolerance is not None and not tolerance > 0)
     if (tolerance is None) == (num_modes is None) or out_of_range:

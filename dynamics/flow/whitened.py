@@ -28,18 +28,18 @@ _LARGEST_EXPONENT = 8.0  # of one exact step: rounding grows by its exponential
 def logistic_energy(
     agreements: Spectrum, initial: Spectrum, times: Float[np.ndarray, " times"], weight: float = 1.0
 ) -> Float[np.ndarray, "times modes"]:
-    """a(t) of modes that each have an output of their own: da/dt = 8λ a (1 − (1 − μ)/λ − a).
+    """Energies a(t) of modes that each have an output of their own: da/dt = 8λ a (1 − (1 − μ)/λ − a).
 
     Parameters
     ----------
     agreements : array (m,)
-        μ.
+        Agreements μ of partners along the modes.
     initial : array (m,)
-        a(0) ≥ 0.
+        Energies a(0) ≥ 0 at the start.
     times : array (T,)
-        Learning rate × step of plain descent on L_λ.
+        Effective times, learning rate × step of plain descent on L_λ.
     weight : float
-        λ > 0.
+        Weight λ > 0 of the covariance term.
     """
     check_weight(weight)
     alpha = 1 - (1 - np.asarray(agreements, np.float64)) / weight
@@ -50,7 +50,7 @@ def logistic_energy(
 
 
 def selection_rates(agreements: Spectrum, dim: int) -> Float[np.ndarray, " left_out"]:
-    """2(δ_j − δ_d) for j > d, the rate at which the amplitude of a mode left out falls against the last one kept."""
+    """Return 2(δ_j − δ_d) for j > d, the rate at which a mode left out falls behind the last one kept, in amplitude."""
     mu = np.asarray(agreements, np.float64)
     return 4 * (mu[dim - 1] - mu[dim:])
 
@@ -58,23 +58,23 @@ def selection_rates(agreements: Spectrum, dim: int) -> Float[np.ndarray, " left_
 def whitened_flow(
     agreements: Spectrum, start: Float[Array, "dim modes"], times: Float[np.ndarray, " times"], weight: float = 1.0
 ) -> Float[np.ndarray, "times dim modes"]:
-    """B(t) from any start, exact up to a rotation of the outputs.
+    """Return B(t) from any start, exact up to a rotation of the outputs.
 
     Parameters
     ----------
     agreements : array (m,)
-        μ.
+        Agreements μ of partners along the modes.
     start : array (d, m)
-        B₀, mode coordinates of the initial outputs (`RestrictedModes.coordinates`).
+        Mode coordinates B₀ of the initial outputs (`RestrictedModes.coordinates`).
     times : array (T,)
-        Ascending, from 0 on; learning rate × step of plain descent on L_λ in these coordinates.
+        Effective times, ascending from 0: learning rate × step of plain descent on L_λ in these coordinates.
     weight : float
-        λ > 0.
+        Weight λ > 0 of the covariance term.
 
     Returns
     -------
     array (T, d, m)
-        Up to a rotation of the outputs, which the loss does not see: P(t) = BᵀB and its spectrum are exact.
+        B(t), up to a rotation of the outputs, which does not change the loss. P(t) = BᵀB and its spectrum are exact.
     """
     check_weight(weight)
     alpha = 1 - (1 - np.asarray(agreements, np.float64)) / weight

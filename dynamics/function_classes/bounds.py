@@ -19,14 +19,14 @@ def linear_head_error(
     targets: Float[Array, "points outputs"],
     weights: Float[Array, " points"] | None = None,
 ) -> float:
-    """min_W E‖W f(x) − y(x)‖² over linear heads without bias.
+    """Return min_W E‖W f(x) − y(x)‖², the error of the best linear head without bias.
 
     Parameters
     ----------
     values : array (N, k)
-        f.
+        Values of f.
     targets : array (N, c)
-        y.
+        Targets y.
     weights : array (N,), optional
         Probabilities of the points; equal by default.
     """
@@ -39,15 +39,16 @@ def linear_head_error(
 def restricted_gap(
     features: Float[Array, "views features"], graph: Float[Array, "views views"], clusters: Shaped[Array, " views"]
 ) -> float:
-    """β: how well a class must mix inside of every cluster, since it cannot split it.
+    """Return β, which says how well the functions of a class must mix inside a cluster because they cannot split it.
 
-    min over clusters S and functions g of the class of E⁺_S (g − g⁺)² / E_S (g − g')²: pairs with both views in S over
-    independent views in S (HaoChen & Ma 2023, Assumption 3.3). Infinite if all functions are constant on every cluster.
+    β is the minimum of E⁺_S (g − g⁺)² / E_S (g − g')² over clusters S and functions g of the class: pairs with both
+    views in S over independent views in S (HaoChen & Ma 2023, Assumption 3.3). It is infinite if all functions are
+    constant on every cluster.
 
     Parameters
     ----------
     features : array (N, p)
-        ψ of all views; the class is that of their linear combinations.
+        Features ψ of all views; the class consists of their linear combinations.
     graph : array (N, N)
         Relation G.
     clusters : array (N,)
@@ -81,9 +82,9 @@ def implementable_clusters_bound(cross: float, gap: float, shares: Float[Array, 
     Parameters
     ----------
     cross : float
-        α (`dynamics.views.cross_cluster_mass`).
+        Probability α that a pair crosses clusters (`dynamics.views.cross_cluster_mass`).
     gap : float
-        β (`restricted_gap`).
+        The constant β (`restricted_gap`).
     shares : array (m,)
         Probabilities of the clusters.
 
@@ -94,9 +95,13 @@ def implementable_clusters_bound(cross: float, gap: float, shares: Float[Array, 
     """
     shares = np.asarray(shares, np.float64)
     if not cross < shares.min():
-        raise ConfigError(f"α is {cross:.4g}, and the smallest cluster has {shares.min():.4g}; it has to be larger.")
+        raise ConfigError(
+            f"cross (α) is {cross:.4g}, and the smallest cluster has the share {shares.min():.4g}; it has to be larger."
+        )
     if not gap > 0:
-        raise ConfigError(f"β is {gap:.4g}: the class splits a cluster, so the theorem says nothing; give its parts.")
+        raise ConfigError(
+            f"gap (β) is {gap:.4g}: the class splits a cluster, so the theorem says nothing; make its parts clusters."
+        )
     return float(cross / gap * shares.max() / (shares.min() - cross))
 
 
@@ -108,17 +113,17 @@ def eigenfunction_bound(
     Parameters
     ----------
     agreements : array (m,)
-        μ of the class; φ = Σ_{j≤k} (1 − μ_j), the quadratic form of its k best functions (Assumption 4.2).
+        Agreements μ of the class; φ = Σ_{j≤k} (1 − μ_j) is the quadratic form of its k best functions (Assumption 4.2).
     dim : int
-        k.
+        Number of outputs k.
     residual : float
-        ζ, what a head of norm B on these functions leaves of the label (Assumption 4.4).
+        Part ζ of the label that a head of norm B on these functions leaves unexplained (Assumption 4.4).
     head_norm : float
-        B.
+        Norm B of the head.
     distance : float
-        ε, how far another function of small discrepancy can be from their span (Assumption 4.3).
+        How far, ε, another function of small discrepancy can be from their span (Assumption 4.3).
     weight : float
-        λ > 0.
+        Weight λ > 0 of the covariance term.
     """
     check_weight(weight)
     phi = (1 - np.asarray(agreements, np.float64)[:dim]).sum()

@@ -1,4 +1,4 @@
-"""Minimisers of L_λ that can be written down (HaoChen & Ma 2023, Section 5): the good ones, and the misled ones.
+"""Minimisers of L_λ that can be written down (HaoChen & Ma 2023, Section 5): those that tell the label, and others.
 
 All have loss zero, so each is as good a representation as any to the loss. The classes with an inductive bias contain
 only ones that tell the label; larger classes contain the misled ones as well, which do not.
@@ -43,7 +43,7 @@ def patch_convolution_minimiser(ring: PlacedPatch) -> Units:
 
 
 def placed_relu_minimiser(ring: PlacedPatch, dim: int) -> Units:
-    """Misled: `dim` ReLU units on the whole ring, each for one patch at one place, blind to all the rest.
+    """A misled minimiser: `dim` ReLU units on the whole ring, each of which detects one patch at one place only.
 
     Theorem 5.12: data that no unit responds to are mapped to 0, so that for k < d 2^{s−1} a linear head is wrong on
     more than half.
@@ -70,7 +70,7 @@ def manifold_minimiser(manifolds: SeparatedManifolds) -> Table:
 
 
 def misled_cube_minimiser(cube: SignedCube, dim: int, hidden: int = 1) -> Table:
-    """Misled: functions of all signs but the first `hidden`, 2^{(d − hidden)/2} e of what these show.
+    """A misled minimiser, which sees all signs but the first `hidden`: 2^{(d − hidden)/2} e_pattern of these signs.
 
     Theorem 5.3 (hidden = 1, the sign that is the label; k ≤ 2^{d−1}; the factor is 2^{(d−1)/2}) and Theorem 5.6
     (hidden = s; k ≤ 2^{d−s}).
@@ -86,7 +86,7 @@ def misled_cube_minimiser(cube: SignedCube, dim: int, hidden: int = 1) -> Table:
 
 
 def misled_manifold_minimiser(manifolds: SeparatedManifolds, dim: int) -> Table:
-    """Misled: √(rq) e of single arcs, of one circle after the other, blind to all arcs beyond the first `dim`.
+    """A misled minimiser: √(rq) e_arc of single arcs, circle by circle, and zero on all arcs after the first `dim`.
 
     Raises
     ------

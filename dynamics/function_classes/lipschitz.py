@@ -29,18 +29,18 @@ def lipschitz_extension(
 ) -> Float[np.ndarray, "points dim"]:
     """Values at new points of a function that agrees with the given ones, each output κ-Lipschitz (McShane 1934).
 
-    The mean of the largest and the smallest extension, max_i f_i − κ‖x − x_i‖ and min_i f_i + κ‖x − x_i‖.
+    It is the mean of the largest and the smallest extension, min_i f_i + κ‖x − x_i‖ and max_i f_i − κ‖x − x_i‖.
 
     Parameters
     ----------
     x : array (n, …)
         Points with known values.
     values : array (n, d)
-        Those values.
+        Values at these points.
     constant : float
-        κ of every output on its own; with κ/√d the vector of all of them is κ-Lipschitz.
+        Lipschitz constant κ of every output on its own; with κ/√d the vector of all outputs is κ-Lipschitz.
     new : array (b, …)
-        Where to extend to.
+        New points.
 
     Raises
     ------
@@ -62,17 +62,18 @@ def lipschitz_extension(
 class Lipschitz(FunctionClass):
     """Networks that are κ-Lipschitz whatever their parameters.
 
-    Weights divided by their spectral norm where it is above 1, and outputs of a layer sorted in pairs, which is
-    1-Lipschitz as ReLU is but, unlike it, dense among all 1-Lipschitz functions (Anil, Lucas & Grosse 2019).
+    Weights are divided by their spectral norm where it is above 1, and the outputs of a layer are sorted in pairs.
+    Sorting is 1-Lipschitz as ReLU is; unlike with ReLU, such networks come close to every 1-Lipschitz function (Anil,
+    Lucas & Grosse 2019).
 
     Parameters
     ----------
     constant : float
-        κ > 0, of the whole vector of outputs.
+        Lipschitz constant κ > 0 of the whole vector of outputs.
     width : int
-        Units of a hidden layer, even.
+        Number of units of a hidden layer, an even number.
     depth : int
-        Hidden layers.
+        Number of hidden layers.
     """
 
     constant: float

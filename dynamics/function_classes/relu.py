@@ -19,9 +19,9 @@ class Units(NamedTuple):
     """Parameters of a layer of units.
 
     weights : array (dim, fan_in)
-        U, one row a unit.
+        Weights U, with one row for each unit.
     biases : array (dim,)
-        b.
+        Biases b.
     """
 
     weights: Float[Array, "dim fan_in"]
@@ -56,9 +56,9 @@ class PatchConvolution(FunctionClass):
     Parameters
     ----------
     size : int
-        s, entries of a patch.
+        Number s of entries of a patch.
     scale : float
-        As for `ReLUUnits`.
+        Standard deviation of the random weights, times √fan_in.
     """
 
     size: int

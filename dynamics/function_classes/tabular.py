@@ -17,8 +17,8 @@ from dynamics.typing import Array, Views
 class Tabular(LinearInFeatures):
     """Every function of the cell that a view lies in.
 
-    With a cell for each view it is universal on these views. With the clusters of a distribution as cells it is what a
-    universal class keeps: all functions on which partners agree.
+    With a cell for each view the class is universal on these views. With the clusters of a distribution as cells it
+    holds all functions on which partners agree.
 
     Parameters
     ----------
@@ -36,12 +36,12 @@ class Tabular(LinearInFeatures):
             raise ConfigError(f"num_cells is {self.num_cells}; give at least 1.")
 
     def features(self, x: Views) -> Float[Array, "views cells"]:
-        """Indicators of the cells, times √num_cells: of unit size where all cells are as likely."""
+        """Indicators of the cells times √num_cells, with mean square 1 where all cells are equally likely."""
         return jnp.sqrt(float(self.num_cells)) * jax.nn.one_hot(self.cell_of(x), self.num_cells)
 
     @staticmethod
     def of(views: Views) -> "Tabular":
-        """One cell for each distinct view among these; others raise `DataError`. Not traceable."""
+        """Make one cell for each distinct view among these. Other views raise `DataError`; it cannot be traced."""
         rows = np.asarray(views).reshape(len(views), -1)
         table = {row.tobytes(): number for number, row in enumerate(np.unique(rows, axis=0))}
 

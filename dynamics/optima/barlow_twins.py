@@ -46,14 +46,14 @@ def barlow_twins_optimum(space: FunctionSpace, graph: Float[Array, "views views"
 
 
 def barlow_twins_normalised_optimum(space: FunctionSpace, graph: Float[Array, "views views"], dim: int) -> Optimum:
-    """W = P_K diag(ρ^{−1/2}) R, the span of the top-K canonical directions in a basis that is *not* theirs.
+    """W = P_K diag(ρ^{−1/2}) R, which spans the top-K canonical directions in a rotated basis.
 
-    For `dynamics.objectives.barlow_twins_normalised` with a graph as λ → ∞: directions p with
+    This is the optimum of `dynamics.objectives.barlow_twins_normalised` with a graph as λ → ∞. The directions p solve
     (ΦᵀGΦ)p = ρ(ΦᵀD_GΦ)p, centred by degree. W has no off-diagonal correlation for any rotation R, and columns of
     squared norms q, majorised by 1/ρ, have the loss Σ(1 − 1/q)². That is convex for q < 3/2: where all ρ > 2/3, columns
-    of equal norm are best, with K(1 − h)² for the harmonic mean h of the ρ, below the Σ(1 − ρ)² of the canonical
-    basis. Beyond, directions of small ρ do better alone; then the best R that equalises the first m columns and leaves
-    the others is taken, which need not be the very best.
+    of equal norm are best, with the loss K(1 − h)² for the harmonic mean h of the ρ, below the Σ(1 − ρ)² of the
+    canonical basis. Where some ρ are smaller, directions of small ρ do better alone. Then R equalises the first m
+    columns and leaves the others, for the best m; this need not be the global optimum.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ def equalising_rotation(M: Float[np.ndarray, "dim dim"]) -> Float[np.ndarray, "d
     Parameters
     ----------
     M : array (d, d)
-        Symmetric.
+        Symmetric matrix.
     """
     d, target = len(M), np.trace(M) / len(M)
     A, R = M.copy(), np.eye(d)

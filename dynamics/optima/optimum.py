@@ -17,9 +17,9 @@ class Optimum:
     Parameters
     ----------
     embeddings : array (N, d)
-        Z* on the training views.
+        Optimal embeddings Z* of the training views.
     weights : array (r, d)
-        Its coefficients in the features of the space.
+        Coefficients of Z* in the features of the space.
     spectrum : array (d,)
         Eigenvalues of the spectral problem behind it, the most important first: λ of the Laplacian (VICReg), ω of the
         relation (SimCLR), γ or ρ (Barlow Twins). NaN where the space has no further direction.
@@ -28,7 +28,7 @@ class Optimum:
     twin : str
         The classical method that gives the same subspace.
     space : FunctionSpace
-        Where it was sought.
+        Function space in which the optimum was sought.
     """
 
     embeddings: Float[np.ndarray, "views dim"]
@@ -54,7 +54,7 @@ class Optimum:
         Raises
         ------
         ValueError
-            In the nonparametric regime.
+            If the space is nonparametric, which says nothing about new points.
         """
         return self.space.functions(rows, self.weights)
 
@@ -62,12 +62,12 @@ class Optimum:
 def least_norm(
     values: Float[np.ndarray, " modes"], W: Float[np.ndarray, "features modes"], used: int
 ) -> Float[np.ndarray, "features modes"]:
-    """Among eigenvectors of equal eigenvalues, in order, the combinations of smallest norm first.
+    """Rotate eigenvectors of equal eigenvalues so that the combinations of smallest norm come first.
 
-    Only the first `used` columns count, so blocks behind them are left alone.
+    Only the first `used` columns are needed, so equal eigenvalues behind them are left as they are.
 
-    The plain two-view graph has the eigenvalues ±1 alone, n-fold: the relation does not decide what is learned, so
-    the norm of the function space does.
+    The plain two-view graph has only the eigenvalues ±1, each n times. So the relation does not decide what is learned,
+    and the norm of the function space does.
     """
     W = W.copy()
     gap = 1e-9 * np.abs(values).max(initial=1.0)

@@ -23,7 +23,7 @@ def simclr_squared_optimum(space: FunctionSpace, graph: Float[Array, "views view
     Parameters
     ----------
     space : FunctionSpace
-        Where the embedding is sought.
+        Function space in which the embedding is sought.
     graph : array (N, N)
         Relation G, or any symmetric matrix: −½HD²H of squared distances D² makes it multidimensional scaling.
     dim : int

@@ -24,7 +24,7 @@ class FunctionSpace:
     Parameters
     ----------
     features : array (N, r)
-        Φ, of full column rank.
+        Features Φ, of full column rank.
     coefficients : array (p, r)
         Features of a new point from its row, φ(x) = row(x) · coefficients; rows are inputs (p numbers) in the linear
         regime, k(x, X) in the kernel regime.
@@ -45,22 +45,22 @@ class FunctionSpace:
         Raises
         ------
         ValueError
-            In the nonparametric regime, which says nothing about new points.
+            If the space is nonparametric, which says nothing about new points.
         """
         if self.regime == "nonparametric":
             raise ValueError(
-                "Embeddings without parameters say nothing about new points; take a linear_space or kernel."
+                "Embeddings without parameters say nothing about new points; use `linear_space` or `kernel_space`."
             )
         return np.asarray(rows, np.float64) @ (self.coefficients @ weights)
 
 
 def free_space(num_views: int) -> FunctionSpace:
-    """Every embedding of N views."""
+    """Space of all embeddings of N views, without parameters."""
     return FunctionSpace(np.eye(num_views), np.eye(num_views), "nonparametric")
 
 
 def linear_space(inputs: Float[Array, "views entries"]) -> FunctionSpace:
-    """Linear maps z = xW of the inputs X (N, p); inputs that depend on each other are allowed.
+    """Space of the linear maps z = xW of the inputs X (N, p); the columns of X may be linearly dependent.
 
     Raises
     ------
@@ -74,7 +74,7 @@ def linear_space(inputs: Float[Array, "views entries"]) -> FunctionSpace:
 
 
 def kernel_space(gram: SquareGram) -> FunctionSpace:
-    """Functions z = k(x, X)α of the kernel with Gram matrix K (N, N) on the training views.
+    """Space of the functions z = k(x, X)α of a kernel with Gram matrix K (N, N) on the training views.
 
     Raises
     ------

@@ -28,11 +28,11 @@ def vicreg_squared_optimum(
     Parameters
     ----------
     space : FunctionSpace
-        Where the embedding is sought.
+        Function space in which the embedding is sought.
     graph : array (N, N)
         Relation G.
     dim : int
-        Outputs d; those that the space or the invariance leaves no room for are zero.
+        Number of outputs d. Outputs that the space or the invariance leaves no room for are zero.
     weight : float
         γ, the weight of the invariance term.
     center : bool

@@ -32,11 +32,11 @@ class Checkpoints:
     Parameters
     ----------
     folder : path
-        Created if it is not there.
+        Folder of the checkpoints. It is created if it is not there.
     every : float
         Seconds between two checkpoints of a running training. Saving takes about a second for each GiB.
     keep : int
-        How many stay; more than one, so that a damaged file costs some steps and not the run.
+        How many checkpoints stay. With more than one, a damaged file costs some steps and not the run.
 
     Raises
     ------
@@ -51,11 +51,11 @@ class Checkpoints:
             files.remove_partial(self.folder)
 
     def due(self) -> bool:
-        """Whether enough time has passed since the last one."""
+        """Whether enough time has passed since the last checkpoint."""
         return time.monotonic() - self._saved >= self.every
 
     def steps(self) -> list[int]:
-        """Steps of which there is a checkpoint, ascending."""
+        """Return the steps that have a checkpoint, ascending."""
         return sorted(int(match[1]) for path in self.folder.iterdir() if (match := _NAME.fullmatch(path.name)))
 
     def save(self, state: TrainState, recorder_state: Any = None) -> None:
@@ -64,9 +64,9 @@ class Checkpoints:
         Parameters
         ----------
         state : TrainState
-            Its step names the checkpoint. Of several processes the first writes.
+            The state to keep; its step names the checkpoint. If there are several processes, the first one writes.
         recorder_state : optional
-            What goes with it: nested dicts and lists of arrays, numbers and strings.
+            What to keep with it: nested dicts and lists of arrays, numbers and strings.
 
         Raises
         ------
@@ -96,17 +96,17 @@ class Checkpoints:
             self._path(old).unlink(missing_ok=True)
 
     def latest(self, like: TrainState) -> tuple[TrainState, Any] | None:
-        """Return the last state that can be read, with what went with it; None if there is none.
+        """Return the last state that can be read, with the recorder's state that was kept with it; None without one.
 
         Parameters
         ----------
         like : TrainState
-            An initial state: its structure, shapes and devices are those of the one that is returned.
+            An initial state, whose structure, shapes and devices the returned state has too.
 
         Raises
         ------
         DataError
-            If there are checkpoints and none is whole, or they are of another network or optimiser.
+            If there are checkpoints but none is whole, or they belong to another network or optimiser.
         """
         damaged = ""
         for step in reversed(self.steps()):
@@ -121,7 +121,7 @@ class Checkpoints:
         return None
 
     def clear(self) -> None:
-        """Remove all of them."""
+        """Remove all checkpoints."""
         for step in self.steps():
             self._path(step).unlink(missing_ok=True)
 
@@ -152,7 +152,7 @@ def _restored(saved: Any, like: TrainState, path: Path) -> TrainState:
     except (ValueError, KeyError, TypeError):
         fits = False
     if not fits:
-        raise DataError(f"{path}: is of another network or optimiser.")
+        raise DataError(f"{path}: this checkpoint belongs to another network or optimiser.")
     state = jax.tree.map(_placed, state, template)
     return state._replace(key=jax.random.wrap_key_data(state.key, impl=jax.random.key_impl(like.key)))
 

@@ -1,4 +1,4 @@
-"""How well frozen features tell the classes of labelled images, asked again and again while they are learned.
+"""How well the classes of labelled images can be read off frozen features, measured again and again during training.
 
 >>> from dynamics.training.class_probes import labelled_images
 >>> images = labelled_images("digits")
@@ -34,14 +34,16 @@ class LabelledImages(NamedTuple):
 
 
 def labelled_images(dataset: str, data_dir: Path | None = None) -> LabelledImages:
-    """First `FITTED` images of the training split and `TESTED` of the test split; of digits, every fourth is tested.
+    """Load the first `FITTED` images of the training split and the first `TESTED` of the test split.
+
+    Digits have no test split; every fourth image is tested.
 
     Raises
     ------
     DataError
-        If the images cannot be had.
+        If the images cannot be loaded.
     ConfigError
-        If they have no classes.
+        If the images have no classes.
     """
     if dataset == "digits":
         every = load_images(dataset)
@@ -59,14 +61,14 @@ def labelled_images(dataset: str, data_dir: Path | None = None) -> LabelledImage
 def class_accuracy(
     features: Callable[[Views], Float[Array, "views features"]], images: LabelledImages
 ) -> dict[str, float]:
-    """Test accuracy of a linear (least-squares) and of a 20-nearest-neighbours probe of the features.
+    """Measure the test accuracy of a linear (least-squares) and of a 20-nearest-neighbours probe of the features.
 
     Parameters
     ----------
     features : callable
         Images in [0, 1] -> features, called on at most `BATCH` of them at a time.
     images : LabelledImages
-        To fit the probes to and to test them on.
+        Images that the probes are fitted to and tested on.
 
     Returns
     -------

@@ -17,14 +17,14 @@ _LONG = 1e8  # floating-point operations of matrix products in an update, some t
 
 
 def updates_per_dispatch(jaxpr: Any, *, on_cpu: bool) -> int:
-    """16, but 1 on a CPU for updates that are long, or that XLA's compiled loops slow down there.
+    """Return 16, or 1 on a CPU for updates that take long or that XLA's compiled loops slow down.
 
-    XLA's CPU convolutions take 30–60 times as long inside of a compiled loop.
+    On a CPU, XLA's convolutions take 30–60 times as long inside a compiled loop.
 
     Parameters
     ----------
     jaxpr : jax.core.Jaxpr
-        What the update computes.
+        Program of the update.
     on_cpu : bool
         Whether it runs on a CPU.
     """

@@ -1,4 +1,4 @@
-"""Minibatch training on pairs that a group makes: of images (A-SSL) or of fibers (H-SSL), one flag apart.
+"""Minibatch training on pairs that a group makes, either of images (A-SSL) or of fibers (H-SSL).
 
 >>> import jax, jax.numpy as jnp, optax
 >>> from dynamics.networks.equivariant import EquivariantNetwork
@@ -42,25 +42,25 @@ def fiber_update(
 ) -> Update:
     """Make the update of `dynamics.training.loop.run` for fresh images and fresh pairs at every step.
 
-    Both kinds of pairs draw the same images and the same group elements from the same state, so that for an exactly
-    equivariant network they differ by rounding alone.
+    From one state, A-SSL and H-SSL draw the same images and the same group elements, so that for an exactly equivariant
+    network they differ by rounding alone.
 
     Parameters
     ----------
     network : EquivariantNetwork, or a module with its methods `__call__` and `fibers`
-        f.
+        The network f.
     pairs : FiberPairs
         The law of the pairs.
     images : array (n, h, w, c)
-        What to draw from, with replacement.
+        Images to draw from, with replacement.
     objective : callable
         Loss of the embeddings (2·batch_size, d), first views and then their partners.
     optimiser : optax.GradientTransformation
-        Moves the parameters.
+        Optimiser that moves the parameters.
     batch_size : int
-        Images a step.
+        Number of images in a step.
     homomorphic : bool
-        H-SSL: pairs of fibers of one pass. Otherwise A-SSL: pairs of augmented images.
+        True for H-SSL, pairs of fibers of one pass. False for A-SSL, pairs of augmented images.
     """
     images = jnp.asarray(images)
 

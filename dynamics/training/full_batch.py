@@ -47,37 +47,38 @@ def gradient_descent(
 ) -> Trajectory:
     """Train on all pairs at every step, recording the spectrum.
 
-    A run that stops being finite, or that Ctrl-C or SIGTERM ends, returns what it has recorded; its `outcome` says so.
+    A run whose loss stops being finite, or that is ended by Ctrl-C or SIGTERM, returns what it has recorded so far;
+    the `outcome` of the trajectory says how it ended.
 
     Parameters
     ----------
     network : SmallNetwork
         The function to train and its initial parameters.
     pairs : Pairs, or array
-        n fixed pairs; or inputs of any number from which the network makes the embeddings of both halves itself, as
-        `FiberPairs.bind` does.
+        n fixed pairs; or inputs from which the network makes the embeddings of both views itself, as with
+        `FiberPairs.bind`.
     learning_rate : float
-        η; step k is at effective time t = η k.
+        Learning rate η; step k is at effective time t = η k.
     steps : int
         Number of updates.
     center : bool
-        Subtract the mean embedding over the 2n views before the objective.
+        Whether to subtract the mean embedding over the 2n views before the objective.
     objective : callable or str
         Loss of the embeddings (2n, d) of the views in the order x_1 … x_n, x'_1 … x'_n, or the name of one of
         `dynamics.objectives.OBJECTIVES`.
     record_at : array of int, optional
         Steps at which to record, ascending; `recording_steps(steps)` by default.
     checkpoints : Checkpoints, optional
-        Where states are kept; training goes on from the last of them.
+        Checkpoints of the training, which goes on from the last of them.
     report_cost : callable, optional
-        Receives, after the first few steps, the seconds that the whole run will take.
+        Function that is called after the first few steps with the seconds that the whole run will take.
     report_resumed : callable, optional
-        Receives the step from which training goes on.
+        Function that is called with the step from which training goes on.
 
     Raises
     ------
     DataError
-        If the checkpoints are damaged or of another network.
+        If the checkpoints are damaged or belong to another network.
     """
     record_at = recording_steps(steps) if record_at is None else np.asarray(record_at)
     x = jnp.asarray(pairs.stacked if isinstance(pairs, Pairs) else pairs)

@@ -34,7 +34,7 @@ Draw = Callable[[jax.Array], tuple[Views, Views]]
 
 
 def batches(pairs: Pairs, batch: int) -> Draw:
-    """Batches drawn with replacement from fixed pairs, such as a user's own.
+    """Make a function that draws batches, with replacement, from fixed pairs such as your own.
 
     Raises
     ------
@@ -74,27 +74,30 @@ def train_functions(
     functions : FunctionClass
         The class.
     draw : callable
-        Traceable; the first views of `PairDistribution.views`, or `batches` of your own pairs.
+        Traceable function key -> two views of a batch, such as those of `PairDistribution.views`, or `batches` of your
+        own pairs.
     dim : int or sequence of int
-        Outputs k. Several numbers are trained at once, in one compilation: every start has as many outputs as the
-        largest and uses its first k.
+        Number of outputs k. Several numbers are trained at once, in one compilation: every start has as many outputs
+        as the largest and uses its first k.
     weight : float
         λ of the default objective.
     objective : callable, optional
         Loss of the embeddings (2 batch, k) in place of L_λ.
     steps, learning_rate, method, decay
-        Updates, and the optimiser, its rate and the decay of the rate as `dynamics.training.optimisers` names them.
+        Number of updates, highest learning rate, and names of the optimiser and of the decay of the rate, as for
+        `dynamics.training.optimisers.optimiser`.
     num_seeds : int
-        Independent starts, all on the same pairs: drawing them costs more than to train a small class on them.
+        Number of independent starts. All train on the same pairs, because drawing pairs costs more than training a
+        small class on them.
     key : jax key, optional
-        Seeds everything; key 0 by default.
+        Key from which everything is drawn; key 0 by default.
     steps_per_dispatch : int
-        Updates in one compiled loop; 1 for functions with convolutions on a CPU.
+        Number of updates in one compiled loop; use 1 for functions with convolutions on a CPU.
 
     Returns
     -------
     pytree
-        Trained parameters, with an axis of seeds in front; before it, with several numbers, one of these.
+        Trained parameters, with an axis of seeds in front. If `dim` has several numbers, their axis comes first.
 
     Raises
     ------
@@ -103,7 +106,7 @@ def train_functions(
     DivergenceError
         If the loss stops being finite.
     KeyboardInterrupt
-        If interrupted.
+        If the training is interrupted.
     """
     check_weight(weight)
     dims = (dim,) if isinstance(dim, int) else tuple(dim)

@@ -58,40 +58,42 @@ def run(
     """Apply `update` until `state.step` is `steps`.
 
     SIGINT (Ctrl-C) and SIGTERM (batch systems) end the run after the update at hand; a second Ctrl-C ends it at once.
-    A checkpoint of step k is written before step k is observed, so a run that goes on from it observes k again, and
-    `recorder_state` then holds what was observed before k. One that cannot be written, on a full disk say, is reported
-    and leaves the one before it as it was; training goes on.
+    The checkpoint of step k is written before step k is observed. So a run that goes on from it observes step k again,
+    and `recorder_state` holds what was observed before k. If a checkpoint cannot be written, on a full disk for
+    example, this is reported, the one before it stays as it was, and training goes on.
 
-    Losses are checked before anything is observed or saved, and about ten times a second besides. So updates of a few
-    microseconds do not wait for Python, and a run that has diverged soon ends.
+    Losses are checked before anything is observed or saved, and otherwise about ten times a second. So updates of a
+    few microseconds do not wait for Python, and a run that has diverged soon ends.
 
-    With several processes (`jax.distributed`) every one calls this with the same arguments; they stop together, and
-    the first alone writes checkpoints.
+    With several processes (`jax.distributed`) all of them call this with the same arguments. They stop together, and
+    only the first one writes checkpoints.
 
     Parameters
     ----------
     update : callable
-        (state, *data) -> (state, metrics), pure; compiled here, once for equal updates. It draws its randomness from
-        `fold_in(state.key, state.step)`, returns `state.step + 1`, and `metrics` has at least `loss`, a number: the one
-        at the state that came in.
+        Pure function (state, *data) -> (state, metrics). It is compiled here, once for equal updates. It draws its
+        randomness from `fold_in(state.key, state.step)` and returns `state.step + 1`. `metrics` has at least `loss`,
+        the loss at the state that came in.
     state : TrainState
-        Where to start, or where to go on.
+        State to start from, or to go on from.
     steps : int
         Number of updates since step 0.
     data : tuple of pytrees
         What the update reads and does not change, such as all training images on the device.
     observe : callable, optional
-        Called with the state at each step of `observe_at` and with the metrics *at that state*.
+        Function that is called at each step of `observe_at` with the state and the metrics *at that state*.
     observe_at : iterable of int
-        Steps from 0 to `steps`.
+        Steps to observe, from 0 to `steps`.
     checkpoints : Checkpoints, optional
-        Where to keep the state.
+        Checkpoints in which the state is kept.
     recorder_state : callable, optional
-        Returns what a checkpoint keeps of the observer: nested dicts and lists of arrays, numbers and strings.
+        Function that returns what a checkpoint keeps of the observer: nested dicts and lists of arrays, numbers and
+        strings.
     report_cost : callable, optional
-        Receives, after the first few updates, the seconds that all of them will take.
+        Function that is called after the first few updates with the seconds that all of them will take.
     steps_per_dispatch : int, optional
-        Updates in one compiled loop (`lax.scan`) where nothing looks in between; `updates_per_dispatch` by default.
+        Number of updates in one compiled loop (`lax.scan`) where nothing is observed in between; the default is that
+        of `updates_per_dispatch`.
     description : str
         Label of the progress bar.
 
@@ -100,9 +102,9 @@ def run(
     state : TrainState
         The state at which the run ended.
     outcome : Outcome
-        How it ended: finished, interrupted after a step, or diverged at the first step whose loss is not finite. The
-        last checkpoint is then of the interrupted step, or of a step with finite parameters, before which all losses
-        are finite.
+        How it ended: finished, interrupted after a step, or diverged at the first step whose loss is not finite. After
+        an interruption the last checkpoint is that of the interrupted step. After a divergence it is that of a step
+        with finite parameters, before which all losses are finite.
     """
     state = state._replace(step=jnp.asarray(state.step, jnp.int32))
     key, state = state.key, state._replace(key=None)

@@ -28,7 +28,10 @@ TARGET = "target"
 def batch_indices(
     key: Key[jax.Array, ""], step: Int[Array, ""] | int, num_images: int, batch: int
 ) -> Int[Array, " batch"]:
-    """Images of one step: every epoch is a fresh permutation, cut into batches; what does not fill one is left out."""
+    """Indices of the images of one step.
+
+    Every epoch is a fresh permutation that is cut into batches; images that do not fill a batch are left out.
+    """
     in_epoch = num_images // batch
     epoch, position = step // in_epoch, step % in_epoch
     order = jax.random.permutation(jax.random.fold_in(key, epoch), num_images)
@@ -36,7 +39,7 @@ def batch_indices(
 
 
 def draw_views(views: TwoViews, key: Key[jax.Array, ""], images: ImageBatch) -> Float[Array, "n 2 h2 w2 c"]:
-    """Two views of each image; those of image i depend on the key and on i alone."""
+    """Draw two views of each image; the views of image i depend on the key and on i alone."""
 
     def two(index: Array, image: Array) -> Array:
         first, second = jax.random.split(jax.random.fold_in(key, index))
@@ -46,9 +49,9 @@ def draw_views(views: TwoViews, key: Key[jax.Array, ""], images: ImageBatch) -> 
 
 
 def deinterleave(z: Float[Array, "views dim"]) -> Embedding:
-    """Order x_1 … x_n, x'_1 … x'_n of embeddings that come as x_1, x'_1, x_2, x'_2 and so on.
+    """Bring embeddings that come as x_1, x'_1, x_2, x'_2 and so on into the order x_1 … x_n, x'_1 … x'_n.
 
-    Images stay in the second order, in which partners lie on one device however the batch is divided.
+    The images stay in the order in which they come, so that partners lie on one device however the batch is divided.
     """
     return z.reshape(-1, 2, z.shape[-1]).swapaxes(0, 1).reshape(z.shape)
 
@@ -66,17 +69,18 @@ def make_step(
     Parameters
     ----------
     encoder : Encoder
-        Its parameters are `state.params`, its batch statistics `state.model_state["batch_stats"]`.
+        The network, with its parameters in `state.params` and its batch statistics in
+        `state.model_state["batch_stats"]`.
     loss : callable
-        Of the embeddings (2n, d) in the order x_1 … x_n, x'_1 … x'_n; where the encoder has a predictor, of the
-        predictions and of the targets, both in this order.
+        Loss of the embeddings (2n, d) in the order x_1 … x_n, x'_1 … x'_n. Where the encoder has a predictor it is a
+        loss of the predictions and of the targets, both in this order.
     optimiser : optax.GradientTransformation
-        Moves `state.params`.
+        Optimiser that moves `state.params`.
     target_decay : callable, optional
-        step -> τ of the target network `state.model_state["target"]` of BYOL; without it the embeddings themselves are
-        the targets.
+        Function step -> τ for BYOL's target network `state.model_state["target"]`. Without it the embeddings
+        themselves are the targets.
     mesh : DeviceMesh, optional
-        Devices over which the views are divided; one by default.
+        Devices over which the views are divided; one device by default.
     """
     mesh = mesh or DeviceMesh(jax.devices()[:1])
 
@@ -120,15 +124,15 @@ def on_minibatches(
     Parameters
     ----------
     step : callable
-        (state, x) -> (state, metrics), as of `make_step`.
+        Step (state, x) -> (state, metrics), as `make_step` returns it.
     views : TwoViews
         How the two views of an image are made.
     batch : int
-        Images n of an update.
+        Number of images n in an update.
     mean, scale : array (channels,)
-        Taken off, and divided out of, the views.
+        Mean that is subtracted from the views, and scale by which they are then divided.
     mesh : DeviceMesh, optional
-        Devices over which the images are divided before they are augmented; one by default.
+        Devices over which the images are divided before they are augmented; one device by default.
     """
     mesh = mesh or DeviceMesh(jax.devices()[:1])
 

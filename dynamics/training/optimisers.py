@@ -13,20 +13,20 @@ from dynamics.errors import ConfigError
 
 
 def learning_rates(learning_rate: float, *, steps: int, warmup: int = 0, decay: str = "cosine") -> optax.Schedule:
-    """Learning rate of every step: η/w, 2η/w, …, η in w = `warmup` steps, then constant or half a cosine down to 0.
+    """Make the schedule of the learning rate: η/w, 2η/w, …, η in w = `warmup` steps, then constant or decaying to 0.
 
-    The cosine is that of Loshchilov & Hutter (2017) without restarts.
+    The decay is half a cosine (Loshchilov & Hutter 2017, without restarts).
 
     Parameters
     ----------
     learning_rate : float
-        η, the highest.
+        Highest learning rate η.
     steps : int
-        Of the whole run, warm-up included.
+        Number of steps of the whole run, warm-up included.
     warmup : int
-        Steps of the warm-up.
+        Number of steps of the warm-up.
     decay : {"cosine", "constant"}
-        What follows it.
+        How the learning rate goes on after the warm-up.
 
     Raises
     ------
@@ -50,9 +50,9 @@ def learning_rates(learning_rate: float, *, steps: int, warmup: int = 0, decay: 
 
 
 def effective_times(schedule: optax.Schedule, at: Int[np.ndarray, " records"]) -> Float[np.ndarray, " records"]:
-    """Sum of the learning rates before each step of `at`: the time of a gradient flow, η × step where η is constant.
+    """Sum the learning rates before each step of `at`: the time of a gradient flow, η × step where η is constant.
 
-    Momentum μ of plain gradient descent moves 1/(1 − μ) times as far; that factor is not included.
+    With momentum μ, gradient descent moves 1/(1 − μ) times as far; that factor is not included.
     """
     at = np.asarray(at)
     rates = np.asarray(jax.vmap(schedule)(np.arange(at.max(initial=0) + 1)), np.float64)
@@ -72,8 +72,8 @@ def optimiser(
 ) -> optax.GradientTransformation:
     """Build an optimiser by name.
 
-    Weight decay, and the layer-wise rates of LARS, leave out biases and normalisation (every parameter of fewer than
-    two axes), as the released code of SimCLR, BYOL, Barlow Twins and VICReg does.
+    Weight decay and the layer-wise rates of LARS are applied to weights only, not to biases and the parameters of
+    normalisation (those with fewer than two axes), as in the released code of SimCLR, BYOL, Barlow Twins and VICReg.
 
     Parameters
     ----------
@@ -81,13 +81,13 @@ def optimiser(
         `sgd` with momentum adds its weight decay to the gradient. `lars` (You et al. 2017) has trust coefficient 0.001.
         `adamw` decouples the weight decay (Loshchilov & Hutter 2019); `adam` has none.
     learning_rate, steps, warmup, decay
-        As of `learning_rates`.
+        Schedule of the learning rate, as for `learning_rates`.
     weight_decay : float
         Strength of the weight decay.
     momentum : float
-        μ of sgd and lars.
+        Momentum μ of sgd and lars.
     clip : float, optional
-        Largest global norm of the gradient.
+        Largest global norm of the gradient; longer gradients are shortened to it.
 
     Raises
     ------

@@ -32,7 +32,7 @@ from dynamics.objectives.registry import Loss, embedding_loss
 
 
 def precondition_modes(modes: ContrastiveModes, num_modes: int, objective: Loss | str = barlow_twins) -> Loss:
-    """Make the `num_modes` strongest modes grow at one rate, and leave the others alone.
+    """Make the `num_modes` strongest modes grow at one rate, and do not train the others.
 
     Gradient descent on Barlow Twins is then stable for learning rates below 1/4, whatever γ.
 
@@ -41,15 +41,17 @@ def precondition_modes(modes: ContrastiveModes, num_modes: int, objective: Loss 
     modes : ContrastiveModes
         Modes of the kernel that drives the network, on the pairs that it is trained on; centred if the embeddings are.
     num_modes : int
-        m. With the number of embedding dimensions the network learns the same subspace as with plain descent. With
-        more, the start decides which subspace, since nothing prefers strong modes any longer.
+        Number of modes m. If it equals the number of embedding dimensions, the network learns the same subspace as
+        with plain descent. If it is larger, the start decides which subspace is learned, since strong modes no longer
+        have an advantage.
     objective : callable or str
-        L of the embeddings (2n, d), or the name of one of `dynamics.objectives.OBJECTIVES`.
+        Loss L of the embeddings (2n, d), or the name of one of `dynamics.objectives.OBJECTIVES`.
 
     Raises
     ------
     ConfigError
-        If fewer modes can be learned: on the others partners disagree, and γ^{−1} would turn descent into ascent.
+        If fewer than `num_modes` modes can be learned. On the others partners disagree (γ < 0), and γ^{−1} would turn
+        descent into ascent.
     """
     if not 1 <= num_modes <= modes.num_positive:
         raise ConfigError(
@@ -72,9 +74,10 @@ def precondition_spectrum(objective: Loss | str = barlow_twins, *, floor: float)
     Parameters
     ----------
     objective : callable or str
-        L of the embeddings (2n, d), or the name of one of `dynamics.objectives.OBJECTIVES`.
+        Loss L of the embeddings (2n, d), or the name of one of `dynamics.objectives.OBJECTIVES`.
     floor : float
-        ε > 0, the correlation below which a direction counts as unlearned; smaller ones are amplified by up to 1/ε.
+        Correlation ε > 0 below which a direction counts as unlearned. The gradient along smaller correlations is
+        amplified by up to 1/ε.
 
     Raises
     ------

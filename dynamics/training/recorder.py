@@ -71,26 +71,28 @@ class SpectrumRecorder:
     Parameters
     ----------
     embed : callable
-        variables -> embeddings (2n, d) of the probe batch, views in the order x_1 … x_n, x'_1 … x'_n; or a mapping with
-        these under `embeddings` and hidden layers (2n, …) under their names, of which all axes but the first and the
-        last are averaged (positions of an image). It is called as it is: compile it with `jax.jit`. With several
-        processes its outputs have to be replicated.
+        Function variables -> embeddings (2n, d) of the probe batch, views in the order x_1 … x_n, x'_1 … x'_n. It may
+        also return a mapping with the embeddings under `embeddings` and hidden layers (2n, …) under their names; all
+        axes of these but the first and the last (positions of an image) are averaged. It is not compiled here: wrap it
+        in `jax.jit`. With several processes its outputs have to be replicated.
     steps : int or sequence of int
-        Steps at which a record is due, ascending; or the length of training T, for at most one record in 25 steps and
-        200 in all, half of them evenly and half logarithmically spaced.
+        Steps at which a record is due, ascending. Or the number of training steps, for at most one record in 25 steps
+        and 200 in all, half of them evenly and half logarithmically spaced.
     learning_rate : float
-        η, the unit of time: step k is at effective time η k. `record` takes other times, for schedules.
+        Learning rate η, which sets the unit of time: step k is at effective time η k. For schedules, give `record`
+        other times.
     center : bool
         Whether embeddings and hidden layers are taken about their mean over the views, as objectives that centre do.
     kernel : callable, optional
-        variables -> Gram matrix (a, b) of the network's empirical kernel on a few views, whose drift is recorded. Its
-        cost is yours to bound: a tangent kernel costs a backward pass a view and output.
+        Function variables -> Gram matrix (a, b) of the network's empirical kernel on a few views, whose drift is
+        recorded. Choose the views with the cost in mind: a tangent kernel costs a backward pass for each view and
+        output.
     modes : ContrastiveModes, optional
         Modes of a kernel on the probe batch, for the overlap of the top-d subspace of the embeddings with theirs.
     num_eigenvalues : int, optional
-        Keep the largest so many of each spectrum; all by default. Metrics always see all.
+        Keep this many of each spectrum, the largest ones; all by default. Metrics always use all of them.
     embedding_bytes : int
-        Memory for embeddings; they are kept at as many evenly chosen records as fit, 0 for none.
+        Memory for embeddings, in bytes. They are kept at as many evenly chosen records as fit; give 0 for none.
 
     Raises
     ------
@@ -139,25 +141,26 @@ class SpectrumRecorder:
         time: float | None = None,
         metrics: Mapping[str, Any] | None = None,
     ) -> None:
-        """Look at the network.
+        """Record the spectra of the network as it is now.
 
         Parameters
         ----------
         step : int
             Number of updates made so far, larger than that of the last record.
         variables : pytree
-            What `embed` and `kernel` take.
+            Argument for `embed` and `kernel`.
         loss : scalar
-            The objective, NaN if it is not known.
+            Value of the objective, NaN if it is not known.
         time : float, optional
-            Effective time if it is not learning rate × step.
+            Effective time, if it is not learning rate × step.
         metrics : mapping, optional
-            More numbers to keep by name, accuracies of probes for example; not the same at every record, if you like.
+            More numbers to keep by name, such as accuracies of probes. They need not be the same at every record.
 
         Raises
         ------
         ConfigError
-            If the embeddings are not those of pairs of views, or there are modes of another number of views.
+            If the number of embeddings is odd, so that they do not come in pairs, or the modes belong to another number
+            of views.
         """
         if self._records and step <= self._records[-1].step:
             raise ConfigError(f"Step {step} cannot be recorded after step {self._records[-1].step}.")
@@ -201,7 +204,7 @@ class SpectrumRecorder:
         Parameters
         ----------
         meta, rung, outcome, objective
-            Go into the fields of `Trajectory` that have these names. Without an outcome, that of a run that finished.
+            Values of the fields of `Trajectory` that have these names. Without an outcome, the run counts as finished.
         """
         records, kept = self._records, self._embeddings
         return Trajectory(
@@ -227,7 +230,7 @@ class SpectrumRecorder:
         )
 
     def state(self) -> dict[str, np.ndarray]:
-        """All that has been recorded as plain arrays by name, for a checkpoint; empty before the first record."""
+        """Return all records as plain arrays by name, for a checkpoint; empty before the first record."""
         if not self._records:
             return {}
         trajectory = self.trajectory()
@@ -278,8 +281,8 @@ class SpectrumRecorder:
             return {}
         if len(F) != 2 * self._modes.num_pairs:
             raise ConfigError(
-                f"The recorder's modes are of {2 * self._modes.num_pairs} views, its embeddings of {len(F)}; solve for "
-                "the modes on the probe batch."
+                f"The recorder's modes belong to {2 * self._modes.num_pairs} views and its embeddings to {len(F)}; "
+                "solve for the modes on the probe batch."
             )
         rank = min(F.shape[1], self._modes.num_positive)
         return {"subspace_overlap": subspace_overlap(F, self._modes, rank) if np.isfinite(F).all() else np.nan}

@@ -28,7 +28,7 @@ class DeviceMesh:
     Parameters
     ----------
     devices : sequence of jax.Device, optional
-        All devices of all processes by default.
+        Devices to use; all devices of all processes by default.
     """
 
     def __init__(self, devices: list[jax.Device] | None = None):
@@ -55,7 +55,7 @@ class DeviceMesh:
             )
 
     def replicate(self, tree: Any) -> Any:
-        """The same values on every device; every process has to bring the same."""
+        """Put the same values on every device; every process has to give the same values."""
         sharding = NamedSharding(self.mesh, PartitionSpec())
         return jax.tree.map(lambda leaf: place(leaf, sharding), tree)
 
@@ -81,13 +81,13 @@ def place(value: Any, sharding: Sharding) -> jax.Array:
 def join_processes() -> None:
     """Join the other processes of the job, before anything else uses JAX.
 
-    TPU slices, Slurm, Open MPI and Kubernetes say who belongs together; elsewhere JAX_COORDINATOR_ADDRESS (host:port of
-    the first process), JAX_NUM_PROCESSES and JAX_PROCESS_ID do.
+    On TPU slices and under Slurm, Open MPI and Kubernetes the environment says which processes belong together.
+    Elsewhere set JAX_COORDINATOR_ADDRESS (host:port of the first process), JAX_NUM_PROCESSES and JAX_PROCESS_ID.
 
     Raises
     ------
     ConfigError
-        If nothing says it, or the others do not answer.
+        If nothing says which processes belong together, or the others do not answer.
     """
     settings = {"num_processes": os.environ.get("JAX_NUM_PROCESSES"), "process_id": os.environ.get("JAX_PROCESS_ID")}
     try:

@@ -72,18 +72,18 @@ def small_network(
     Parameters
     ----------
     apply : callable
-        g, (params, x (b, …)) -> (b, d).
+        The network g, (params, x (b, …)) -> (b, d).
     params : pytree
         Standard random parameters.
     start : {"readout", "centred", "all"}
-        How the function is made small: see the table above.
+        How the function is made small; the table of the module explains the three ways.
     scale : float
-        α, the scale of the initial function.
+        Scale α of the initial function.
     multiplier : float
-        c, the output multiplier.
+        Output multiplier c.
     readout : callable, optional
-        Says of a parameter's path (as `jax.tree_util` gives it) whether it belongs to the last layer; by default the
-        layer called `readout`, as in `dynamics.networks`.
+        Function that says whether the parameter at a path (as `jax.tree_util` gives it) belongs to the last layer. By
+        default the last layer is the one called `readout`, as in `dynamics.networks`.
 
     Raises
     ------
@@ -106,7 +106,9 @@ def small_network(
         raise ConfigError(f"Unknown start '{start}'; choose readout, centred or all.")
     belongs = readout or _called_readout
     if not any(belongs(path) for path, _ in jax.tree_util.tree_leaves_with_path(params)):
-        raise ConfigError("No parameter belongs to the last layer; say which with `readout`, or start `centred`.")
+        raise ConfigError(
+            'No parameter belongs to the last layer; say which do with `readout`, or use start="centred".'
+        )
     scaled = jax.tree_util.tree_map_with_path(
         lambda path, leaf: jnp.asarray(alpha / c, leaf.dtype) * leaf if belongs(path) else leaf, params
     )

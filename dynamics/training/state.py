@@ -1,4 +1,4 @@
-"""What training goes on from, and the step of an optimiser.
+"""The state of a training, from which it can go on, and the step of an optimiser.
 
 >>> import jax, jax.numpy as jnp, optax
 >>> optimiser = optax.sgd(0.5)
@@ -22,16 +22,16 @@ class TrainState(NamedTuple):
     Parameters
     ----------
     step : int or int32 array ()
-        Updates done so far.
+        Number of updates done so far.
     params : pytree
-        What the optimiser moves.
+        Parameters, which the optimiser moves.
     model_state : pytree
-        What the network keeps besides, such as batch statistics; {} if nothing.
+        What else the network keeps, such as batch statistics; {} if there is nothing.
     opt_state : pytree
         State of the optimiser.
     key : jax key ()
-        Never changes. An update draws from `fold_in(key, step)`, so that a run that was stopped goes on exactly as it
-        would have.
+        Random key of the run, which never changes. An update draws from `fold_in(key, step)`, so that a run that was
+        stopped goes on exactly as it would have.
     """
 
     step: Any

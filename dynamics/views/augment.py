@@ -89,7 +89,7 @@ def random_resized_crop(
     size : (int, int), optional
         Output height and width; the image's own if None.
     method : str
-        Interpolation.
+        Method of interpolation, as `jax.image.resize` names it.
 
     Raises
     ------
@@ -194,7 +194,10 @@ def color_jitter(
         If a strength is negative, or hue is above 0.5.
     """
     if min(brightness, contrast, saturation, hue) < 0 or hue > 0.5:
-        raise ConfigError(f"Colour jitter of {(brightness, contrast, saturation, hue)}: no negative ones, hue ≤ 0.5.")
+        raise ConfigError(
+            f"Colour jitter of strengths {(brightness, contrast, saturation, hue)}: give no negative ones, and a hue "
+            "of at most 0.5."
+        )
     if saturation or hue:
         _require_colour(image, "saturation and hue")
     strengths = (brightness, contrast, saturation, hue)

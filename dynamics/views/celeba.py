@@ -33,7 +33,7 @@ def load_celeba(
     size : int
         Side of the images, in pixels.
     limit : int, optional
-        Only the first images.
+        Number of images to load, the first of the split; all by default.
 
     Returns
     -------

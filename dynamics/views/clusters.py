@@ -20,7 +20,7 @@ from dynamics.views.relation import Relation
 def cluster_relation(
     sizes: Sequence[int], cross: float, key: Key[jax.Array, ""], *, sparsity: float = 0.0, boundary: float = 1.0
 ) -> tuple[Relation, Int[np.ndarray, " views"]]:
-    """Random weights inside clusters, and between them just as much that a pair crosses with a given probability.
+    """Draw random weights inside clusters, and weak edges between them so that a pair crosses with probability α.
 
     Parameters
     ----------
@@ -30,16 +30,17 @@ def cluster_relation(
         α in [0, 1), the probability that the two views of a pair lie in different clusters (HaoChen & Ma 2023,
         Assumption 3.1).
     key : jax key
-        Draws the weights, uniform in [0, 1].
+        Key from which the weights are drawn, uniform in [0, 1].
     sparsity : float
-        Share of the edges left out; a ring through each cluster always stays, so that it does not fall apart.
+        Share of the edges that are left out. A ring through each cluster always stays, so that it does not fall apart.
     boundary : float
-        Share of the views of each cluster, at least one, that have edges to others, all of which then stay.
+        Share of the views of each cluster, at least one view, that have edges to other clusters. All of these edges
+        stay.
 
     Returns
     -------
     relation : Relation
-        On all views, cluster by cluster.
+        Relation of all views, cluster by cluster.
     clusters : array (N,)
         Cluster of each view.
 
@@ -74,12 +75,12 @@ def cluster_relation(
 
 
 def cross_cluster_mass(relation: Relation, clusters: Shaped[Array, " views"]) -> float:
-    """α: the probability that the two views of a pair lie in different clusters.
+    """Return α, the probability that the two views of a pair lie in different clusters.
 
     Raises
     ------
     DataError
-        If there is not one cluster for each view.
+        If `clusters` does not have one entry for each view.
     """
     clusters = np.asarray(clusters)
     if len(clusters) != len(relation):

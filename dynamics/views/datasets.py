@@ -62,7 +62,7 @@ class Dataset:
     read : callable
         (images path, labels path or None, limit or None) -> uint8 images (n, h, w, c), labels.
     splits : dict of tuple of (str, str or None)
-        For each split its batches: the file of the images and that of their labels.
+        Batches of each split: the file of the images and that of their labels.
     downloads : tuple of Download
         Official files.
     folders : tuple of str
@@ -165,7 +165,7 @@ def load_images(
         `train` or `test`; STL-10 also has `unlabeled` (100,000 images, 11 GB as float32: give a limit), and `digits`
         has `train` alone, all 1,797 images.
     limit : int, optional
-        Only the first images, in the order of the files.
+        Number of images to load, the first in the order of the files; all by default.
 
     Returns
     -------

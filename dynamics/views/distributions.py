@@ -78,11 +78,11 @@ class SignedCube(PairDistribution):
     Parameters
     ----------
     dim : int
-        d.
+        Number of coordinates d.
     signal : int
-        s, between 1 and d.
+        Number s of coordinates that views keep, between 1 and d.
     low, high : float
-        Range of τ; ½ and 1 in the paper, positive so that signs survive.
+        Range of the scales τ, ½ and 1 in the paper. It is not negative, so that signs survive.
     """
 
     dim: int = 6
@@ -147,13 +147,13 @@ class SeparatedManifolds(PairDistribution):
     Parameters
     ----------
     num_manifolds : int
-        r ≥ 2.
+        Number r ≥ 2 of circles.
     pieces : int
-        q ≥ 1, arcs of a circle, with gaps of the same length between them.
+        Number q ≥ 1 of arcs of a circle, with gaps of the same length between them.
     diameter : float
-        ρ > 0.
+        Diameter ρ > 0 of a circle.
     separation : float
-        γ > 0, the smallest distance between two circles.
+        Smallest distance γ > 0 between two circles.
     """
 
     num_manifolds: int = 4
@@ -202,20 +202,21 @@ class SeparatedManifolds(PairDistribution):
 class PlacedPatch(PairDistribution):
     """A loud patch somewhere on a ring of quiet noise: Example 5.10.
 
-    A ring of d entries; at position t a patch of s entries ±γ, γ > 1, elsewhere ±1. A view multiplies every entry
-    outside of the patch by its own τ ~ U[low, high]. The label is a function of the patch's signs (2^s classes). A
-    cluster here is what a view shows for certain, patch and position: the signs around them are lost where τ = 0.
+    A datum is a ring of d entries: at position t a patch of s entries ±γ with γ > 1, and ±1 elsewhere. A view
+    multiplies every entry outside the patch by its own τ ~ U[low, high]. The label is a function of the patch's signs
+    (2^s classes). A cluster is given by what every view shows, the patch and its position; other signs are lost where
+    τ = 0.
 
     Parameters
     ----------
     dim : int
-        d > 2s, so that the patch never meets itself around the ring.
+        Number of entries d > 2s, so that the patch never meets itself around the ring.
     size : int
-        s ≥ 1.
+        Number of entries s ≥ 1 of the patch.
     loudness : float
-        γ > 1.
+        Size γ > 1 of the entries of the patch.
     low, high : float
-        Range of τ; 0 and 1 in the paper.
+        Range of the scales τ, 0 and 1 in the paper.
     """
 
     dim: int = 10

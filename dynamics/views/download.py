@@ -29,7 +29,7 @@ class Download:
     provides : tuple of str
         Data files it brings: itself, or what the archive holds.
     folder : str
-        For a tar archive, its inner folder; empty for a plain file.
+        Inner folder of a tar archive; empty for a plain file.
     """
 
     file: str

@@ -96,15 +96,15 @@ def styled_views(
     images : array (n, h, w, c)
         Intensities in [0, 1].
     labels : int array (n,), optional
-        Classes.
+        Classes of the images.
     augmentation : callable
         (key, image) -> view, made with `compose`.
     key : jax key
-        View i of all is made with `fold_in(key, i)`.
+        Random key; view i of all views is made with `fold_in(key, i)`.
     repeats : int
-        Views an image.
+        Number of views of each image.
     chunk : int
-        Views that are made at once.
+        Number of views that are made at once.
 
     Raises
     ------

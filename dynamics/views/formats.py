@@ -29,7 +29,7 @@ def read_mnist(images_path: Path, labels_path: Path | None = None, limit: int | 
     images_path, labels_path : Path
         Files of magic number 0x00000803 (n, h, w) and 0x00000801 (n,).
     limit : int, optional
-        Read only the first ones.
+        Number of images to read, the first of the file; all by default.
 
     Raises
     ------

@@ -26,7 +26,7 @@ class Pairs:
         Row i of one is the positive partner of row i of the other. Any modality, any shape. Integers are converted to
         float32; floating-point precision is kept.
     source : str
-        Where the pairs come from, for messages, file headers and figure captions.
+        Text that says where the pairs come from, for messages, file headers and figure captions.
 
     Raises
     ------

@@ -39,7 +39,7 @@ class TwoViews:
     first, second : callable
         Augmentations of the two views; the same one in a symmetric recipe.
     note : str
-        Where this differs from the source's recipe; empty if nowhere.
+        How this differs from the source's recipe; empty if it does not.
     """
 
     first: Augmentation

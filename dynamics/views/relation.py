@@ -28,7 +28,7 @@ class Relation:
     weights : sparse or dense array (N, N)
         G, symmetric, not negative, zero on the diagonal; kept as `scipy.sparse.csr_array` in float64.
     source : str
-        Where it comes from, for messages and captions.
+        Text that says where the relation comes from, for messages and captions.
 
     Raises
     ------
@@ -117,11 +117,11 @@ class Relation:
         Parameters
         ----------
         labels : array (N,)
-            Anything that can be compared.
+            Labels of the views, of any type whose values can be compared.
         per_class : bool
-            Weight 1/N_c within a class of N_c views instead of 1, so that all classes count by their size:
-            XᵀLX is then the within-class scatter of linear discriminant analysis (the diagonal of G, which L does not
-            see, is left out).
+            Whether views within a class of N_c views have the weight 1/N_c instead of 1, so that all classes count by
+            their size. XᵀLX is then the within-class scatter of linear discriminant analysis. (The diagonal of G is
+            left out, since L does not depend on it.)
         """
         _, which, counts = np.unique(np.asarray(labels), return_inverse=True, return_counts=True)
         weights = 1.0 / counts[which] if per_class else np.ones(len(which))

@@ -44,11 +44,11 @@ def make_pairs(
     augmentation : callable or TwoViews
         `(key, image (h, w, c)) -> view`, for both views or one for each.
     key : jax key
-        Draws the images and, split per image and view, the augmentations.
+        Random key from which the images and, split per image and view, the augmentations are drawn.
     num_pairs : int, optional
         All images if None.
     chunk : int
-        Images augmented at a time, which bounds the memory.
+        Number of images that are augmented at a time, which bounds the memory.
     standardise : bool
         Remove mean and scale of all views (`Pairs.standardised`).
 
@@ -125,7 +125,7 @@ def load_pairs(
     augmentation : str, optional
         A name in `AUGMENTATIONS`; the data set's default if None. Only images are augmented.
     seed : int
-        Seeds the one key that everything is drawn with.
+        Seed of the one key that everything is drawn with.
     split : str
         Split of the data set, such as `train` or `test`.
     standardise : bool
@@ -134,7 +134,7 @@ def load_pairs(
     Returns
     -------
     Pairs
-        Its `source` names the data, the augmentation and the seed.
+        The pairs. Their `source` names the data, the augmentation and the seed.
 
     Raises
     ------

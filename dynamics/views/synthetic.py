@@ -43,14 +43,15 @@ def synthetic_pairs(
     eigenvalues : sequence of m floats
         Signed eigenvalues of Γ, in any order; repeated, negative and zero ones are allowed.
     num_pairs : int
-        n, at least the number of positive eigenvalues and at least that of negative ones.
+        Number of pairs n, at least the number of positive eigenvalues and at least that of negative ones.
     key : jax key
-        Draws E, F and Q.
+        Random key from which E, F and Q are drawn.
     dim : int, optional
         Dimension of the vectors, m if None; the dim − m further eigenvalues of Γ are 0.
     noise : float
-        ν ≥ 0: variance added to B² in every mode, and to A² to keep γ. Then Σ = Q (|γ| + 2ν) Qᵀ, so that views of a
-        pair differ in the modes of positive γ too. Above 0, both numbers of columns are m, which must not exceed n.
+        Variance ν ≥ 0 that is added to B² in every mode, and to A² so that γ stays. Then Σ = Q (|γ| + 2ν) Qᵀ, so that
+        the views of a pair differ in the modes of positive γ too. If it is above 0, both E and F have m columns, and m
+        must not exceed n.
 
     Returns
     -------
@@ -102,9 +103,9 @@ def gaussian_pairs(
     signal, noise : float array (dim, dim)
         Covariances of s and of ε, symmetric and positive semi-definite.
     num_pairs : int
-        n.
+        Number of pairs n.
     key : jax key
-        Draws s, ε and ε'.
+        Random key from which s, ε and ε' are drawn.
 
     Returns
     -------

@@ -24,12 +24,12 @@ def scale_entries(
     low: float = 0.5,
     high: float = 1.0,
 ) -> Float[jax.Array, "n *entries"]:
-    """Multiply the chosen entries by independent τ ~ U[low, high]: signs survive, sizes do not.
+    """Multiply the chosen entries by independent τ ~ U[low, high], which keeps their signs and changes their sizes.
 
     Parameters
     ----------
     key : jax key
-        Draws τ.
+        Random key from which τ is drawn.
     x : array (n, …)
         Natural data.
     scaled : bool array
@@ -59,7 +59,7 @@ def scaled_pairs(
     scaled : bool array
         Mask of the entries that the augmentation may change; one mask for all rows, or one for every row.
     key : jax key
-        Draws both sets of scales.
+        Random key from which both sets of scales are drawn.
     low, high : float
         Range of the scales τ.
 
@@ -77,20 +77,20 @@ def scaled_pairs(
 def group_pairs(
     x: Shaped[Array, "n *entries"], groups: Shaped[Array, " n"], key: Key[jax.Array, ""], *, num_pairs: int
 ) -> Pairs:
-    """Two different members of one group, drawn anew for every pair; each row is as likely to come first.
+    """Draw two different members of one group for every pair; each row is as likely to come first.
 
-    Partners within a labelled class, a video, a patient, or a piece of a manifold.
+    A group may be a labelled class, a video, a patient, or a piece of a manifold.
 
     Parameters
     ----------
     x : array (n, …)
         Data.
     groups : array (n,)
-        Group of every row; rows that are alone in theirs are never drawn.
+        Group of every row. Rows that are alone in their group are never drawn.
     key : jax key
-        Draws the pairs.
+        Random key from which the pairs are drawn.
     num_pairs : int
-        How many.
+        Number of pairs.
 
     Raises
     ------

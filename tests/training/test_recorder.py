@@ -204,5 +204,5 @@ def test_mistakes_are_named(probe, rng):
         SpectrumRecorder(lambda W: probe[:-1] @ W, [0]).record(0, W)
     with pytest.raises(ConfigError, match="'embeddings'"):
         SpectrumRecorder(lambda W: {"output": probe @ W}, [0]).record(0, W)
-    with pytest.raises(ConfigError, match="modes are of 20 views"):
+    with pytest.raises(ConfigError, match="modes belong to 20 views"):
         SpectrumRecorder(linear(probe), [0], modes=contrastive_modes(np.eye(20))).record(0, W)
