@@ -85,15 +85,15 @@ def simulate(
     out: Path | None = None,
     force: bool = False,
 ) -> None:
-    """Forecast alone: which dimension will be learned when, before anything is trained.
+    """Forecast which dimension will be learned when, without training anything.
 
     Parameters
     ----------
     config
         Settings of the experiment.
     dynamics
-        barlow-twins, or a model that can be solved: deep-linear, directpred, isoloss, jepa, mae,
-        preconditioned, variance-regularisation, word-embedding.
+        Model to forecast with: barlow-twins, or a model that can be solved, which are deep-linear, directpred, isoloss,
+        jepa, mae, preconditioned, variance-regularisation and word-embedding.
     by_step
         Say how many dimensions will be learned by this training step.
     resume_from
@@ -132,7 +132,7 @@ def simulate(
 
 
 def train(config: Settings, preset: Preset = None, out: Path | None = None, force: bool = False) -> None:
-    """Train the network alone and record its spectrum; the same command goes on with a run that was stopped.
+    """Train the network without a forecast, and record its spectrum; a run that was stopped goes on.
 
     Without --preset this is the network of `compare`, which theory describes. With one it is the practical recipe:
     a ResNet with normalisation and projector, minibatches and fresh augmentations. It has settings of its own, which
@@ -256,19 +256,19 @@ def study(
     full
         Use the paper's data and sizes.
     seed
-        Seeds everything random.
+        Seed of everything that is random.
     dataset
-        Data set, where the study leaves it open.
+        Data set, for studies that leave it open.
     num_pairs
-        Positive pairs n, in place of the study's own number.
+        Number of positive pairs n, in place of the study's own.
     dim
-        Embedding dimensions d, in place of the study's own number.
+        Number of embedding dimensions d, in place of the study's own.
     init_scale
-        Scale of the initial function, where the study leaves it open.
+        Scale of the initial function, for studies that leave it open.
     num_seeds
-        Repetitions, in place of the study's own number.
+        Number of repetitions, in place of the study's own.
     steps
-        Updates of every training, in place of the study's own number.
+        Number of updates of every training, in place of the study's own.
     """
     from dynamics.cli.tables import claims_table
     from dynamics.studies import load_study, save_claims, study_settings
@@ -291,7 +291,7 @@ def study(
 
 
 def info() -> None:
-    """Versions, devices and precisions: what to put into a bug report."""
+    """Print versions, devices and precisions, for a bug report."""
     from dynamics.support.environment import devices, versions
     from dynamics.support.precision import PRODUCTS
 

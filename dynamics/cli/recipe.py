@@ -83,8 +83,8 @@ def _train_recipe(default: Recipe) -> Callable[..., None]:
             Replace the run that the folder holds.
         distributed
             Share the batch with the other processes of this job, which run the same command on the same
-            folder. TPU slices, Slurm and Open MPI say who they are; elsewhere JAX_COORDINATOR_ADDRESS,
-            JAX_NUM_PROCESSES and JAX_PROCESS_ID do.
+            folder. They find each other on TPU slices and under Slurm and Open MPI; elsewhere set
+            JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID.
         """
         from dynamics.training.sharding import is_first_process, join_processes
 
@@ -119,11 +119,11 @@ def _compare_recipe(default: Recipe) -> Callable[..., None]:
         recipe
             The kind of recipe.
         pairs
-            Training images on which conjugate kernels are taken.
+            Number of training images on which conjugate kernels are evaluated.
         tangent_pairs
-            Pairs m of the probe batch on which tangent kernels are taken and subspaces compared.
+            Number m of pairs of the probe batch on which tangent kernels are evaluated and subspaces compared.
         fixed_pairs
-            Train the network on these m pairs alone, too (rung 3): about as long as the run itself.
+            Train the network on these m pairs alone, too (rung 3), which takes about as long as the run itself.
         out
             Folder for the results; a run that is finished there is not trained again. By default runs/recipe, or
             the next free number of it.

@@ -1,6 +1,6 @@
 """What `compare`, `simulate` and `train` do with a run of any rung: claim its folder, prepare, train, compare.
 
-Of several processes of one job all compute, and the first alone prints and writes.
+If a job has several processes, all of them compute, and only the first prints and writes.
 """
 
 from collections.abc import Callable, Mapping
@@ -32,17 +32,17 @@ class Request(Generic[RunT]):
     command : str
         Name of the command, as `config.json` keeps it.
     kind : {"experiment", "recipe"}
-        Which kind of run it is.
+        Kind of the run.
     config : Config or Recipe
-        Its settings.
+        Settings of the run.
     prepare : callable
-        Prepares it.
+        Function without arguments that prepares the run.
     out : Path, optional
         Folder for the results; by default `runs/NAME`, or the next free number of it.
     name : str
         NAME of the default folder.
     force : bool
-        Replace what the folder holds of any run.
+        Whether to replace any run that the folder holds.
     """
 
     command: str
@@ -94,7 +94,7 @@ def trained(opened: OpenRun, checkpoint_seconds: float) -> Trajectory:
     KeyboardInterrupt
         If the training is interrupted; what it recorded is on disk.
     DivergenceError
-        If its loss stops being finite.
+        If the loss stops being finite.
     """
     if opened.begun == "finished":
         _tell(f"\n{opened.folder} holds this run, trained to its end; --force trains it again.")

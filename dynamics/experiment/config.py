@@ -21,7 +21,7 @@ class Config:
     """Folder with the data set's official files; without it they are downloaded once."""
 
     num_pairs: Count | None = None
-    """Positive pairs n. By default 64, or all there are in an .npz."""
+    """Number of positive pairs n; by default 64, or all pairs of an .npz."""
 
     augmentation: str | None = None
     """How two views of an image are made; by default what suits the data set."""
@@ -30,10 +30,12 @@ class Config:
     """Architecture, in NTK parameterisation and without normalisation layers."""
 
     group: Literal["c4", "d4", "translation", "cyclic", "p4", "p4m"] = "c4"
-    """Group of a group-convnet: quarter turns, with reflections, shifts, shifts along rows, turns and shifts, all."""
+    """Group of a group-convnet. c4 has quarter turns, d4 also reflections, translation has shifts, cyclic has shifts
+    along rows, p4 has quarter turns and shifts, p4m all of these."""
 
     pairs: Literal["augmented", "group", "fibers"] = "augmented"
-    """What pairs are: augmented images, images moved by the group (A-SSL), or fibers of one pass (H-SSL)."""
+    """What a pair is: two augmented images, two images moved by the group (A-SSL), or two fibers of one forward pass
+    (H-SSL)."""
 
     distance: Annotated[int, Bounds(0, 10**6, whole=True)] | None = None
     """Fixed topographic distance of the partners that the group makes; by default they are independent (Haar)."""
@@ -60,7 +62,8 @@ class Config:
     """α, the scale of the initial function against that of the standard network."""
 
     multiplier: Scale | Literal["auto"] = "auto"
-    """Output multiplier c: the larger, the lazier the network. Auto chooses one at which the forecast should hold."""
+    """Output multiplier c: the larger it is, the less the features change in training. Auto chooses one at which the
+    forecast should hold."""
 
     center: bool = True
     """Subtract the mean embedding before the objective, as practical recipes do."""
@@ -75,7 +78,7 @@ class Config:
     """Memory that kernels may take, in GiB; by default what the machine has left."""
 
     kernel_cache: Path | None = None
-    """Folder that keeps kernels, so that a stopped run goes on where it was. Nothing removes them but you."""
+    """Folder that keeps kernels, so that a stopped run goes on where it was. They are never removed automatically."""
 
     lr_fraction: Scale = 0.05
     """Learning rate as a fraction of the stability limit 1/(4 γ_1)."""

@@ -71,11 +71,11 @@ class DrivingKernel:
     Parameters
     ----------
     name : str
-        Which kernel it is.
+        Name of the kernel.
     reason : str
-        Why it is that one, as a clause that completes "the kernel is …;".
+        Why this kernel drives training, as a clause that completes "the kernel is …;".
     modes : ContrastiveModes
-        Its contrastive modes on the training pairs.
+        Contrastive modes of the kernel on the training pairs.
     matrix : array (2n, 2n, d, d), optional
         The tangent kernel with all outputs, centred as the modes are, where it drives training.
     """
@@ -141,7 +141,7 @@ def infinite_width(declared: Architecture, start: Start) -> tuple[Kernel, str]:
 
 
 def kernel_modes(kernel: Kernel, views: Views, *, dim: int, center: bool, budget: KernelBudget) -> ContrastiveModes:
-    """All modes of few views; of many the leading ones, which are all that a run has time to learn."""
+    """Solve for all modes where views are few, and else for the leading ones, which are all that a run can learn."""
     few = len(views) <= ALL_MODES_VIEWS
     evaluate = gram if few else TiledGram
     K = evaluate(kernel, views, dtype=budget.dtype, memory=budget.memory, cache=budget.cache, progress=True)

@@ -47,9 +47,9 @@ class Forecast:
     step_times : array (d,)
         Effective time at which half of each mode is learned (its eigenvalue of C is ½); infinite if it never is.
     learning_rate : float
-        η; training step = effective time / η.
+        Learning rate η; a training step is effective time / η.
     stability_limit : float
-        Gradient descent diverges for learning rates above it, 1/(4 γ_1).
+        Learning rate 1/(4 γ_1) above which gradient descent diverges.
     known_until : float
         Effective time up to which the steps were measured in a run instead of forecast; 0 before training.
     """
@@ -117,7 +117,7 @@ class Forecast:
         Parameters
         ----------
         measured : Trajectory
-            What the run has recorded, at least twice.
+            Trajectory of the run so far, with at least two records.
 
         Raises
         ------
@@ -188,12 +188,12 @@ def forecast(
     dim : int
         Embedding dimensions d.
     learning_rate : float, optional
-        η; 1/20 of the stability limit by default.
+        Learning rate η; 1/20 of the stability limit by default.
     start : array (2n, d), optional
-        With a kernel: the initial function on the views. By default a draw of the Gaussian process of that kernel,
-        made small by `init_scale`.
+        Initial function on the views, if `network` is a kernel. By default it is a draw of the Gaussian process of that
+        kernel, made small by `init_scale`.
     **settings
-        Others of `dynamics.Config`, such as `init`, `init_scale`, `multiplier`, `center`, `seed`.
+        Other settings of `dynamics.Config`, such as `init`, `init_scale`, `multiplier`, `center`, `seed`.
 
     Raises
     ------

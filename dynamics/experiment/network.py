@@ -22,7 +22,7 @@ class RandomNetwork:
     Parameters
     ----------
     architecture : Architecture
-        What it was declared as.
+        Declaration of the network.
     module : flax.linen.Module
         The network with d outputs; its method `features` returns the last hidden layer (2n, N).
     params : pytree
@@ -58,7 +58,7 @@ def declared_network(
     Raises
     ------
     ConfigError
-        If the architecture has no such setting, or a group network is to see something else than images.
+        If the architecture has no such setting, or the views of a group network are no images.
     """
     settings: dict[str, Any] = {"width": width, "blocks" if name == "resnet" else "depth": depth, "head": head}
     if name == "group-convnet":

@@ -23,7 +23,7 @@ class GroupPairs:
     images : array (n, h, w, c)
         The images.
     law : FiberPairs
-        Which two group elements make a pair.
+        Law that says which two group elements make a pair.
     drawn : array
         The elements that were drawn, as `law.draw` returns them.
     pairs : Pairs
@@ -44,7 +44,7 @@ def dataset_pairs(
     Raises
     ------
     DataError, ConfigError
-        If the data cannot be had.
+        If the data cannot be loaded.
     """
     stored = dataset.endswith(".npz")
     return load_pairs(
@@ -72,9 +72,9 @@ def group_pairs(
     Parameters
     ----------
     dataset, data_dir, num_pairs, seed
-        As for `dataset_pairs`.
+        Data set, folder of its files, number of pairs and seed, as for `dataset_pairs`.
     kind : {"group", "fibers"}
-        What the pairs are called in their description; they are the same.
+        Name for the pairs in their description; the pairs are the same.
     group : str
         Name of a `PlaneGroup`.
     distance, window : int, optional
@@ -83,7 +83,7 @@ def group_pairs(
     Raises
     ------
     DataError, ConfigError
-        If the data cannot be had, or are no images.
+        If the data cannot be loaded, or are no images.
     """
     images = dataset_pairs(dataset, data_dir=data_dir, num_pairs=num_pairs, augmentation="none", seed=seed).x
     if images.ndim != 4:

@@ -33,7 +33,7 @@ class Experiment:
     Parameters
     ----------
     config : Config
-        Its settings.
+        Settings of the experiment.
     pairs : Pairs
         The n training pairs.
     random : RandomNetwork
@@ -41,7 +41,7 @@ class Experiment:
     network : SmallNetwork
         The finite network at its small start, multiplier included, as a function of the views.
     kernel : DrivingKernel
-        The kernel that drives it, multiplier included, with its modes.
+        The kernel that drives the network, multiplier included, with its modes.
     multiplier : float
         Output multiplier c.
     initial_embeddings : array (2n, d)
@@ -51,8 +51,8 @@ class Experiment:
     schedule : Schedule
         Learning rate, its stability limit, and steps.
     fiber_training : (SmallNetwork, array), optional
-        For pairs of fibers: the same network as a function of n images, whose fibers it pairs, and the images. It is
-        what is trained; `pairs` are the augmented images that would show the same.
+        What is trained where pairs are fibers: the same network as a function of n images, whose fibers it pairs, and
+        these images. `pairs` are then the augmented images that would give the same embeddings.
     """
 
     config: Config
@@ -68,7 +68,7 @@ class Experiment:
 
     @property
     def resolved(self) -> dict[str, Any]:
-        """What the automatic settings came to."""
+        """Values that the automatic settings came to."""
         return {
             "pairs": self.pairs.source,
             "num_pairs": len(self.pairs),
@@ -107,7 +107,7 @@ def prepare(config: Config, *, pairs: Pairs | None = None, declared: Architectur
     Raises
     ------
     DataError, ConfigError, KernelError
-        If the pairs or the network cannot be had.
+        If the pairs cannot be loaded, or the network cannot be built.
     CollapseError
         If fewer than `dim` dimensions can be learned and the config does not allow it.
     StabilityError

@@ -68,7 +68,7 @@ class ExperimentRun:
         report_cost: Callable[[float], None] | None = None,
         report_resumed: Callable[[int], None] | None = None,
     ) -> Trajectory:
-        """Rung 3; parameters as in `PreparedRun`."""
+        """Train the finite network, rung 3; the parameters are those of `PreparedRun.train`."""
         return train(self.experiment, checkpoints, report_cost=report_cost, report_resumed=report_resumed)
 
     def compare(

@@ -64,13 +64,13 @@ def train(
     Parameters
     ----------
     experiment : Experiment
-        The run.
+        The prepared experiment.
     checkpoints : Checkpoints, optional
-        Where states are kept; training goes on from the last of them.
+        Checkpoints of the training, which goes on from the last of them.
     report_cost : callable, optional
-        Receives, after the first few updates, the seconds that all of them take.
+        Function that is called after the first few updates with the seconds that all of them will take.
     report_resumed : callable, optional
-        Receives the step from which training goes on.
+        Function that is called with the step from which training goes on.
     """
     network, views = experiment.fiber_training or (experiment.network, experiment.pairs)
     return gradient_descent(

@@ -23,7 +23,7 @@ class Schedule:
     stability_limit : float
         Largest learning rate at which gradient descent is stable, 1/(4 γ_1).
     learning_rate : float
-        η.
+        Learning rate η.
     steps : int
         Number of updates.
     """
@@ -56,13 +56,13 @@ def schedule(
     Parameters
     ----------
     stability_limit : float
-        1/(4 γ_1).
+        Largest stable learning rate 1/(4 γ_1).
     step_times : array (d,)
-        Forecast times at which each mode is half learned; infinite ones are not waited for.
+        Forecast times at which each mode is half learned. Infinite times do not make the run longer.
     learning_rate, steps
-        What the user has chosen; None to have them chosen.
+        Values that the user has chosen, or None where they are to be chosen here.
     fraction : float
-        Learning rate as a fraction of the limit, where it is not given.
+        Learning rate as a fraction of the limit, used where `learning_rate` is None.
 
     Raises
     ------

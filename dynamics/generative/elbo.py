@@ -16,7 +16,7 @@ from dynamics.generative.prior import Prior
 from dynamics.typing import Array
 
 CODE_ENTROPY_WEIGHT = 2 * math.pi
-"""Weight of the entropy in the released code, which reads as a misplaced factor of the normaliser; 1 is correct."""
+"""Weight of the entropy in the released code, where a factor of the normaliser seems misplaced; 1 is correct."""
 
 
 class ElboTerms(NamedTuple):
@@ -25,11 +25,11 @@ class ElboTerms(NamedTuple):
     Parameters
     ----------
     reconstruction : array ()
-        Σ_j E_q log p(x_j | z_j), from one draw of z.
+        Reconstruction term Σ_j E_q log p(x_j | z_j), from one draw of z.
     entropy : array ()
-        Σ_j H[q(z_j | x_j)], exactly, times the weight it was given.
+        Entropy Σ_j H[q(z_j | x_j)], computed exactly, times its weight.
     prior : array ()
-        E_q log p(z_1 … z_J), exactly.
+        Prior term E_q log p(z_1 … z_J), computed exactly.
     """
 
     reconstruction: Float[Array, ""]
@@ -38,7 +38,7 @@ class ElboTerms(NamedTuple):
 
     @property
     def total(self) -> Float[Array, ""]:
-        """Their sum, the bound (a lower bound of the evidence only for weights of 1)."""
+        """The sum of the terms, the bound (a lower bound of the evidence only for weights of 1)."""
         return self.reconstruction + self.entropy + self.prior
 
 
@@ -53,20 +53,20 @@ def elbo(
     entropy_weight: float = 1.0,
     regulariser_weight: float = 1.0,
 ) -> ElboTerms:
-    """The bound of a batch of samples, J views each.
+    """Compute the bound for a batch of samples with J views each.
 
     Parameters
     ----------
     key : jax key
-        Draws z.
+        Random key from which z is drawn.
     views : array (J, batch, *shape)
-        x_1 … x_J of every sample.
+        Views x_1 … x_J of every sample.
     posterior : Posterior
-        q(z_j | x_j), means and log-variances (J, batch, d).
+        Posterior q(z_j | x_j), with means and log-variances (J, batch, d).
     decode : callable
         Latents (rows, d) -> what the likelihood takes, (rows, *shape).
     prior, likelihood
-        p(z_1 … z_J) and p(x | z).
+        The distributions p(z_1 … z_J) and p(x | z).
     entropy_weight : float
         Weight of the entropy alone; the released code has `CODE_ENTROPY_WEIGHT`.
     regulariser_weight : float

@@ -33,9 +33,10 @@ RELEASED_WEIGHTS = VICRegWeights(25.0, 2.0, 25.0)
 
 
 def vicreg_weights(within_variance: float) -> VICRegWeights:
-    """1, ¼ and 1/8σ²: what the expansion gives.
+    """Return the weights 1, ¼ and 1/8σ² that the expansion gives.
 
-    The released weights have the invariance as strong as the variance, so σ² = 1/8, and the covariance ~3 times weaker.
+    In the released weights the invariance is as strong as the variance, which means σ² = 1/8, and the covariance is
+    about 3 times weaker.
     """
     return VICRegWeights(1.0, 0.25, 1 / (8 * within_variance))
 

@@ -62,13 +62,13 @@ def evaluate(
     embed : callable
         Views (n, h, w, c) -> embeddings (n, d).
     train, test : StyledViews
-        What probes are fitted to, and tested on.
+        Views that probes are fitted to, and views that they are tested on.
     mlp, clusters : bool
         Whether content is also read by a network with one hidden layer, and by Gaussian mixtures.
     neighbors : int
-        k of the k-NN probe.
+        Number k of neighbours of the k-NN probe.
     seed : int
-        Seeds the network and the mixtures.
+        Seed of the network and of the mixtures.
 
     Returns
     -------
@@ -95,7 +95,7 @@ def evaluate(
 def style_probe(
     embeddings: Train, style: Shaped[Array, " n"], test_embeddings: Test, test_style: Shaped[Array, " m"]
 ) -> float:
-    """Test accuracy of a linear classifier for whole-number labels, R² of ridge regression for real ones.
+    """Return the test accuracy of a linear classifier for whole-number labels, or R² of ridge regression for real ones.
 
     R² is 1 for perfect prediction, 0 for the mean of the training labels, negative for worse.
     """
@@ -117,9 +117,10 @@ def mlp_probe(
     epochs: int = PROBE_EPOCHS,
     seed: int = 0,
 ) -> float:
-    """Test accuracy of a network with one hidden layer: Adam 3e-4, batches of 64, 200 epochs (Bizeul et al. 2024).
+    """Return the test accuracy of a network with one hidden layer.
 
-    Its width is not known and a choice made here.
+    It is trained by Adam at rate 3e-4, in batches of 64, for 200 epochs (Bizeul et al. 2024). The paper does not give
+    the width, which is a choice made here.
     """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.neural_network import MLPClassifier
@@ -167,7 +168,7 @@ def frechet_distance(features: Train, generated_features: Test) -> float:
     Parameters
     ----------
     features, generated_features : array (n, d), (n', d)
-        What an extractor of your choice says of real and of generated images, more images than dimensions.
+        Features of real and of generated images, by an extractor of your choice; more images than dimensions.
 
     Raises
     ------
@@ -177,7 +178,7 @@ def frechet_distance(features: Train, generated_features: Test) -> float:
     parts = [np.asarray(part, np.float64) for part in (features, generated_features)]
     if min(map(len, parts)) <= parts[0].shape[1]:
         raise DataError(
-            f"{min(map(len, parts))} images have no covariance of {parts[0].shape[1]} features; give more images."
+            f"{min(map(len, parts))} images are too few for a covariance of {parts[0].shape[1]} features; give more."
         )
     (m, S), (m2, S2) = (
         (part.mean(axis=0), np.cov(part, rowvar=False, ddof=1).reshape(part.shape[1], -1)) for part in parts

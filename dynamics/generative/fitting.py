@@ -49,13 +49,13 @@ class Fitted:
     Parameters
     ----------
     method : Method
-        What was trained.
+        The method that was trained.
     params : pytree
-        Parameters, a leading axis for the seeds.
+        Parameters, with a leading axis for the seeds.
     steps : array (records,)
         Steps at which the loss was recorded.
     terms : mapping
-        `loss` and its terms by name, (records, seeds), of one batch each.
+        The loss, under `loss`, and its terms by name, (records, seeds), on one batch each.
     """
 
     method: Method
@@ -65,7 +65,7 @@ class Fitted:
 
     @property
     def num_seeds(self) -> int:
-        """How many times it was trained."""
+        """Number of seeds with which it was trained."""
         return len(jax.tree.leaves(self.params)[0])
 
     def of_seed(self, index: int) -> Params:
@@ -98,32 +98,33 @@ def fit(
     checkpoints: Path | None = None,
     report_cost: Callable[[float], None] | None = None,
 ) -> Fitted:
-    """Train with Adam.
+    """Train a method with Adam.
 
     Parameters
     ----------
     method : Method
-        What to train.
+        The method to train.
     images : array (n, h, w, c)
         Intensities in [0, 1].
     augmentation : callable
         (key, image) -> view.
     steps : int
-        Updates.
+        Number of updates.
     batch : int
-        Views in a batch; batch/J images with J views each.
+        Number of views in a batch, which are those of batch/J images with J views each.
     learning_rate, decay, adam_epsilon
         Settings of Adam; `decay` is "constant" or "cosine".
     num_seeds : int
-        Independent trainings: their own start, batches, views and noise.
+        Number of independent trainings, each with its own start, batches, views and noise.
     seed : int
-        Seeds all of them.
+        Seed from which all of them are drawn.
     together : bool
-        Whether seeds are trained in one computation. Small dense networks are faster so, convolutions on a CPU are not.
+        Whether all seeds are trained in one computation. This is faster for small dense networks, and slower for
+        convolutions on a CPU.
     checkpoints : path, optional
-        Folder of this training alone, to keep its state in; training goes on from what it holds.
+        Folder in which the state of this training, and nothing else, is kept; training goes on from what it holds.
     report_cost : callable, optional
-        Receives the seconds that it will take, after the first few steps.
+        Function that is called after the first few steps with the seconds that the training will take.
 
     Raises
     ------
@@ -132,7 +133,7 @@ def fit(
     DivergenceError
         If a loss stops being finite.
     KeyboardInterrupt
-        If the user ends it.
+        If the user ends the training.
     """
     count = batch // method.num_views
     if not 1 <= count <= len(images):

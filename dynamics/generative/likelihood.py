@@ -1,6 +1,6 @@
 """Likelihoods p(x | z) of an image given the decoder's output, each with the noise of the decoder as a parameter.
 
-The noise decides what the latents are used for: whatever varies less than it is not worth encoding.
+The noise decides what the latents are used for: what varies less than the noise is not worth encoding.
 """
 
 import math
@@ -24,7 +24,8 @@ class Likelihood(ABC):
     Parameters
     ----------
     noise : float
-        τ². For `Gaussian` the variance of every pixel; for `Bernoulli` what the log-likelihood is divided by.
+        The noise τ²: for `Gaussian` the variance of every pixel, for `Bernoulli` the number by which the log-likelihood
+        is divided.
 
     Raises
     ------
@@ -49,7 +50,7 @@ class Likelihood(ABC):
 
 @dataclass(frozen=True)
 class Gaussian(Likelihood):
-    """−½‖x − f‖²/τ² − (D/2) log 2πτ²; the decoder's output f is the mean image."""
+    """Log-likelihood −½‖x − f‖²/τ² − (D/2) log 2πτ²; the decoder's output f is the mean image."""
 
     def log_density(self, output: Stack, images: Stack) -> Float[Array, " batch"]:
         """Log N(x; f, τ²I) of every image."""

@@ -32,16 +32,16 @@ Values = Float[np.ndarray, " modes"]
 
 @dataclass(frozen=True, kw_only=True)
 class TiedPLDA:
-    """The generative model; its data enter as variances and correlations of modes.
+    """The generative model. Its data enter as variances and correlations of modes.
 
     Parameters
     ----------
     within_variance, between_variance : float
-        σ² and g².
+        Variances σ² of the latents within a sample and g² between samples.
     noise : float
-        τ², variance of every input dimension around the reconstruction.
+        Variance τ² of every input dimension around the reconstruction.
     num_views : int
-        J.
+        Number of views J.
 
     Raises
     ------
@@ -67,14 +67,14 @@ class TiedPLDA:
         return self.between_variance / (self.between_variance + self.within_variance)
 
     def log_likelihood(self, energy: Values, variance: Values, correlation: Values) -> Values:
-        """L(a) of every mode, as the module says.
+        """Return L(a) of every mode, as defined in the module's docstring.
 
         Parameters
         ----------
         energy : array (m,)
-            a ≥ 0.
+            Energies a ≥ 0.
         variance, correlation : array (m,)
-            v > 0 and μ of the data.
+            Variances v > 0 and correlations μ of the data.
         """
         J = self.num_views
         common, differing = variance * (1 + (J - 1) * correlation), variance * (1 - correlation)
@@ -87,9 +87,9 @@ class TiedPLDA:
         return np.array([self._optimum(float(v), float(mu)) for v, mu in np.broadcast(variance, correlation)])
 
     def gain(self, variance: Values, correlation: Values) -> Values:
-        """What a mode adds to the log-likelihood, L(a*) − L(0) ≥ 0, in nats a sample.
+        """Return what a mode adds to the log-likelihood, L(a*) − L(0) ≥ 0, in nats a sample.
 
-        With d latent dimensions the d modes of largest gain are the optimum.
+        With d latent dimensions the optimum uses the d modes of largest gain.
         """
         variance, correlation = np.broadcast_arrays(np.asarray(variance, float), np.asarray(correlation, float))
         best = self.optimal_energy(variance, correlation)
@@ -98,9 +98,9 @@ class TiedPLDA:
     def growth_rate(self, variance: Values, correlation: Values) -> Values:
         """Rate at which w grows from a small start, per unit of time of the gradient flow of the log-likelihood.
 
-        (J/τ⁴) [v(g² + σ² + (J − 1)g²μ) − τ²(g² + σ²)] = (J(g² + σ²)/τ⁴) [v(1 + (J − 1)ρμ) − τ²]: first come modes of
-        large v(1 + (J − 1)ρμ). Where Barlow Twins goes by γ = vμ, content has here an advantage of at most a factor
-        1 + (J − 1)ρ, whatever the noise.
+        It is (J/τ⁴) [v(g² + σ² + (J − 1)g²μ) − τ²(g² + σ²)] = (J(g² + σ²)/τ⁴) [v(1 + (J − 1)ρμ) − τ²], so modes of
+        large v(1 + (J − 1)ρμ) are learned first. Barlow Twins orders modes by γ = vμ; here content has an advantage of
+        at most a factor 1 + (J − 1)ρ, whatever the noise.
         """
         J, rho = self.num_views, self.correlation
         scale = J * (self.between_variance + self.within_variance) / self.noise**2
@@ -109,14 +109,14 @@ class TiedPLDA:
     def style_threshold(self, content_variance: float = 1.0, *, content: float = 1.0, style: float = 0.0) -> float:
         """Variance at which a mode of correlation `style` gains as much as one of correlation `content`.
 
-        Below it a single latent dimension holds content at the optimum, above it style.
+        Below this variance a single latent dimension holds content at the optimum, above it style.
 
         Parameters
         ----------
         content_variance : float
-            v of the content.
+            Variance v of the content.
         content, style : float
-            Correlation μ of partners along each.
+            Correlations μ of partners along content and along style.
 
         Raises
         ------
@@ -136,10 +136,10 @@ class TiedPLDA:
         return float(scipy.optimize.brentq(excess, 1e-6 * content_variance, highest, xtol=1e-12))
 
     def growth_threshold(self, content_variance: float = 1.0, *, content: float = 1.0, style: float = 0.0) -> float:
-        """Variance at which a mode of correlation `style` grows as fast from a small start; never below the optimum's.
+        """Variance at which a mode of correlation `style` grows from a small start as fast as the content does.
 
-        For pure style and content it is 1 + (J − 1)ρ at any noise. Between the two thresholds content is learned first,
-        and with one latent dimension given up for style later.
+        It is never below `style_threshold`. For pure style and content it is 1 + (J − 1)ρ at any noise. Between the two
+        thresholds content is learned first and, with one latent dimension, given up for style later.
         """
         extra = (self.num_views - 1) * self.correlation
         return content_variance * (1 + extra * content) / (1 + extra * style)
@@ -169,17 +169,17 @@ def plda_log_likelihood(
 ) -> Float[jax.Array, ""]:
     """Log-likelihood of W in nats a sample, up to a constant, for data of any Σ and Γ.
 
-    −½ [log|A_s| + tr A_s⁻¹(Σ + (J−1)Γ) + (J−1)(log|A_d| + tr A_d⁻¹(Σ − Γ))] with A_s = τ²I + (Jg² + σ²)WWᵀ and
+    It is −½ [log|A_s| + tr A_s⁻¹(Σ + (J−1)Γ) + (J−1)(log|A_d| + tr A_d⁻¹(Σ − Γ))] with A_s = τ²I + (Jg² + σ²)WWᵀ and
     A_d = τ²I + σ²WWᵀ; both inverted in the space of the latents.
 
     Parameters
     ----------
     weights : array (m, d)
-        W, the decoder.
+        The decoder W.
     covariance, cross_covariance : array (m, m)
-        Σ of single views and Γ of partners.
+        Covariance Σ of single views and cross-covariance Γ of partners.
     model : TiedPLDA
-        The variances and J.
+        The model, with its variances and J.
     """
     J, tau2 = model.num_views, model.noise
 

@@ -40,9 +40,10 @@ class LinearRun:
     Parameters
     ----------
     trajectory : Trajectory
-        `eigenvalues` of VΓVᵀ, `covariance` of VΣVᵀ, `loss` the negative objective; V is the encoder.
+        Its `eigenvalues` are those of VΓVᵀ, its `covariance` those of VΣVᵀ, and its `loss` is the negative objective; V
+        is the encoder.
     encoders : array (T, d, m)
-        V at every time.
+        The encoder V at every time.
     """
 
     trajectory: Trajectory
@@ -94,13 +95,13 @@ def plda_flow(
     Parameters
     ----------
     model : TiedPLDA
-        Variances and J.
+        The model, with its variances and J.
     covariance, cross_covariance : array (m, m)
-        Σ of single views and Γ of partners.
+        Covariance Σ of single views and cross-covariance Γ of partners.
     start : array (m, d)
-        W(0).
+        The decoder W(0) at the start.
     times : array (T,)
-        Ascending from 0.
+        Gradient-flow times, ascending from 0.
     """
     gradient = jax.grad(plda_log_likelihood)
 
@@ -125,14 +126,14 @@ def simvae_flow(
     decoder: Decoder,
     times: Times,
 ) -> LinearRun:
-    """Ascend ELBO_SSL of linear SimVAE in encoder and decoder together; the posterior variances follow at once.
+    """Ascend ELBO_SSL of linear SimVAE in encoder and decoder together, with the best posterior variances at all times.
 
     Parameters
     ----------
     model, covariance, cross_covariance, times
-        What they are in `plda_flow`.
+        Model, moments of the data and times, as for `plda_flow`.
     encoder, decoder : array (d, m), (m, d)
-        V(0) and W(0).
+        Encoder V(0) and decoder W(0) at the start.
     """
     gradient = jax.grad(lambda VW, *rest: linear_elbo(VW[0].T, VW[1], *rest))
 

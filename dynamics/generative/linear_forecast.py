@@ -1,8 +1,8 @@
-"""Forecast of linear SimVAE from a small random start: every mode on its own.
+"""Forecast of linear SimVAE from a small random start, with every mode on its own.
 
-As for Barlow Twins (`dynamics.flow.closed_form`): modes grow exponentially, each into what the modes before it have
-left free of the latent dimensions, so mode j starts from the j-th diagonal entry of a QR factorisation in the
-order of the rates; from there each mode follows its own equation to its own end.
+It is made as for Barlow Twins (`dynamics.flow.closed_form`). Modes grow exponentially, each into what the modes before
+it have left free of the latent dimensions, so mode j starts from the j-th diagonal entry of a QR factorisation in the
+order of the rates. From there each mode follows its own equation to its own end.
 """
 
 import jax
@@ -22,8 +22,8 @@ Curves = Float[np.ndarray, "times modes"]
 def simvae_growth(model: TiedPLDA, variance: Values, correlation: Values) -> Values:
     """Rate at which a mode of encoder and decoder grows from a small start, negative for those that die out.
 
-    The larger eigenvalue of (J/τ²)[[−s, v], [v, −τ²v(α − βμ)]]: a mode is learned if v(1 − βμ/α)⁻¹ > τ², and for small
-    noise the rate is (J/2τ²)(√(s² + 4v²) − s), by variance alone.
+    It is the larger eigenvalue of (J/τ²)[[−s, v], [v, −τ²v(α − βμ)]]. So a mode is learned if v(1 − βμ/α)⁻¹ > τ². For
+    small noise the rate is (J/2τ²)(√(s² + 4v²) − s), which depends on the variance alone.
     """
     return _simvae_modes(model, variance, correlation)[0]
 
@@ -40,18 +40,18 @@ def plda_forecast(
     Parameters
     ----------
     model : TiedPLDA
-        Variances and J.
+        The model, with its variances and J.
     variance, correlation : array (m,)
-        v and μ of the data.
+        Variances v and correlations μ of the data.
     start : array (m, d)
-        W(0) in the basis of the modes.
+        The decoder W(0) at the start, in the basis of the modes.
     times : array (T,)
-        Ascending from 0.
+        Gradient-flow times, ascending from 0.
 
     Returns
     -------
     array (T, m)
-        v w²/(w² + τ²/(g² + σ²))² of the exact posterior's encoder.
+        Variances v w²/(w² + τ²/(g² + σ²))², for the encoder of the exact posterior.
     """
     amplitudes = _free_parts(start, model.growth_rate(variance, correlation))
     J, p, q = model.num_views, model.num_views * model.between_variance + model.within_variance, model.within_variance

@@ -23,12 +23,12 @@ from dynamics.typing import Array
 
 
 def mehler_eigenvalues(correlation: float, degree: int) -> Float[np.ndarray, " degrees"]:
-    """ρ^n for n = 0 … degree; the constant has 1."""
+    """Eigenvalues ρ^n for n = 0 … degree; that of the constant is 1."""
     return correlation ** np.arange(degree + 1.0)
 
 
 def multiplicity(degree: int, dim: int) -> int:
-    """Number of Hermite functions of total degree |n| in d dimensions, C(n + d − 1, n): so often ρ^n occurs."""
+    """Number of Hermite functions of total degree n in d dimensions, C(n + d − 1, n), the multiplicity of ρ^n."""
     return math.comb(degree + dim - 1, degree)
 
 
@@ -49,11 +49,11 @@ def pair_operator(
     Parameters
     ----------
     prior : GaussianPrior
-        Its densities for J = 2, and the marginal that they imply.
+        Prior of the latents. Its density for J = 2 and the marginal of that density are used.
     half_width : float
         End of the grid in standard deviations.
     points : int
-        Points of the grid.
+        Number of points of the grid.
 
     Returns
     -------
@@ -75,7 +75,7 @@ def pointwise_mutual_information(
 ) -> Float[Array, "*batch"]:
     """Log p(z, z')/p(z)p(z') in nats: ρ z·z'/((1−ρ²)v) − ρ²(‖z‖² + ‖z'‖²)/(2(1−ρ²)v) − (d/2) log(1−ρ²).
 
-    With v = g² + σ², the variance of a latent.
+    Here v = g² + σ² is the variance of a latent.
     """
     rho, v = prior.correlation(2), prior.between(2) + prior.within_variance
     products = (z * z_prime).sum(axis=-1)

@@ -11,8 +11,8 @@ r"""SimVAE and the methods that it is compared with, all on the same encoder.
 | `barlow-twins` | 2 | normalised, λ = 0.0051 | Zbontar et al. 2021 |
 | `l-lambda` | 2 | E‖z − z'‖² + λ‖E zzᵀ − I‖² | HaoChen & Ma 2023 |
 
-The last four train the means of the encoder alone, without projector. Strengths β, λ and τ are settings, and their
-defaults choices made here where the source leaves them open.
+The last four train only the means of the encoder, without a projector. The strengths β, λ and τ are settings; where the
+source leaves them open, their defaults are choices made here.
 """
 
 from collections.abc import Callable, Mapping
@@ -47,7 +47,7 @@ class Method:
     name : str
         Name of the method in the table of this module.
     num_views : int
-        J, views of each image in a batch.
+        Number J of views of each image in a batch.
     model : SimVAE
         Networks, prior and likelihood; its decoder is trained by generative methods only.
     loss : callable
@@ -78,9 +78,10 @@ def make_method(name: str, model: SimVAE, *, num_views: int = 2, strength: float
     model : SimVAE
         Networks, prior and likelihood. VAEs replace the prior by N(0, I).
     num_views : int
-        J of `simvae`.
+        Number J of views, for `simvae`.
     strength : float, optional
-        β of `beta-vae` (4), λ of `cr-vae` (0.1) and `l-lambda` (1), τ of `simclr` (0.5).
+        Strength of the method: β of `beta-vae` (4 by default), λ of `cr-vae` (0.1) and `l-lambda` (1), or τ of `simclr`
+        (0.5).
 
     Raises
     ------

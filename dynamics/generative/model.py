@@ -38,13 +38,13 @@ class SimVAE:
     decoder : flax module
         Latents (batch, d) -> (batch, h, w, c), what the likelihood takes.
     prior : Prior
-        p(z_1 … z_J).
+        Prior p(z_1 … z_J) of the latents.
     likelihood : Likelihood
-        p(x | z).
+        Likelihood p(x | z) of an image.
     latent : int
-        d.
+        Number of latent dimensions d.
     entropy_weight, regulariser_weight : float
-        See `elbo`.
+        Weights of the terms of the bound, as for `elbo`.
     """
 
     encoder: nn.Module
@@ -84,7 +84,8 @@ class SimVAE:
     ) -> Float[Array, "count batch h w c"]:
         """New views of the samples that the images show: z' ~ p(z' | z) at z = μ(x), decoded.
 
-        For the Gaussian prior N(ρz, (1 − ρ²)(g² + σ²)), for the flat one N(z, 2σ²), as g² → ∞ gives.
+        For the Gaussian prior p(z' | z) is N(ρz, (1 − ρ²)(g² + σ²)). For the flat prior it is N(z, 2σ²), the limit of
+        g² → ∞.
         """
         z = self.embed(params, images)
         rho, variance = 1.0, 2 * self.prior.within_variance

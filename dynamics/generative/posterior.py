@@ -15,7 +15,7 @@ class Posterior(NamedTuple):
     Parameters
     ----------
     mean, log_variance : array (..., d)
-        μ and log s².
+        Means μ and log-variances log s².
     """
 
     mean: Float[Array, "... latent"]

@@ -35,7 +35,7 @@ class Prior(ABC):
     Parameters
     ----------
     within_variance : float
-        σ², variance of each latent dimension among the views of one sample.
+        Variance σ² of each latent dimension among the views of one sample.
 
     Raises
     ------
@@ -61,7 +61,7 @@ class Prior(ABC):
         Parameters
         ----------
         means, variances : array (J, batch, d)
-            μ and s² of each view's latent.
+            Means μ and variances s² of each view's latent.
         """
         J, _, d = means.shape
         centre, noise = means.mean(axis=0), variances.sum(axis=(0, 2))
@@ -78,10 +78,10 @@ class Prior(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class FlatPrior(Prior):
-    """Any ψ equally likely ("uniform" in the released code): only the distances of views to their mean count.
+    """Prior under which any ψ is equally likely ("uniform" in the released code): only distances to the mean count.
 
-    −(d(J−1)/2) log 2πσ² − (d/2) log J − (1/2σ²) Σ_j ‖z_j − z̄‖², a density along the differences of views alone. One
-    view on its own is not constrained at all.
+    The log-density is −(d(J−1)/2) log 2πσ² − (d/2) log J − (1/2σ²) Σ_j ‖z_j − z̄‖², a density along the differences of
+    views alone. One view on its own is not constrained at all.
     """
 
     def _log_density(
@@ -98,10 +98,10 @@ class GaussianPrior(Prior):
     Parameters
     ----------
     within_variance : float
-        σ².
+        Variance σ² among the views of one sample.
     between_variance : float, optional
-        g². Left out, it is 1 − σ²/J, the choice of the released code: then z̄ has unit variance, and a single view
-        (J = 1) the N(0, I) of a VAE.
+        Variance g² of ψ. The default is 1 − σ²/J, the choice of the released code, at which z̄ has unit variance and a
+        single view (J = 1) the distribution N(0, I) of a VAE.
     """
 
     between_variance: float | None = None
@@ -112,12 +112,12 @@ class GaussianPrior(Prior):
             _require_positive("between_variance", self.between_variance)
 
     def between(self, num_views: int) -> float:
-        """G² for J views.
+        """Return the variance g² for J views.
 
         Raises
         ------
         ConfigError
-            If 1 − σ²/J, which it is when left out, is not positive.
+            If `between_variance` is left out and its default 1 − σ²/J is not positive.
         """
         if self.between_variance is not None:
             return self.between_variance

@@ -63,13 +63,13 @@ def compare_recipe(
     trained : TrainState
         State of the network after training.
     pairs : int
-        Training images, two views of each, on which conjugate kernels are taken.
+        Number of training images, with two views each, on which conjugate kernels are evaluated.
     tangent_pairs : int
-        m, pairs of the probe batch on which tangent kernels are taken and subspaces compared.
+        Number m of pairs of the probe batch on which tangent kernels are evaluated and subspaces compared.
     fixed_pairs : bool
-        Whether to train the network on the m pairs, too (rung 3), at about the cost of the run itself.
+        Whether to train the network on the m pairs, too (rung 3), which costs about as much as the run itself.
     report_cost : callable, optional
-        Receives the seconds that this training takes.
+        Function that is called with the seconds that this training will take.
 
     Returns
     -------

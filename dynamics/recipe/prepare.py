@@ -134,7 +134,7 @@ def prepare(recipe: Recipe, devices: list[jax.Device] | None = None) -> Prepared
     Raises
     ------
     DataError, ConfigError
-        If the images cannot be had, or settings exclude each other.
+        If the images cannot be loaded, or settings exclude each other.
     """
     mesh = DeviceMesh(devices)
     mesh.check_batch(recipe.batch)
@@ -202,23 +202,23 @@ def train(
     report_cost: Callable[[float], None] | None = None,
     report_resumed: Callable[[int], None] | None = None,
 ) -> Trajectory:
-    """Train and record the spectrum; marked partial if the training ends early.
+    """Train and record the spectrum; the trajectory is marked partial if the training ends early.
 
     Parameters
     ----------
     prepared : PreparedRecipe
         The run.
     checkpoints : Checkpoints, optional
-        Where states are kept; training goes on from the last of them.
+        Checkpoints of the training, which goes on from the last of them.
     report_cost : callable, optional
-        Receives, after the first few updates, the seconds that all of them take.
+        Function that is called after the first few updates with the seconds that all of them will take.
     report_resumed : callable, optional
-        Receives the step from which training goes on.
+        Function that is called with the step from which training goes on.
 
     Raises
     ------
     DataError
-        If the checkpoints are damaged or of another network.
+        If the checkpoints are damaged or belong to another network.
     """
     recipe = prepared.recipe
     steps = recording_steps(recipe.steps, recipe.records // 2)

@@ -23,13 +23,13 @@ class RecipeRun:
     prepared : PreparedRecipe
         The recipe, ready to be trained.
     pairs : int
-        Training images on which conjugate kernels are taken.
+        Number of training images on which conjugate kernels are evaluated.
     tangent_pairs : int
-        Pairs m of the probe batch on which tangent kernels are taken and subspaces compared.
+        Number m of pairs of the probe batch on which tangent kernels are evaluated and subspaces compared.
     fixed_pairs : bool
         Whether a comparison trains the network on these m pairs alone, too, which takes as long as the run itself.
     kernels : bool
-        Whether a comparison takes kernels at all; without them it holds the measured steps alone.
+        Whether a comparison evaluates kernels at all; without them it holds the measured steps alone.
     """
 
     prepared: PreparedRecipe
@@ -78,7 +78,7 @@ class RecipeRun:
         report_cost: Callable[[float], None] | None = None,
         report_resumed: Callable[[int], None] | None = None,
     ) -> Trajectory:
-        """Rung 4; parameters as in `PreparedRun`."""
+        """Train the recipe, rung 4; the parameters are those of `PreparedRun.train`."""
         return train(self.prepared, checkpoints, report_cost=report_cost, report_resumed=report_resumed)
 
     def compare(

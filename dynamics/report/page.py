@@ -30,7 +30,7 @@ def report(runs: Sequence[str | Path], path: str | Path) -> Path:
     Parameters
     ----------
     runs : sequence of Path
-        Folders that compare, simulate, train or sweep wrote; of a sweep all its finished runs.
+        Folders that compare, simulate, train or sweep wrote. The folder of a sweep stands for all its finished runs.
     path : Path
         The file to write.
 

@@ -48,11 +48,11 @@ class PreparedRun(Protocol):
         Parameters
         ----------
         checkpoints : Checkpoints, optional
-            Where states are kept.
+            Checkpoints of the training.
         report_cost : callable, optional
-            Receives, after the first few updates, the seconds that all of them take.
+            Function that is called after the first few updates with the seconds that all of them will take.
         report_resumed : callable, optional
-            Receives the step from which training goes on.
+            Function that is called with the step from which training goes on.
         """
 
     def compare(

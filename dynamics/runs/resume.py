@@ -20,13 +20,13 @@ def found(folder: Path, settings: RunSettings, *, without_effect: Sequence[str] 
     Parameters
     ----------
     folder : Path
-        Created if it is not there.
+        Folder of the run. It is created if it is not there.
     settings : RunSettings
         The run that is to be made.
     without_effect : sequence of str
-        Settings that do not change the numbers: a run goes on with other values of them.
+        Names of settings that do not change the numbers; a run goes on with other values of them.
     force : bool
-        Look at nothing: `claim` will remove it.
+        Whether to ignore what the folder holds, which `claim` will then remove.
 
     Returns
     -------
@@ -38,7 +38,7 @@ def found(folder: Path, settings: RunSettings, *, without_effect: Sequence[str] 
     ConfigError
         If the folder cannot be written, or holds a run with other settings.
     DataError
-        If its `config.json` is damaged or of another version.
+        If the `config.json` of the folder is damaged or was written by another version.
     """
     folder = files.output_folder(folder)
     if force or not (folder / CONFIG).is_file():

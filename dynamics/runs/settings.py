@@ -25,7 +25,7 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
     Parameters
     ----------
     kind : {"experiment", "recipe"}
-        Which record `config` holds.
+        Kind of the record that `config` holds.
     command : str
         The command that made the run, such as `compare` or `simulate`.
     config : mapping
@@ -37,7 +37,7 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
     versions : mapping
         Versions of Python and of the packages that the numbers depend on.
     format : int
-        `FORMAT` of the version that wrote it.
+        `FORMAT` of the version of dynamics that wrote the file.
     """
 
     kind: Kind
@@ -65,7 +65,7 @@ def read_settings(folder: Path) -> RunSettings:
     Raises
     ------
     DataError
-        If there is none, it is damaged, or another version of dynamics wrote it.
+        If there is no such file, it is damaged, or another version of dynamics wrote it.
     """
     path = Path(folder) / CONFIG
     if not path.is_file():

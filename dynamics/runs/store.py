@@ -31,11 +31,11 @@ class Run:
     Parameters
     ----------
     folder : Path
-        Where it is.
+        Folder of the run.
     settings : RunSettings
-        Its settings.
+        Settings of the run.
     modes : ContrastiveModes, optional
-        Modes of the kernel that drives it.
+        Modes of the kernel that drives the run.
     trajectories : mapping
         Rung -> its trajectory.
     comparison : Comparison, optional
@@ -77,7 +77,7 @@ def write_trajectories(folder: Path, trajectories: Mapping[str, Trajectory]) -> 
 
 
 def write_comparison(folder: Path, comparison: Comparison) -> None:
-    """Write a comparison; of a sweep's run it says that the run is finished."""
+    """Write a comparison, which also marks a run of a sweep as finished."""
     comparison.save(folder / COMPARISON)
 
 

@@ -26,7 +26,7 @@ DEPTH = 2
 
 
 def deep_linear(task: Task, times: Float[np.ndarray, " times"], *, depth: int = DEPTH) -> Trajectory:
-    """Balanced linear network of `depth` layers, exactly.
+    """Solve a balanced linear network of `depth` layers exactly.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def deep_linear(task: Task, times: Float[np.ndarray, " times"], *, depth: int = 
     times : array (T,)
         Gradient-flow times, ascending from 0.
     depth : int
-        N, all layers counted.
+        Number N of layers, all of them counted.
 
     Returns
     -------

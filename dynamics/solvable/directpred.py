@@ -45,13 +45,13 @@ def directpred_modes(
     Parameters
     ----------
     strength, correlation : array (m,)
-        γ_j ≥ 0 and ρ_j in (0, 1], covariance and correlation of partners along each mode.
+        Covariance γ_j ≥ 0 and correlation ρ_j, in (0, 1], of partners along each mode.
     start, predictor_start : array (m,)
-        s_j(0) and p_j(0).
+        Starts s_j(0) and p_j(0).
     times : array (T,)
-        Ascending from 0.
+        Gradient-flow times, ascending from 0.
     predictor_rate, target_scale, weight_decay : float
-        α_p, τ (the size of the averaged target network against the online one; 1 for SimSiam) and η.
+        The constants α_p, τ and η. τ is the size of the averaged target network against the online one, 1 for SimSiam.
     tolerance : float
         Relative error allowed in one step of the solver.
 
@@ -88,15 +88,16 @@ def directpred(
     times : array (T,)
         Gradient-flow times, ascending from 0.
     predictor_rate, target_scale, weight_decay
-        As in `directpred_modes`.
+        The constants α_p, τ and η, as for `directpred_modes`.
     predictor_start : float, optional
-        p_j(0) of every mode; on the parabola, √α_p s_j(0), by default, as DirectPred sets its predictor.
+        Start p_j(0) of every mode. By default it lies on the parabola, √α_p s_j(0), as DirectPred sets its predictor.
 
     Returns
     -------
     Trajectory
-        `eigenvalues` are s_j, those of the cross-correlation, column j of mode j; `covariance` is s_j/ρ_j; `loss` is
-        the loss above. It need not fall: what is left once a gradient is stopped is not the gradient of a loss.
+        `eigenvalues` are s_j, those of the cross-correlation, with mode j in column j; `covariance` is s_j/ρ_j; `loss`
+        is the loss of the module's docstring. It need not fall, because with a stopped gradient the flow does not
+        follow the gradient of any loss.
     """
     gamma, rho, alive, s0 = _setting(task)
     p0 = np.sqrt(predictor_rate) * task.weights if predictor_start is None else np.full(task.dim, predictor_start)
@@ -133,8 +134,8 @@ def directpred_fixed_points(
 ) -> Float[np.ndarray, " dim"]:
     """Learned s_j: γp₊²/α_p, with p₊ the larger root of γp(τ − p/ρ) = η; 0 where weight decay lets the mode collapse.
 
-    A mode has a learned state only if η < γρτ²/4. It reaches it only from p(0) above the smaller root (on the
-    parabola): below, it collapses (Tian et al. 2021).
+    A mode has a learned state only if η < γρτ²/4. On the parabola it reaches this state only from p(0) above the
+    smaller root; from below it collapses (Tian et al. 2021).
     """
     gamma, rho, alive, _ = _setting(task)
     discriminant = target_scale**2 - 4 * weight_decay / np.where(alive, gamma * rho, 1.0)

@@ -1,4 +1,4 @@
-"""Predicting in latent space (JEPA) or in data space (MAE): what depth makes of it (Littwin et al. 2024).
+"""Predicting in latent space (JEPA) or in data space (MAE), and how depth changes it (Littwin et al. 2024).
 
 An encoder of L linear layers with product w along a mode, and one linear predictor or decoder v on top, all of equal
 size at the start, so that u = v = w^{1/L} throughout. x and y are partners with covariance λ and x has variance λ/ρ:
@@ -7,7 +7,7 @@ size at the start, so that u = v = w^{1/L} throughout. x and y are partners with
     MAE,  ½ E‖V W x − y‖² :         ẇ = L (λ w^{2−1/L} − (λ/ρ) w³) ,   w → ρ^{L/(L+1)} .
 
 The paper writes both without the factor L, which comes from the L layers moving at once: its time is L times that of
-gradient descent, which is the time here. JEPA's rate λρ^{2L−1} depends on ρ the more the deeper the encoder is.
+gradient descent, which is the time here. The deeper the encoder is, the more JEPA's rate λρ^{2L−1} depends on ρ.
 
 >>> import numpy as np
 >>> from dynamics.solvable.task import Task
@@ -36,13 +36,13 @@ def jepa(task: Task, times: Float[np.ndarray, " times"], *, depth: int = DEPTH) 
     times : array (T,)
         Gradient-flow times, ascending from 0.
     depth : int
-        L, layers of the encoder, without the predictor.
+        Number L of layers of the encoder, without the predictor.
 
     Returns
     -------
     Trajectory
-        `eigenvalues` are the encoder's w_j, column j of mode j; `loss` is the loss above, which starts at 0 and rises
-        with what the encoder lets through.
+        `eigenvalues` are the encoder's w_j, with mode j in column j; `loss` is the loss of the module's docstring,
+        which starts at 0 and rises as the encoder grows.
     """
     L = depth
     kappa, order, x0 = _jepa_law(task, L)

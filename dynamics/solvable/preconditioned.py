@@ -4,10 +4,10 @@ A linear encoder W has ∇_W L = 4(C − I)WΓ. Multiplied by Γ^{−1} the flow
 
     C(t) = e^{8t} C₀ [I + (e^{8t} − 1) C₀]^{−1}
 
-from any start (Simon et al. 2023 suggest preconditioning to train faster). Two things go with Γ. Rows of W stay in the
-span that they start in, so which modes are learned is no longer decided by γ but by the start. And where partners
-disagree, γ_j < 0, descent has become ascent: the eigenvalue of such a C₀ runs to −∞ in finite time. Both are mended by
-preconditioning within the d strongest modes only, which is what is done here and in `dynamics.training`.
+from any start (Simon et al. 2023 suggest preconditioning to train faster). Without Γ two things change. Rows of W stay
+in the span that they start in, so which modes are learned is no longer decided by γ but by the start. And where
+partners disagree, γ_j < 0, descent has become ascent: the eigenvalue of such a C₀ runs to −∞ in finite time.
+Preconditioning within the d strongest modes only, as here and in `dynamics.training`, avoids both.
 
 >>> import numpy as np
 >>> C0 = np.diag([1e-4, 1e-6])
@@ -28,7 +28,7 @@ from dynamics.typing import Array
 def preconditioned_correlation(
     start: Float[Array, "dim dim"], times: Float[np.ndarray, " times"]
 ) -> Float[np.ndarray, "times dim dim"]:
-    """C(t) from a positive semi-definite C₀ with eigenvalues below 1.
+    """Return C(t) from a positive semi-definite C₀ with eigenvalues below 1.
 
     Raises
     ------
@@ -46,7 +46,7 @@ def preconditioned_correlation(
 
 
 def preconditioned(task: Task, times: Float[np.ndarray, " times"]) -> Trajectory:
-    """Flow preconditioned within the d strongest modes, in closed form.
+    """Solve the flow preconditioned within the d strongest modes in closed form.
 
     Returns
     -------

@@ -75,7 +75,7 @@ MODELS: dict[str, SolvableModel] = {
     "isoloss": SolvableModel(
         variance_regularisation,
         variance_regularisation_times,
-        "the same with the loss that makes all modes grow at one rate",
+        "predictor set to the covariance of the embeddings, with the loss that makes all modes grow at one rate",
         "Halvagal et al. (2023)",
         {"isotropic": True},
     ),
@@ -106,12 +106,12 @@ MODELS: dict[str, SolvableModel] = {
 
 
 def solvable_model(name: str) -> SolvableModel:
-    """The model of that name.
+    """Return the model of that name.
 
     Raises
     ------
     ConfigError
-        If there is none.
+        If there is no such model.
     """
     if name not in MODELS:
         raise ConfigError(f"Unknown dynamics '{name}'; choose barlow-twins, {', '.join(sorted(MODELS))}.")

@@ -41,21 +41,21 @@ def escape(
     start: Float[np.ndarray, " modes"],
     times: Float[np.ndarray, " times"],
 ) -> Float[np.ndarray, "times modes"]:
-    """x(t), exactly.
+    """Solve for x(t) exactly.
 
-    Logistic for b = 1; 1/(1 + ω(y₀ + ln y₀ − κt)) with y₀ = 1/x(0) − 1 and Wright's ω function (Lambert's W of an
-    exponential) for b = 2; otherwise the inverse of `escape_times`, by bisection.
+    For b = 1 it is logistic. For b = 2 it is 1/(1 + ω(y₀ + ln y₀ − κt)) with y₀ = 1/x(0) − 1 and Wright's ω function
+    (Lambert's W of an exponential). For other b it is the inverse of `escape_times`, found by bisection.
 
     Parameters
     ----------
     rate : array (m,)
-        κ per unit of time; modes with κ ≤ 0 stay where they are.
+        Rates κ per unit of time. Modes with κ ≤ 0 stay where they are.
     order : float
-        b ≥ 1.
+        Order b ≥ 1 of the saddle.
     start : array (m,)
-        x(0), from 0 to below 1; 0 stays 0.
+        Starts x(0), from 0 to below 1; a start of 0 stays 0.
     times : array (T,)
-        From 0.
+        Times, ascending from 0.
 
     Raises
     ------
@@ -77,7 +77,10 @@ def escape(
 def escape_times(
     rate: Float[np.ndarray, " modes"], order: float | int, start: Float[np.ndarray, " modes"], level: float = 0.5
 ) -> Float[np.ndarray, " modes"]:
-    """Time at which x reaches a level below 1, exactly; infinite for modes that do not grow, 0 for those beyond it."""
+    """Exact time at which x reaches a level below 1.
+
+    It is infinite for modes that do not grow, and 0 for modes that start beyond the level.
+    """
     x0, moves = _checked(rate, order, start)
     elapsed = _antiderivative(order, logit(level)) - _antiderivative(order, logit(x0))
     return np.where(moves, np.maximum(elapsed, 0.0) / np.where(moves, rate, 1.0), np.inf)

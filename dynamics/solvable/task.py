@@ -30,13 +30,13 @@ class Task:
     Parameters
     ----------
     eigenvalues : array (m,)
-        γ_j, covariance of partners along mode j, descending.
+        Covariances γ_j of partners along mode j, descending.
     variance : array (m,)
-        v_j ≥ |γ_j|, variance of single views along mode j.
+        Variances v_j ≥ |γ_j| of single views along mode j.
     coordinates : array (m, d)
-        a(0), the initial function in mode coordinates.
+        The initial function in mode coordinates, a(0).
     weights : array (d,)
-        s_j(0) ≥ 0, the part of it that grows into mode j; zero where there are fewer than d modes.
+        The part s_j(0) ≥ 0 of the initial function that grows into mode j; zero where there are fewer than d modes.
     off_diagonal : float
         Share of ‖Σ‖_F² of the top d modes that lies off the diagonal, from 0 to 1.
     """
@@ -49,7 +49,7 @@ class Task:
 
     @staticmethod
     def of(modes: ContrastiveModes, initial_embeddings: Embedding) -> "Task":
-        """What `modes` and the function before training (2n, d) give a linear model to learn."""
+        """Make the task from contrastive modes and the embeddings (2n, d) of the training views before training."""
         dim = initial_embeddings.shape[1]
         top = modes.on_views[:, :dim]
         Sigma = top.T @ top / top.shape[0]
@@ -80,7 +80,7 @@ class Task:
         return np.divide(self.strength, variance, out=np.zeros(self.dim), where=variance > 0)
 
     def solved(self, targets: Float[np.ndarray, " dim"], **labels: str) -> SolvedModes:
-        """What a model that ends at `targets` says of these modes; `labels` are the names that `SolvedModes` takes."""
+        """Describe these modes for a model that ends at `targets`; `labels` are the texts that `SolvedModes` takes."""
         return SolvedModes(targets, self.strength, self.correlation, self.off_diagonal, **labels)
 
     def _top(self, values: np.ndarray) -> np.ndarray:

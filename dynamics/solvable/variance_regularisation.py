@@ -1,4 +1,4 @@
-"""Implicit variance regularisation: what a predictor tied to the embeddings' own eigenvalues learns, and how slowly.
+"""Implicit variance regularisation: what is learned, and how slowly, if the predictor is the embeddings' covariance.
 
 DirectPred sets the predictor to the covariance of the embeddings, W_p = E[zzᵀ], instead of learning it. Its eigenvalue
 λ_j along a mode then obeys λ̇ = 2vλ²(ρ − λ): modes are slow in proportion to how little they are learned. IsoLoss
@@ -30,12 +30,13 @@ def variance_regularisation(task: Task, times: Float[np.ndarray, " times"], *, i
     times : array (T,)
         Gradient-flow times, ascending from 0.
     isotropic : bool
-        IsoLoss in place of the Euclidean loss ½ E‖W_p z − sg(z')‖².
+        Whether to use IsoLoss in place of the Euclidean loss ½ E‖W_p z − sg(z')‖².
 
     Returns
     -------
     Trajectory
-        `eigenvalues` (and `covariance`) are λ_j, column j of mode j; they end at ρ_j. `loss` is the Euclidean loss.
+        `eigenvalues` (and `covariance`) are λ_j, with mode j in column j; they end at ρ_j. `loss` is the Euclidean
+        loss.
     """
     kappa, order, x0, rho = _law(task, isotropic)
     lam = rho * escape(kappa, order, x0, times)

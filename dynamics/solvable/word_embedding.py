@@ -26,7 +26,7 @@ _EXPONENT = 20.0
 def word_embedding_flow(
     eigenvalues: Spectrum, start: Float[Array, "modes dim"], times: Float[np.ndarray, " times"]
 ) -> Float[np.ndarray, "times modes dim"]:
-    """W(t) in the eigenbasis of M, up to a rotation of the outputs.
+    """Return W(t) in the eigenbasis of M, up to a rotation of the outputs.
 
     The exact solution is applied from each time to the next, in strides over which no exponential outgrows the digits
     of float64.
@@ -34,11 +34,11 @@ def word_embedding_flow(
     Parameters
     ----------
     eigenvalues : array (m,)
-        μ_j, those of M.
+        Eigenvalues μ_j of M.
     start : array (m, d)
-        W₀ in the eigenbasis of M.
+        Start W₀ in the eigenbasis of M.
     times : array (T,)
-        Ascending from 0.
+        Gradient-flow times, ascending from 0.
     """
     mu = np.asarray(eigenvalues, np.float64)
     W, at, course = np.asarray(start, np.float64), 0.0, []

@@ -23,13 +23,13 @@ class Claim:
     Parameters
     ----------
     claim : str
-        A sentence: what should be so, in which setting.
+        A sentence that says what should be so, and in which setting.
     source : str
         Where the claim is made, such as `Simon et al. 2023, Prop. 4.1`.
     expected : float
-        The value, or the bound, that the claim says.
+        Value or bound that the claim states.
     measured : float
-        What came out; NaN if it could not be measured.
+        Value that was measured; NaN if it could not be measured.
     tolerance : float
         Largest |measured − expected| at which an equality is said to hold; 0 for bounds.
     verdict : {"holds", "fails", "unknown"}

@@ -1,4 +1,4 @@
-"""NumPy arrays that JAX can read where they lie.
+"""NumPy arrays that JAX can read in place, without a copy.
 
 >>> aligned_empty((2, 3), "float32").ctypes.data % ALIGNMENT
 0
@@ -7,11 +7,12 @@
 import numpy as np
 
 ALIGNMENT = 64
-"""XLA on a CPU reads NumPy's memory in place where it begins at a multiple of so many bytes; elsewhere it copies."""
+"""Alignment in bytes. XLA on a CPU reads NumPy's memory in place where it begins at a multiple of it, and copies it
+elsewhere."""
 
 
 def aligned_empty(shape: tuple[int, ...], dtype: str | np.dtype) -> np.ndarray:
-    """`numpy.empty` at an address that spares a copy, which for a Gram matrix of many views is the larger part."""
+    """Return an empty array at an aligned address, which saves a copy of, for example, a large Gram matrix."""
     dtype = np.dtype(dtype)
     size = int(np.prod(shape)) * dtype.itemsize
     buffer = np.empty(size + ALIGNMENT, np.uint8)

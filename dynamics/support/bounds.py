@@ -30,7 +30,7 @@ class Bounds:
     open_above : bool
         Whether `most` itself is left out.
     whole : bool
-        Whether the number counts something, and so must be an integer.
+        Whether the number must be an integer, because it counts something.
     """
 
     least: float | int
@@ -68,12 +68,12 @@ Scale = Annotated[float, Bounds(1e-12, 1e12)]
 
 
 def check_bounds(record: Any) -> None:
-    """Check every number of a dataclass against the `Bounds` in its type; None, where it is allowed, has none.
+    """Check every number of a dataclass against the `Bounds` in its type. None passes where the type allows it.
 
     Raises
     ------
     ConfigError
-        If a number is out of its range, with its name.
+        If a number is out of its range; the message names the field.
     """
     hints = get_type_hints(type(record), include_extras=True)
     for field in fields(record):

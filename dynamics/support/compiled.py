@@ -40,9 +40,9 @@ def comparable(function: Callable) -> Callable:
     Parameters
     ----------
     function : callable
-        Any. Of a `functools.partial` whose settings can be hashed this makes a callable that equals all others of the
-        same function and settings; everything else, also a partial that binds an array, is returned as it is and equals
-        itself alone.
+        The function. A `functools.partial` whose settings can be hashed becomes a callable that equals all others of
+        the same function and settings. Everything else, also a partial that binds an array, is returned as it is and
+        equals only itself.
     """
     if not isinstance(function, functools.partial):
         return function
@@ -58,8 +58,8 @@ def compile_once(maxsize: int) -> Callable[[Callable], Callable]:
     Parameters
     ----------
     maxsize : int
-        How many results are kept; the one that was not used for longest goes first. What is kept holds on to whatever
-        the functions close over.
+        How many results are kept; the one that was not used for longest is dropped first. A result that is kept also
+        keeps everything in memory that its functions close over.
     """
 
     def decorate(build: Callable) -> Callable:

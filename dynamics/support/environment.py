@@ -23,13 +23,13 @@ def devices() -> list[str]:
 def available_memory(root: Path = Path("/")) -> int | None:
     """Bytes of main memory that this process may still take, or None where the system does not say.
 
-    On Linux the least of what the kernel calls available and what the control groups (containers, batch jobs) leave;
-    elsewhere the physical memory.
+    On Linux it is the smaller of the memory that the kernel reports as available and what the control groups
+    (containers, batch jobs) leave. Elsewhere it is the physical memory.
 
     Parameters
     ----------
     root : Path
-        Where /proc and /sys are found.
+        Folder in which /proc and /sys are found.
     """
     limits = [_meminfo(root), _control_group(root, "memory.max", "memory.current")]
     limits.append(_control_group(root, "memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"))

@@ -1,4 +1,4 @@
-"""What long work says of itself: a progress bar in a terminal, and single lines about what it will cost."""
+"""How long work reports on itself: by a progress bar in a terminal, and by single lines about what it will cost."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

@@ -26,7 +26,7 @@ class Axis:
     Raises
     ------
     ConfigError
-        If there is no value, or a value twice.
+        If there is no value, or a value occurs twice.
     """
 
     name: str
@@ -50,7 +50,7 @@ def parse_axis(text: str, kind: type[AnyConfig] = Config) -> Axis:
     name, equals, values = text.partition("=")
     name = name.strip().lstrip("-").replace("-", "_")
     if not equals:
-        raise ConfigError(f"`{text}` says nothing to vary; write a setting and its values, such as seed=0,1,2.")
+        raise ConfigError(f"`{text}` does not say what to vary; write a setting and its values, such as seed=0,1,2.")
     _require_setting(name, kind)
     hint = get_type_hints(kind)[name]
     return Axis(name, tuple(_value(name, hint, value.strip()) for value in values.split(",") if value.strip()))

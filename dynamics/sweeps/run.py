@@ -24,9 +24,9 @@ class Sweep:
     Parameters
     ----------
     folder : Path
-        Where they are.
+        Folder of the sweep.
     axes : tuple of Axis
-        What varied.
+        The settings that varied, with their values.
     points : list of (settings, Run)
         The varied settings of every run, and the run.
     failed : mapping
@@ -47,16 +47,17 @@ def sweep(config: AnyConfig, axes: Sequence[Axis], out: str | Path, *, jobs: int
     config : Config or Recipe
         Settings that all points share.
     axes : sequence of Axis
-        What varies.
+        The settings that vary, with their values.
     out : Path
         Folder for the results. Points that are finished there are not run again, so a stopped sweep goes on.
     jobs : int, optional
-        Runs at a time; by default one a core, or one on an accelerator, which they would have to share.
+        Number of runs at a time. By default it is the number of cores, or 1 on an accelerator, which runs would have to
+        share.
 
     Raises
     ------
     ConfigError
-        If nothing varies, or the folder holds another sweep.
+        If no setting varies, or the folder holds another sweep.
     DynamicsError
         If no point could be run.
     """

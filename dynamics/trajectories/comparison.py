@@ -117,7 +117,7 @@ class PlateauOverlap:
     Parameters
     ----------
     learned : int
-        r, number of dimensions that are at least half learned on this plateau.
+        Number r of dimensions that are at least half learned on this plateau.
     time : float
         Effective time of the embeddings that were compared, the snapshot nearest to the middle of the plateau.
     overlap : float
@@ -176,7 +176,7 @@ class Comparison:
     measured : str
         Name of the measured rung.
     kernel_overlaps : KernelOverlaps, optional
-        Of a practical run: what the kernels before and after training explain.
+        How much the kernels before and after training explain, for a practical run.
     """
 
     eigenvalues_gamma: Spectrum

@@ -285,9 +285,9 @@ def knn_probe(
     test_embeddings, test_labels : arrays (M, d), (M,)
         The examples that are classified.
     neighbors : int
-        k.
+        Number k of neighbours that vote.
     temperature : float
-        τ.
+        Temperature τ of the weights.
 
     Raises
     ------

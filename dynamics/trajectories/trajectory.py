@@ -45,8 +45,8 @@ class Trajectory:
     embedding_times : array (S,), optional
         Effective times of the embeddings.
     meta : mapping
-        Where the trajectory comes from: seed, learning rate, tolerance, versions. It is kept for readers of the file;
-        no figure and no message depends on it.
+        Provenance of the trajectory: seed, learning rate, tolerance, versions. It is kept for readers of the file; no
+        figure and no message depends on it.
     steps : array (T,), optional
         Training steps of the records.
     hidden : mapping

@@ -33,7 +33,7 @@ class Gaps:
     loss, gradient : float
         Differences of the values, and of the gradients in the parameters (Euclidean norm).
     equivariance : float
-        Error of the network, `equivariance_error`.
+        Equivariance error of the network (`equivariance_error`).
     """
 
     loss: float
@@ -47,11 +47,11 @@ class Twins:
     Parameters
     ----------
     network : EquivariantNetwork
-        f.
+        The network f.
     images : array (n, h, w, c)
-        One pair is drawn for each.
+        Images; one pair is drawn for each.
     seed : int
-        Seeds parameters and pairs.
+        Seed of parameters and pairs.
     """
 
     def __init__(self, network: EquivariantNetwork, images: Float[np.ndarray, "n h w c"], seed: int):
@@ -136,11 +136,11 @@ def broken_symmetry(
     Parameters
     ----------
     tied : Twins
-        Both ways of training an equivariant network.
+        A-SSL and H-SSL with one equivariant network.
     sizes : array
         Sizes of the errors, relative to the filters.
     seed : int
-        Seeds the errors.
+        Seed of the errors.
     """
     free = Twins(tied.network.clone(tied=False), tied.images, seed)
     free.drawn, exact = tied.drawn, untie(tied.params, tied.network.group.point)

@@ -75,13 +75,13 @@ def ladder(
     name : str
         Name in tables and figures.
     network : EquivariantNetwork
-        Tied or not; its group is that of the pairs and cyclic.
+        The network, tied or not. Its group is cyclic and that of the pairs.
     pairs : FiberPairs
-        Every pair of the law is in the batch.
+        Law of the pairs; every pair of it is in the batch.
     images : array (n, h, w, c)
-        What to train on.
+        Images to train on.
     seed : int
-        Seeds the parameters.
+        Seed of the parameters.
     """
     drawn, d = pairs.every(len(images)), network.dim
     params = jax.jit(network.init)(jax.random.key(seed), images[:1])

@@ -72,7 +72,7 @@ class Scheme:
     homomorphic : bool
         Whether a pair is two fibers of one pass, in place of two transformed images.
     steps : int
-        Updates; 0 leaves the network as it was initialised.
+        Number of updates; 0 leaves the network as it was initialised.
     """
 
     name: str
@@ -113,9 +113,9 @@ def measure(schemes: list[Scheme], images: Images, seeds: list[int]) -> list[Sch
     schemes : list of Scheme
         The ways to train.
     images : Images
-        With labels; two thirds are for training and for the probe, the rest for testing.
+        Images with labels. Two thirds are for training and for the probe, the rest for testing.
     seeds : list of int
-        Each seeds weights, batches and pairs; the first also decides which images are tested on.
+        Seeds of weights, batches and pairs. The first also decides which images are tested on.
 
     Raises
     ------

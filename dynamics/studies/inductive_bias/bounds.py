@@ -92,9 +92,9 @@ def _eigenfunctions(
 
 
 def _worst_lipschitz(seed: int, repetitions: int = 200) -> tuple[float, float]:
-    """Minimisers that use all the slope they may inside of each manifold: v = u_i ± w_i on its two arcs.
+    """Minimisers that use all the slope they may inside each manifold: v = u_i ± w_i on its two arcs.
 
-    With w_i in random directions, and UᵀU/r = I − WᵀW/r so that the loss is zero.
+    The w_i have random directions, and UᵀU/r = I − WᵀW/r so that the loss is zero.
     """
     halves = SeparatedManifolds(CIRCLES.num_manifolds, 2, CIRCLES.diameter, CIRCLES.separation)
     r, rho = halves.num_manifolds, halves.diameter

@@ -46,17 +46,17 @@ class Budget:
     Parameters
     ----------
     sizes : tuple of int
-        m, at which φ_m is reported.
+        Numbers m at which φ_m is reported.
     outputs : tuple of int
-        k, which are trained.
+        Numbers k of outputs that are trained.
     weights : tuple of float
-        λ.
+        Weights λ of the covariance term.
     pretraining, tuning : int
-        Updates with L_1, and then with each L_λ.
+        Number of updates with L_1, and then with each L_λ.
     batch : int
-        Pairs in a batch.
+        Number of pairs in a batch.
     augmentation : str
-        Preset; that of the data set if empty.
+        Name of the augmentation; empty for that of the data set.
     """
 
     sizes: tuple[int, ...]
@@ -91,9 +91,9 @@ class Implementable:
     phi : dict
         Architecture -> array (sizes,), NaN where training diverged.
     sizes : tuple of int
-        m.
+        Numbers m at which φ_m was measured.
     dataset : str
-        With the number of images and how they were augmented.
+        Data set, with the number of images and how they were augmented.
     """
 
     phi: dict[str, np.ndarray]
@@ -153,13 +153,13 @@ def measure(
     budget : Budget
         How much to train.
     data_dir : Path, optional
-        Folder with its official files.
+        Folder with the official files of the data set.
     full : bool
-        Networks of the usual size.
+        Whether to train networks of the usual size.
     seed : int
-        Seeds images, networks and augmentations.
+        Seed of images, networks and augmentations.
     report : callable, optional
-        Receives a line about what it will cost, before it is spent.
+        Function that is called with a line about the cost of the training before it begins.
     """
     data = _load(dataset, budget.augmentation or default_augmentation(dataset), data_dir, seed)
     phi = {}

@@ -54,9 +54,9 @@ def run(
     full : bool
         CIFAR-10 (downloaded if there is no `data_dir`) with the paper's updates and sizes. Days on a CPU.
     seed : int
-        Seeds everything.
+        Seed of everything that is random.
     num_seeds : int
-        How often each class is trained; the shares of seeds are as coarse as this.
+        Number of trainings of each class, which is how finely shares of seeds are resolved.
 
     Raises
     ------

@@ -38,9 +38,9 @@ class Runs:
     Parameters
     ----------
     error : array (seeds,)
-        E‖W f − y‖² of the best linear head on fresh views.
+        Error E‖W f − y‖² of the best linear head on fresh views.
     loss : array (seeds,)
-        L_λ there.
+        Loss L_λ on these views.
     """
 
     error: np.ndarray

@@ -30,13 +30,14 @@ class Task:
     Parameters
     ----------
     setting : Setting
-        What the data set is trained and probed with.
+        Setting of the training and the probes for the data set.
     images : array (n, h, w, c)
         The images to train on.
     augmentation : callable
         (key, image) -> view.
     train, test : StyledViews
-        What the probes are fitted to and tested on: views of training images, and of images that no one was trained on.
+        Views that the probes are fitted to and tested on: of training images, and of images that no method was trained
+        on.
     """
 
     setting: Setting

@@ -24,27 +24,27 @@ class Setting:
     convolutional : bool
         Whether the encoder is the residual network.
     latent : int
-        d.
+        Number of latent dimensions d.
     likelihood : {"gaussian", "bernoulli"}
-        p(x | z).
+        Likelihood p(x | z) of an image.
     noise : float
-        τ².
+        Noise τ² of the decoder.
     prior : Prior
-        p(z_1 … z_J).
+        Prior p(z_1 … z_J) of the latents.
     views : tuple of int
-        The J of SimVAE that are tried.
+        Numbers of views J with which SimVAE is trained.
     steps, batch, learning_rate, adam_epsilon, decay
-        See `dynamics.generative.fit`.
+        Settings of the training, as for `dynamics.generative.fit`.
     train, test : int, optional
-        Images for training and for testing; None for all there are.
+        Number of images for training and for testing; None for all there are.
     probed : int, optional
-        Training images that probes are fitted to; None for all.
+        Number of training images that probes are fitted to; None for all.
     repeats : int
-        Views of each image in the probes.
+        Number of views of each image in the probes.
     noises : tuple of float
-        τ² of the sweep; empty for none.
+        Noises τ² of the sweep; empty for no sweep.
     sweep_steps : int
-        Updates in the sweep.
+        Number of updates in the sweep.
     """
 
     dataset: str

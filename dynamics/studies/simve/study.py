@@ -79,18 +79,18 @@ def run(
     data_dir : Path, optional
         Folder with the official files of a real data set.
     full : bool
-        The released code's sizes, for an accelerator.
+        Whether to use the sizes of the released code, which are meant for an accelerator.
     seed : int
-        Seeds everything random.
+        Seed of everything that is random.
     dataset : str
         `digits`, `mnist`, `fashion-mnist`, `cifar10` or `celeba`.
     num_seeds : int
-        Trainings of every method.
+        Number of trainings of every method.
     steps : int, optional
-        Updates of every training, in place of the setting's.
+        Number of updates of every training, in place of the setting's.
     extractor : callable, optional
-        Images (n, h, w, c) -> features (n, d): adds Fréchet distances of generated images. Only with the Inception
-        network of Heusel et al. (2017) are they FIDs.
+        Function images (n, h, w, c) -> features (n, d). With it, Fréchet distances of generated images are measured
+        too; they are FIDs only with the Inception network of Heusel et al. (2017).
     """
     if num_seeds < 2:
         raise ConfigError(f"num_seeds is {num_seeds}; give at least 2, for error bars.")

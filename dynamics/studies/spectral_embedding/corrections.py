@@ -1,4 +1,4 @@
-"""Slogans about the optima that hold only with care: each claim states where the slogan ends."""
+"""Common sayings about the optima that hold only with restrictions; each claim states the restriction."""
 
 from functools import partial
 

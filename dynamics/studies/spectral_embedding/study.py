@@ -42,11 +42,11 @@ def run(
     full : bool
         MNIST (downloaded if there is no `data_dir`) with 1,500 images. Takes minutes.
     seed : int
-        Seeds the choice of images, starts and random tasks.
+        Seed of the choice of images, of starts and of random tasks.
     num_images : int
-        Digits on which closed forms and classical methods are compared.
+        Number of digits on which closed forms and classical methods are compared.
     num_seeds : int
-        Repetitions of the downstream part.
+        Number of repetitions of the downstream part.
     """
     out = Path(out)
     digits = load_images("digits")

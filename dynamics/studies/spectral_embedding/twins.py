@@ -39,9 +39,9 @@ def find_twins(
     x : array (N, m)
         Images as vectors.
     labels : array (N,)
-        Their digits.
+        Digits that the images show.
     seed : int
-        Seeds the pairs of views for canonical correlation analysis.
+        Seed of the pairs of views for canonical correlation analysis.
     """
     from sklearn.decomposition import PCA
 

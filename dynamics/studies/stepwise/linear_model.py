@@ -39,11 +39,11 @@ def descend(
     Parameters
     ----------
     views : array (2n, m)
-        X̃, x_1 … x_n, x'_1 … x'_n.
+        Views X̃ in the order x_1 … x_n, x'_1 … x'_n.
     weights : array (d, m)
-        W before training.
+        Weights W before training.
     learning_rate : float
-        η; step k is at effective time t = η k.
+        Learning rate η; step k is at effective time t = η k.
     record_at : array of int
         Steps at which to record.
     """
