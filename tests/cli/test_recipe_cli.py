@@ -99,7 +99,7 @@ def test_a_run_writes_what_it_promises(whole, capsys, tmp_path):
 def test_a_finished_run_is_not_run_again_without_force(whole, capsys, monkeypatch):
     monkeypatch.setattr("dynamics.recipe.run.train", None)
     assert run("--out", whole) == 0
-    assert "trained to its end; --force" in capsys.readouterr().out
+    assert "trained to its end; --force" in " ".join(capsys.readouterr().out.split())
     assert run("--out", whole, "--batch", "4") == 2
     assert "batch = 8, not 4" in capsys.readouterr().err
     with pytest.raises(TypeError):  # it goes on to train
@@ -122,7 +122,7 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(whole, tmp_path, capsys
         process.wait()
     assert not (tmp_path / "trajectories" / "recipe.npz").exists()
     assert run("--out", tmp_path) == 0
-    assert "goes on from the checkpoint of step" in capsys.readouterr().out
+    assert "goes on from the checkpoint of step" in " ".join(capsys.readouterr().out.split())
     same(load(tmp_path), load(whole))
 
 
@@ -237,7 +237,7 @@ def test_compare_lays_the_run_beside_the_kernels_of_its_network(whole, tmp_path,
     flags = ["compare", "--recipe", "practical", *SMALL[1:], "--pairs", "32", "--tangent-pairs", "6", "--out", str(out)]
     assert main(flags) == 0
     shown = capsys.readouterr().out
-    assert "trained to its end" in shown and "Overlap with the strongest modes" in shown
+    assert "trained to its end" in " ".join(shown.split()) and "Overlap with the strongest modes" in shown
     found = json.loads((out / "comparison.json").read_text())["kernel_overlaps"]
     kernels = {f"{kind} kernel, {when}" for kind in ("conjugate", "tangent") for when in ("start", "end")}
     assert set(found["overlaps"]) == kernels and found["chance"] == pytest.approx(3 / 12)

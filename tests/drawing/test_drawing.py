@@ -18,7 +18,7 @@ from dynamics.drawing.trajectories import (
     trajectory_figure,
 )
 from dynamics.modes import contrastive_modes
-from dynamics.trajectories.comparison import compare
+from dynamics.trajectories.comparison import KernelOverlaps, compare
 from dynamics.trajectories.ladder import rung
 from dynamics.trajectories.solution import SolvedModes
 from dynamics.trajectories.trajectory import Trajectory
@@ -107,13 +107,13 @@ def test_style_leaves_a_notebook_interactive():
 def test_a_run_gets_the_figure_of_what_it_has(scene):
     measured, forecasts, comparison = scene
     times = measured.times[[0, -1]]
-    overlaps = times, {"tangent kernel, start": np.array([0.5, 0.4])}, 0.1
+    overlaps = KernelOverlaps(times, {"tangent kernel, start": np.array([0.5, 0.4])}, 0.1, {})
     solution = SolvedModes(np.array([1.0, 1.0, 0.5]), np.ones(3), np.ones(3), source="Someone (2020)")
     solved = replace(forecasts["ode"], rung="jepa", solution=solution, mode_step_times=np.array([2.1, 4.0, np.inf]))
     practical = replace(measured, rung="recipe")
     cases = [
         (run_figure(measured, forecasts, comparison, title="t"), "comparison", 3),
-        (run_figure(practical, forecasts, None, overlaps), "comparison", 3),
+        (run_figure(practical, forecasts, replace(comparison, kernel_overlaps=overlaps)), "comparison", 3),
         (run_figure(measured, {}), "trajectories", 2),
         (run_figure(None, forecasts), "trajectories", 2),
         (run_figure(None, {"jepa": solved}, title="of pairs"), "trajectories", 2),
