@@ -130,6 +130,8 @@ def test_no_snippet_is_left_out():
 
 def test_public_names_that_pages_use_exist():
     for page, text in TEXTS.items():
+        if page == "changelog.md":  # it also names what is gone
+            continue
         for name in re.findall(r"`dynamics\.(\w+)[`(]", text):
             assert hasattr(dynamics, name) or importlib.util.find_spec(f"dynamics.{name}"), f"{page}: dynamics.{name}"
 
