@@ -21,6 +21,7 @@ from dynamics.experiment.config import Config
 from dynamics.experiment.prepare import Experiment, prepare
 from dynamics.experiment.schedule import resolve_learning_rate
 from dynamics.flow.closed_form import initial_correlations, mode_correlations, mode_step_times
+from dynamics.flow.start import finite_start
 from dynamics.kernels import gram
 from dynamics.modes import contrastive_modes
 from dynamics.networks import Architecture
@@ -231,6 +232,7 @@ def _of_kernel(pairs: Pairs, kernel: Any, config: Config, start: Embedding | Non
         modes.require_learnable(config.dim)
     if start is None:
         start = config.init_scale * _gaussian_process(K, config.dim, config.seed)
+    start = finite_start(start, len(K))
     start = start - start.mean(axis=0) if config.center else start
     gamma, u0 = modes.padded_eigenvalues(config.dim), initial_correlations(modes, start)
     return Forecast(

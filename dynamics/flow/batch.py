@@ -10,6 +10,7 @@ from jaxtyping import Float
 from dynamics.errors import ConfigError
 from dynamics.flow.integrate import integrate_batch
 from dynamics.flow.ode import CorrelationLoss, mode_system
+from dynamics.flow.start import finite_start, start_of
 from dynamics.flow.truncation import truncate
 from dynamics.modes.contrastive import ContrastiveModes
 from dynamics.objectives.correlation import correlation_loss
@@ -48,6 +49,8 @@ def kernel_flow_batch(
     ------
     ConfigError
         If there is no start, or `truncation` or starts of different d are given with another loss than the default.
+    DataError
+        If an initial embedding is not finite.
     DivergenceError
         If one of the flows cannot be followed to the last time.
     """
@@ -59,6 +62,7 @@ def kernel_flow_batch(
             "Different d, and truncation, are only possible for the Barlow Twins loss with λ = 1; leave `loss` at its "
             "default."
         )
+    initial_embeddings = [finite_start(F, 2 * modes.num_pairs) for F in initial_embeddings]
     bounds: list[float | None] = [None] * len(dims)
     if truncation is not None:
         end = float(times[-1])
@@ -68,11 +72,13 @@ def kernel_flow_batch(
         modes, bounds = cuts[0].modes, [cut.bound for cut in cuts]
     # an output that is zero stays zero and leaves the others alone, so smaller functions are filled up with zeros
     starts = [
-        np.pad(modes.coordinates(F), ((0, 0), (0, max(dims) - d)))
+        start_of(modes, np.pad(F, ((0, 0), (0, max(dims) - d))), complete=truncation is None)
         for F, d in zip(initial_embeddings, dims, strict=True)
     ]
     velocity, save = mode_system(loss)
-    C = integrate_batch(velocity, np.stack(starts), modes.eigenvalues[:, None], times, save, tolerance=tolerance)
+    gamma = np.broadcast_to(modes.eigenvalues[:, None], (len(starts), len(modes), 1))
+    a, source, constant = (np.stack(values) for values in list(zip(*starts, strict=True))[:3])
+    C = integrate_batch(velocity, a, (gamma, source, constant), times, save, tolerance=tolerance)
     return [
         _trajectory(C_b[:, :d, :d], times, loss, tolerance, len(modes), bound)
         for C_b, d, bound in zip(C, dims, bounds, strict=True)

@@ -9,9 +9,12 @@ array([1.e-06, 1.e+00])
 import numpy as np
 from jaxtyping import Float
 
+from dynamics.flow.start import start_of
 from dynamics.modes.contrastive import ContrastiveModes
 from dynamics.trajectories.trajectory import Trajectory
 from dynamics.typing import Embedding, Spectrum
+
+_ROUNDING = 1e-12  # relative γ of modes in which partners neither agree nor disagree
 
 
 def initial_correlations(modes: ContrastiveModes, initial_embeddings: Embedding) -> Spectrum:
@@ -19,7 +22,8 @@ def initial_correlations(modes: ContrastiveModes, initial_embeddings: Embedding)
 
     The modes compete for the outputs: mode j grows into what the modes before it have left free. So s_j(0) is the
     diagonal of the QR factorisation of the initial coordinates [a_1(0) … a_d(0)]ᵀ, taken in the order of γ, and not
-    their column norms.
+    their column norms. The start is a = ΦᵀJF/(2nγ), which is VᵀF where F is a function of the kernel. The part outside
+    of the modes acts as a constant force, and the flow that it drives is the one without it from this a.
 
     Parameters
     ----------
@@ -32,12 +36,20 @@ def initial_correlations(modes: ContrastiveModes, initial_embeddings: Embedding)
     -------
     array (d,)
         Entry j belongs to mode j. It is negative for modes with γ_j < 0, and zero where there are fewer than d modes.
+
+    Raises
+    ------
+    DataError
+        If the initial embeddings are not finite, or not those of the views.
     """
-    a = modes.coordinates(initial_embeddings)
-    dim = a.shape[1]
+    start = start_of(modes, initial_embeddings)
+    dim = start.coordinates.shape[1]
     top = min(dim, len(modes))
-    s = np.abs(np.linalg.qr(a[:top].T)[1].diagonal())
-    return np.pad(modes.eigenvalues[:top] * s**2, (0, dim - top))
+    gamma = modes.eigenvalues[:top]
+    driven = np.abs(gamma) > _ROUNDING * np.abs(modes.eigenvalues).max(initial=0.0)
+    a = start.coordinates[:top] + np.where(driven, 1 / np.where(driven, gamma, 1.0), 0.0)[:, None] * start.source[:top]
+    s = np.abs(np.linalg.qr(a.T)[1].diagonal())
+    return np.pad(gamma * s**2, (0, dim - top))
 
 
 def mode_correlations(
@@ -89,6 +101,11 @@ def closed_form(
         The network's function before training, on the training views.
     times : array (T,)
         Effective times (learning rate × step) to report, ascending.
+
+    Raises
+    ------
+    DataError
+        If the initial embeddings are not finite, or not those of the views.
     """
     u0 = initial_correlations(modes, initial_embeddings)
     gamma = np.pad(modes.eigenvalues[: u0.size], (0, max(0, u0.size - len(modes))))

@@ -17,6 +17,7 @@ from jaxtyping import Int
 from dynamics.errors import DivergenceError
 from dynamics.flow.matrix_ode import MatrixGram, flat_matrix_kernel, losses_along, matrix_system
 from dynamics.flow.ode import CorrelationLoss, mode_system
+from dynamics.flow.start import finite_start, start_of
 from dynamics.modes.contrastive import ContrastiveModes
 from dynamics.objectives.correlation import barlow_twins, correlation_loss
 from dynamics.objectives.registry import Loss, embedding_loss
@@ -38,7 +39,7 @@ def kernel_descent(
     Parameters
     ----------
     modes : ContrastiveModes
-        All modes of the kernel on the training pairs.
+        All modes of the kernel on the training pairs. The part of the start outside of them stays as it is.
     initial_embeddings : array (2n, d)
         The network's function before training, on the training views.
     learning_rate : float
@@ -52,9 +53,13 @@ def kernel_descent(
     ------
     DivergenceError
         If the descent does not stay finite because the learning rate is too large.
+    DataError
+        If the initial embeddings are not finite, or not those of the views.
     """
-    (velocity, save), start = mode_system(loss), modes.coordinates(initial_embeddings)
-    C, _ = _descend(velocity, save, start, modes.eigenvalues[:, None], learning_rate, record_at)
+    velocity, save = mode_system(loss)
+    start = start_of(modes, initial_embeddings)
+    parameters = (modes.eigenvalues[:, None], start.source, start.constant)
+    C, _ = _descend(velocity, save, start.coordinates, parameters, learning_rate, record_at)
     with double_precision():
         losses = np.asarray(jax.vmap(loss)(jnp.asarray(C)))
     return _trajectory(C, losses, learning_rate, record_at)
@@ -74,7 +79,7 @@ def matrix_kernel_descent(
     as a function or by its name in `dynamics.objectives.OBJECTIVES`.
     """
     loss = embedding_loss(objective)
-    system, start = matrix_system(loss), np.asarray(initial_embeddings, np.float64)
+    system, start = matrix_system(loss), finite_start(initial_embeddings, len(theta))
     C, F = _descend(*system, start, flat_matrix_kernel(theta), learning_rate, record_at)
     with double_precision():
         losses = np.asarray(losses_along(loss)(jnp.asarray(F)))
@@ -87,7 +92,8 @@ def _descend(
     """What `save` makes of the state, and the state, at every recorded step."""
     with double_precision():
         gaps = jnp.asarray(np.diff(record_at, prepend=0))
-        saved, states = _run(velocity, save, jnp.asarray(start), jnp.asarray(parameters), learning_rate, gaps)
+        parameters = jax.tree.map(jnp.asarray, parameters)
+        saved, states = _run(velocity, save, jnp.asarray(start), parameters, learning_rate, gaps)
         saved, states = np.asarray(saved), np.asarray(states)
     if not np.isfinite(saved).all():
         raise DivergenceError(f"Gradient descent at learning rate {learning_rate:.3g} diverged; lower the rate.")

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Float
 
 from dynamics.flow.integrate import integrate
+from dynamics.flow.start import finite_start
 from dynamics.modes.contrastive import contrastive_modes
 from dynamics.objectives.correlation import barlow_twins, cross_correlation
 from dynamics.objectives.registry import Loss, embedding_loss
@@ -72,12 +73,14 @@ def matrix_kernel_flow(
 
     Raises
     ------
+    DataError
+        If the start or the kernel is not finite.
     DivergenceError
         If the solver cannot follow the flow to the last time.
     """
     loss = embedding_loss(objective)
     velocity, correlation = matrix_system(loss)
-    F0 = np.asarray(initial_embeddings, np.float64)
+    F0 = finite_start(initial_embeddings, len(theta))
     C, F = integrate(
         velocity,
         F0,

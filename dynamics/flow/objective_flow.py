@@ -20,6 +20,7 @@ import numpy as np
 from jaxtyping import Float
 
 from dynamics.flow.integrate import integrate
+from dynamics.flow.start import finite_start
 from dynamics.objectives.correlation import cross_correlation
 from dynamics.objectives.registry import Loss, embedding_loss
 from dynamics.support.compiled import compile_once
@@ -74,10 +75,12 @@ def objective_flow(
     ------
     ValueError
         If N is odd, so that the views are no pairs, and no graph is given.
+    DataError
+        If the start or the kernel is not finite.
     DivergenceError
         If the solver cannot follow the flow to the last time.
     """
-    K, F = np.asarray(kernel_gram, np.float64), np.asarray(initial_embeddings, np.float64)
+    K, F = np.asarray(kernel_gram, np.float64), finite_start(initial_embeddings, len(kernel_gram))
     N, dim = F.shape
     if graph is None and N % 2:
         raise ValueError(f"{N} views are no pairs; give the relation graph.")

@@ -1,7 +1,8 @@
 """Rung 1: gradient flow of the frozen kernel from the actual initial function, by an ODE solver in float64.
 
-In mode coordinates a = VᵀF the flow dF/dt = −K̃ ∇_F L reads da/dt = 4 γ a M(C) with C = aᵀγa and M = −½ ∂L/∂C; for
+In mode coordinates a the flow dF/dt = −K̃ ∇_F L reads da/dt = 4 γ a M(C) with C = aᵀγa and M = −½ ∂L/∂C; for
 Barlow Twins with λ = 1, M = I − C. γ is diagonal, so a right-hand side costs O(m d²): weights are never integrated.
+A part of the start outside of the modes adds the constants of `dynamics.flow.start`.
 """
 
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from jaxtyping import Float
 
 from dynamics.errors import ConfigError
 from dynamics.flow.integrate import integrate
+from dynamics.flow.start import finite_start, start_of
 from dynamics.flow.truncation import truncate
 from dynamics.modes.contrastive import ContrastiveModes
 from dynamics.objectives.correlation import correlation_loss
@@ -39,8 +41,8 @@ def kernel_flow(
     Parameters
     ----------
     modes : ContrastiveModes
-        All modes of the kernel on the training pairs. The part of the initial function outside the given modes is left
-        out, as if it were zero.
+        All modes of the kernel on the training pairs. The part of the initial function outside of the given modes stays
+        as it is. That is exact for what the kernel cannot change, and an approximation for modes that are not given.
     initial_embeddings : array (2n, d)
         The network's function before training, on the training views.
     times : array (T,)
@@ -65,10 +67,13 @@ def kernel_flow(
     ------
     ConfigError
         If `truncation` is given with another loss than the default.
+    DataError
+        If the initial embeddings are not finite, or not those of the views.
     DivergenceError
         If the solver cannot follow the flow to the last time.
     """
     num_modes, bound = None, None
+    initial_embeddings = finite_start(initial_embeddings, 2 * modes.num_pairs)
     if truncation is not None:
         if loss is not correlation_loss:
             raise ConfigError("truncation is for the Barlow Twins loss with λ = 1 alone; leave `loss` at its default.")
@@ -76,10 +81,11 @@ def kernel_flow(
         cut = truncate(modes, initial_embeddings, float(end), tolerance=truncation)
         modes, num_modes, bound = cut.modes, len(cut.modes), cut.bound
     velocity, save_correlation = mode_system(loss)
+    start = start_of(modes, initial_embeddings, complete=num_modes is None)
     C, a = integrate(
         velocity,
-        modes.coordinates(initial_embeddings),
-        modes.eigenvalues[:, None],
+        start.coordinates,
+        (modes.eigenvalues[:, None], start.source, start.constant),
         times,
         save_correlation,
         state_times=embedding_times,
@@ -91,7 +97,7 @@ def kernel_flow(
         times=np.asarray(times, np.float64),
         eigenvalues=np.linalg.eigvalsh(C)[:, ::-1],
         loss=losses,
-        embeddings=None if a is None else modes.on_views @ a,
+        embeddings=None if a is None else modes.on_views @ a + start.remainder,
         embedding_times=None if embedding_times is None else np.asarray(embedding_times, np.float64),
         rung="ode",
         num_modes=num_modes,
@@ -102,13 +108,16 @@ def kernel_flow(
 
 @compile_once(maxsize=16)
 def mode_system(loss):
-    """Return da/dt and C(a) for a loss, as functions of (t, a, γ) with γ (m, 1)."""
+    """Return da/dt and C(a) for a loss, as functions of (t, a, (γ, b, C_R)) with γ (m, 1) and the rest of `Start`."""
 
-    def save_correlation(t, a, gamma):
-        return a.T @ (gamma * a)
+    def save_correlation(t, a, parameters):
+        gamma, source, constant = parameters
+        cross = a.T @ source
+        return a.T @ (gamma * a) + cross + cross.T + constant
 
-    def velocity(t, a, gamma):
-        M = -0.5 * jax.grad(loss)(save_correlation(t, a, gamma))
-        return 4.0 * gamma * (a @ M)
+    def velocity(t, a, parameters):
+        gamma, source, _ = parameters
+        M = -0.5 * jax.grad(loss)(save_correlation(t, a, parameters))
+        return 4.0 * (gamma * a + source) @ M
 
     return velocity, save_correlation

@@ -17,6 +17,7 @@ Oja's equation, whose P = BᵀB obeys a Riccati equation: with α = 1 − D/λ a
 import numpy as np
 from jaxtyping import Float
 
+from dynamics.flow.start import finite_start
 from dynamics.objectives.weighted_spectral import check_weight
 from dynamics.typing import Array, Spectrum
 
@@ -78,7 +79,7 @@ def whitened_flow(
     """
     check_weight(weight)
     alpha = 1 - (1 - np.asarray(agreements, np.float64)) / weight
-    B, now, path = np.asarray(start, np.float64), 0.0, []
+    B, now, path = finite_start(start), 0.0, []
     longest = _LARGEST_EXPONENT / (8 * weight * max(np.abs(alpha).max(), 1.0))
     for time in np.asarray(times, np.float64):
         steps = max(1, int(np.ceil((time - now) / longest)))

@@ -91,7 +91,10 @@ class ContrastiveModes:
         return np.asarray(rows, np.float64) @ self.duals - self.offset
 
     def coordinates(self, embeddings: Embedding) -> Float[np.ndarray, "modes dim"]:
-        """Mode coordinates a = Vᵀ F of embeddings F (2n, d) of the training views, so that f = φ a."""
+        """Mode coordinates a = Vᵀ F of embeddings F (2n, d) of the training views, so that f = φ a.
+
+        If F is not a function of the kernel, f is its orthogonal projection on those (`contrastive_modes`).
+        """
         return self.duals.T @ np.asarray(embeddings, np.float64)
 
     def minimum_norm(self, dim: int) -> Float[np.ndarray, "modes dim"]:
@@ -164,6 +167,9 @@ def contrastive_modes(gram: SquareGram, *, num_modes: int | None = None, center:
         if np.abs(K).max() <= len(K) * _EPS * scale:
             raise KernelError("The kernel is the same for all views, so nothing is left of it once it is centred.")
     Phi, V, _ = semidefinite_factor(K, scale=scale)
+    if Phi.shape[1] < len(Phi):  # only duals in the range of K̃ make VᵀF an orthogonal projection of any F
+        Q = np.linalg.qr(Phi)[0]
+        V = Q @ (Q.T @ V)
     gamma, W = _symmetric_modes(Phi, num_modes)
     V = V @ W
     if center:

@@ -53,7 +53,7 @@ def preconditioned(task: Task, times: Float[np.ndarray, " times"]) -> Trajectory
     Trajectory
         `eigenvalues` are those of C in these modes, descending; `loss` is ‖C − I‖².
     """
-    c = np.linalg.eigvalsh(preconditioned_correlation(_start(task), times))[:, ::-1]
+    c = np.linalg.eigvalsh(preconditioned_correlation(np.diag(_start(task)), times))[:, ::-1]
     return Trajectory(
         times=times,
         eigenvalues=c,
@@ -65,13 +65,17 @@ def preconditioned(task: Task, times: Float[np.ndarray, " times"]) -> Trajectory
 
 def preconditioned_times(task: Task) -> Float[np.ndarray, " dim"]:
     """Exact times ln(1/c_j(0) − 1)/8 at which each eigenvalue of C reaches ½; infinite if it is not learned."""
-    c0 = np.maximum(np.linalg.eigvalsh(_start(task))[::-1], 0.0)
+    c0 = _start(task)
     learnable = int((task.strength > 0).sum())
     return escape_times(np.where(np.arange(task.dim) < learnable, 8.0, 0.0), 1, c0)
 
 
 def _start(task: Task) -> np.ndarray:
-    """C₀ = aᵀγa of the d strongest modes, without those on which partners disagree."""
+    """Eigenvalues (d,) of C₀ = aᵀγa of the d strongest modes, without those on which partners disagree, descending.
+
+    They keep their eigenvectors. What is rounding is zero, since e^{8t} makes of any other number one that is learned.
+    """
     gamma = task.strength[: task.eigenvalues.size]
     a = np.asarray(task.coordinates)[: gamma.size]
-    return a.T @ (gamma[:, None] * a)
+    c = np.linalg.eigvalsh(a.T @ (gamma[:, None] * a))[::-1]
+    return np.where(c > len(c) * np.finfo(float).eps * c[0], c, 0.0)

@@ -86,7 +86,7 @@ def test_full_rank_kernels_leave_nothing_outside(rng):
 def test_settings(modes, rng):
     F = start(modes, rng)
     for settings in ({}, {"tolerance": 0.1, "num_modes": 3}, {"num_modes": 0}, {"tolerance": -1.0}):
-        with pytest.raises(ConfigError, match="truncate"):
+        with pytest.raises(ConfigError, match="Give either"):
             truncate(modes, F, END, **settings)
     with pytest.raises(ConfigError, match="λ = 1"):
         kernel_flow(modes, F, np.array([0.0, 1.0]), loss=lambda C: correlation_loss(C), truncation=0.1)

@@ -55,5 +55,5 @@ def test_modes_without_a_signal_or_a_start_stay(order):
 
 
 def test_a_start_beyond_the_end_is_refused():
-    with pytest.raises(ConfigError, match="init-scale"):
+    with pytest.raises(ConfigError, match="init_scale"):
         escape(np.ones(1), 1, np.array([1.2]), np.array([0.0]))
