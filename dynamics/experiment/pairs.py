@@ -21,7 +21,7 @@ class GroupPairs:
     Parameters
     ----------
     images : array (n, h, w, c)
-        The images.
+        Images of which the pairs are made.
     law : FiberPairs
         Law that says which two group elements make a pair.
     drawn : array

@@ -33,7 +33,7 @@ def integrate(
     velocity, save : callable
         (t, y, parameters) -> dy/dt, and what to keep of y. The same two functions and shapes are compiled once.
     start : array
-        y at t = 0.
+        Start y(0).
     parameters : pytree of arrays
         Arrays that are passed on to both functions.
     times : array (T,)

@@ -50,7 +50,7 @@ def restricted_gap(
     features : array (N, p)
         Features ψ of all views; the class consists of their linear combinations.
     graph : array (N, N)
-        Relation G.
+        Relation G between the views.
     clusters : array (N,)
         Cluster of every view.
 

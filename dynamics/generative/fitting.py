@@ -105,9 +105,9 @@ def fit(
     method : Method
         The method to train.
     images : array (n, h, w, c)
-        Intensities in [0, 1].
+        Training images, with intensities in [0, 1].
     augmentation : callable
-        (key, image) -> view.
+        Augmentation (key, image) -> view.
     steps : int
         Number of updates.
     batch : int

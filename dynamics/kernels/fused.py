@@ -90,7 +90,7 @@ def fused_kernel(layers: Layers, kind: str, x1: RowViews, x2: ColumnViews | None
     layers : Layers
         Declaration for which `supports` holds.
     kind : {"ntk", "nngp"}
-        Which kernel, as for `infinite_kernel`.
+        Kind of the kernel, as for `infinite_kernel`.
     x1, x2 : array (a, *input_shape), (b, *input_shape)
         Views. Without `x2` the views of `x1` are compared with each other.
 

@@ -49,11 +49,11 @@ class Range(NamedTuple):
     Parameters
     ----------
     U : array (N, r)
-        Orthonormal columns.
+        Left singular vectors, in orthonormal columns.
     S : array (r,)
         Singular values, descending, all above `tolerance`.
     Zt : array (r, p)
-        Orthonormal rows.
+        Right singular vectors, in orthonormal rows.
     tolerance : float
         What counts as rounding in a singular value.
     """

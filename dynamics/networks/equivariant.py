@@ -44,7 +44,7 @@ class Lifting(nn.Module):
     point : PointGroup
         The point group P. The trivial group makes the layer an ordinary convolution.
     width : int
-        Channels of a fiber.
+        Number of channels of a fiber.
     size : int
         Side of the filters, in pixels; odd.
     w_std : float

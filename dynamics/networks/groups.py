@@ -118,7 +118,7 @@ class PlaneGroup:
     Parameters
     ----------
     name : str
-        A key of `GROUPS`.
+        Name of the group, a key of `GROUPS`.
     height, width : int
         Size of the images, in pixels.
 

@@ -72,7 +72,7 @@ def barlow_twins_normalised(
         ε, which is added to the variances. Batch normalisation, which the released recipe uses, has 1e-5, and a readout
         that starts with variances below it is not normalised at all.
     graph : array (N, N), optional
-        Relation G.
+        Relation G between the views, in place of pairs.
     """
     if graph is None:
         z, z_prime = (_standardised(half, None, epsilon) for half in jnp.split(embeddings, 2))

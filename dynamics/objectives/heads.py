@@ -18,7 +18,7 @@ class Head:
     hidden : tuple of int
         Units of the hidden layers; 0 stands for as many as there are inputs.
     dim : int
-        Outputs.
+        Number of outputs.
     norm : str
         Normalisation after hidden layers: `batch`, `group` (all units of a layer are one group) or `none`.
     bias, readout_bias : bool

@@ -28,11 +28,11 @@ def byol(predictions: Embedding, targets: Embedding, epsilon: float = 1e-12) -> 
     Parameters
     ----------
     predictions : array (2n, d)
-        p = q(z) of the online network, views in the order x_1 … x_n, x'_1 … x'_n.
+        Predictions p = q(z) of the online network, views in the order x_1 … x_n, x'_1 … x'_n.
     targets : array (2n, d)
-        z of the target network for the same views in the same order. No gradient flows into them.
+        Embeddings z of the target network for the same views in the same order. No gradient flows into them.
     epsilon : float
-        Squared norms below it are taken to be ε, 1e-12 in the released code; a start smaller than its root is not
+        Smallest squared norm ε by which is divided, 1e-12 in the released code. Embeddings shorter than √ε are not
         normalised.
     """
     return 4 - 4 * _mean_cosine(predictions, targets, epsilon)
@@ -41,7 +41,7 @@ def byol(predictions: Embedding, targets: Embedding, epsilon: float = 1e-12) -> 
 def simsiam(predictions: Embedding, targets: Embedding, epsilon: float = 1e-12) -> Float[jax.Array, ""]:
     """Negative cosine between predictions and the partners' targets, mean over 2n views (Chen & He 2021, eq. 2).
 
-    Arguments as in `byol`; the targets are the network's own embeddings.
+    The arguments are those of `byol`; the targets are the embeddings of the network itself.
     """
     return -_mean_cosine(predictions, targets, epsilon)
 
@@ -61,9 +61,9 @@ def moving_average(target: Tree, online: Tree, decay: float | Array) -> Tree:
     Parameters
     ----------
     target, online : pytree
-        ξ and θ.
+        Parameters ξ of the target and θ of the online network.
     decay : float
-        τ, as `target_decay` gives it.
+        The factor τ, as `target_decay` gives it.
     """
     return jax.tree.map(lambda xi, theta: xi + (1 - decay) * (theta - xi), target, online)
 

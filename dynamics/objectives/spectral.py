@@ -39,7 +39,7 @@ def spectral_contrastive(embeddings: Embedding, graph: Graph | None = None) -> F
     embeddings : array (2n, d)
         F, views in the order x_1 … x_n, x'_1 … x'_n; (N, d) with a graph.
     graph : array (N, N), optional
-        Relation G.
+        Relation G between the views, in place of pairs.
     """
     weights = degrees(embeddings, graph)
     total = weights.sum()

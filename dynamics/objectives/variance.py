@@ -35,7 +35,7 @@ def vicreg_squared(
     center : bool
         Whether Σ is about the mean of all views.
     graph : array (N, N), optional
-        Relation G.
+        Relation G between the views, in place of pairs.
     """
     error = covariance(embeddings, center) - jnp.eye(embeddings.shape[1], dtype=embeddings.dtype)
     return jnp.square(error).sum() + weight * invariance(embeddings, graph)
@@ -63,7 +63,7 @@ def vicreg(
     epsilon : float
         ε, 1e-4 in the released recipe.
     graph : array (N, N), optional
-        Relation G.
+        Relation G between the views, in place of pairs.
     """
     cov = covariance(embeddings)
     variances = jnp.diag(cov)

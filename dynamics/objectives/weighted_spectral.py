@@ -37,7 +37,7 @@ def generalised_spectral(
     embeddings : array (2n, d)
         F; (N, d) with a graph.
     weight : float
-        λ > 0, of the covariance term. Traced values, as in a sweep under `vmap`, are not checked.
+        Weight λ > 0 of the covariance term. Traced values, as in a sweep under `vmap`, are not checked.
     graph : array (N, N), optional
         Relation G in place of pairs: partners are drawn by G, single views by their degree.
 
@@ -60,9 +60,9 @@ def shrinkage(agreements: Spectrum, weight: float = 1.0) -> Spectrum:
     Parameters
     ----------
     agreements : array (m,)
-        μ of the modes.
+        Agreements μ of partners along the modes.
     weight : float
-        λ > 0.
+        Weight λ > 0 of the covariance term.
     """
     check_weight(weight)
     return np.maximum(0.0, 1 - (1 - np.asarray(agreements, np.float64)) / weight)
@@ -71,21 +71,21 @@ def shrinkage(agreements: Spectrum, weight: float = 1.0) -> Spectrum:
 def minimum(agreements: Spectrum, dim: int, weight: float = 1.0) -> float:
     """Least L_λ of d outputs in a class with these modes: Σ_{j≤d} δ_j − δ_j²/4λ where δ_j < 2λ, and λ where not.
 
-    A mode with δ ≥ 2λ is better left out, at the cost λ of an unused output.
+    A mode with δ ≥ 2λ is better left out, since an unused output costs λ.
 
     Parameters
     ----------
     agreements : array (m,)
-        μ of all modes of the class, in any order.
+        Agreements μ of all modes of the class, in any order.
     dim : int
-        Outputs d ≤ m.
+        Number of outputs d ≤ m.
     weight : float
-        λ > 0.
+        Weight λ > 0 of the covariance term.
 
     Raises
     ------
     CollapseError
-        If d is beyond the class.
+        If d is larger than the number of modes of the class.
     ConfigError
         If λ is not positive.
     """

@@ -24,11 +24,11 @@ def barlow_twins_optimum(space: FunctionSpace, graph: Float[Array, "views views"
     Parameters
     ----------
     space : FunctionSpace
-        Where the embedding is sought.
+        Function space in which the embedding is sought.
     graph : array (N, N)
-        Relation G.
+        Relation G between the views.
     dim : int
-        Outputs d.
+        Number of outputs d.
     """
     G, Phi = np.asarray(graph, np.float64), space.features
     gamma, U = np.linalg.eigh(Phi.T @ G @ Phi / G.sum())
@@ -58,11 +58,11 @@ def barlow_twins_normalised_optimum(space: FunctionSpace, graph: Float[Array, "v
     Parameters
     ----------
     space : FunctionSpace
-        Where the embedding is sought.
+        Function space in which the embedding is sought.
     graph : array (N, N)
-        Relation G.
+        Relation G between the views.
     dim : int
-        Outputs d.
+        Number of outputs d.
 
     Raises
     ------

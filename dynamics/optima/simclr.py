@@ -27,7 +27,7 @@ def simclr_squared_optimum(space: FunctionSpace, graph: Float[Array, "views view
     graph : array (N, N)
         Relation G, or any symmetric matrix: −½HD²H of squared distances D² makes it multidimensional scaling.
     dim : int
-        Outputs d.
+        Number of outputs d.
     """
     G = np.asarray(graph, np.float64)
     P, T = whitened(space.features, space.tolerance)

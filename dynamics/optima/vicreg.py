@@ -30,7 +30,7 @@ def vicreg_squared_optimum(
     space : FunctionSpace
         Function space in which the embedding is sought.
     graph : array (N, N)
-        Relation G.
+        Relation G between the views.
     dim : int
         Number of outputs d. Outputs that the space or the invariance leaves no room for are zero.
     weight : float

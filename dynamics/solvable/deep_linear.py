@@ -31,7 +31,7 @@ def deep_linear(task: Task, times: Float[np.ndarray, " times"], *, depth: int = 
     Parameters
     ----------
     task : Task
-        The pairs; `weights` is the product of the layers along each mode.
+        Modes of the pairs, with the start; `weights` is the product of the layers along each mode.
     times : array (T,)
         Gradient-flow times, ascending from 0.
     depth : int

@@ -84,7 +84,7 @@ def directpred(
     Parameters
     ----------
     task : Task
-        The pairs.
+        Modes of the pairs, with the start.
     times : array (T,)
         Gradient-flow times, ascending from 0.
     predictor_rate, target_scale, weight_decay

@@ -32,7 +32,7 @@ def jepa(task: Task, times: Float[np.ndarray, " times"], *, depth: int = DEPTH) 
     Parameters
     ----------
     task : Task
-        The pairs.
+        Modes of the pairs, with the start.
     times : array (T,)
         Gradient-flow times, ascending from 0.
     depth : int

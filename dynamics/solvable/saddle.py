@@ -89,7 +89,7 @@ def escape_times(
 def _checked(rate: np.ndarray, order: float | int, start: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The start, with ½ in place of those that stay, and which modes move."""
     if order < 1:
-        raise ValueError(f"order is {order}; below 1 the flow leaves zero by itself.")
+        raise ValueError(f"order is {order}; give at least 1, since below 1 the flow leaves zero by itself.")
     if (start >= 1).any() or (start < 0).any():
         raise ConfigError(
             f"A mode starts at {np.max(np.abs(start)):.3g} of its end value; these models describe growth from a "

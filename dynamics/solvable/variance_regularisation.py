@@ -26,7 +26,7 @@ def variance_regularisation(task: Task, times: Float[np.ndarray, " times"], *, i
     Parameters
     ----------
     task : Task
-        The pairs.
+        Modes of the pairs, with the start.
     times : array (T,)
         Gradient-flow times, ascending from 0.
     isotropic : bool

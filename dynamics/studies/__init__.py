@@ -34,7 +34,7 @@ def load_study(name: str) -> ModuleType:
     Parameters
     ----------
     name : str
-        A key of `STUDIES`.
+        Name of the study, a key of `STUDIES`.
 
     Raises
     ------
@@ -52,7 +52,7 @@ def study_settings(name: str, chosen: Mapping[str, Any]) -> Mapping[str, Any]:
     Parameters
     ----------
     name : str
-        A key of `STUDIES`.
+        Name of the study, a key of `STUDIES`.
     chosen : mapping
         Name of an argument of the study's `run` -> value.
 

@@ -25,7 +25,7 @@ class Claim:
     claim : str
         A sentence that says what should be so, and in which setting.
     source : str
-        Where the claim is made, such as `Simon et al. 2023, Prop. 4.1`.
+        Place where the claim is made, such as `Simon et al. 2023, Prop. 4.1`.
     expected : float
         Value or bound that the claim states.
     measured : float

@@ -148,7 +148,7 @@ def load_record(path: str | Path, kind: type[Record]) -> Record:
     Parameters
     ----------
     path : Path
-        The file.
+        File to read.
     kind : type
         A `msgspec.Struct`, which declares fields and their types.
 

@@ -72,7 +72,7 @@ def train_functions(
     Parameters
     ----------
     functions : FunctionClass
-        The class.
+        Class of functions to train.
     draw : callable
         Traceable function key -> two views of a batch, such as those of `PairDistribution.views`, or `batches` of your
         own pairs.

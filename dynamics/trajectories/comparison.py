@@ -139,7 +139,7 @@ class KernelOverlaps:
     Parameters
     ----------
     times : array (S,)
-        Effective times.
+        Effective times of the embeddings.
     overlaps : mapping
         Kernel, such as `conjugate kernel, start`, -> array (S,), the overlap ‖QᵀQ_φ‖²/d of the top-d subspace of the
         embeddings with the span of its d strongest modes; 1 if they are equal.

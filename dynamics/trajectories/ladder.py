@@ -39,7 +39,7 @@ class Rung:
         Place on the ladder, from 0 for the closed form to 4 for the practical recipe; None for a variant, which is
         drawn beside the ladder.
     line : (colour, dashes)
-        Look of its curves.
+        Colour and dashes of its curves.
     marker : str
         Matplotlib marker of its points.
     filled : bool

@@ -36,7 +36,7 @@ def covariance_spectrum(embeddings: Embedding, *, center: bool = True) -> Spectr
     Parameters
     ----------
     embeddings : array (N, d)
-        Z.
+        Embeddings Z, one row for each example.
     center : bool
         Whether to subtract the mean embedding first.
 
@@ -143,7 +143,7 @@ def alpha_req(embeddings: Embedding, *, first: int = 1, last: int | None = None,
     Parameters
     ----------
     embeddings : array (N, d)
-        Z.
+        Embeddings Z, one row for each example.
     first, last : int
         Range of k, counted from 1, with `last` included; all eigenvalues above rounding by default. Published fits
         leave out the first few and the last few, where finite samples bend the spectrum.
@@ -190,7 +190,7 @@ def subspace_overlap(embeddings: Embedding, modes: ContrastiveModes, rank: int, 
     modes : ContrastiveModes
         Modes of the kernel that is asked about.
     rank : int
-        r.
+        Number r of directions and modes that are compared.
     center : bool
         Whether to subtract the mean embedding first.
     """

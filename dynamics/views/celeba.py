@@ -29,7 +29,7 @@ def load_celeba(
         Folder, or one with a subfolder `celeba`, that holds `img_align_celeba/`, `list_attr_celeba.txt` and
         `list_eval_partition.txt`.
     split : {"train", "validation", "test"}
-        Official partition.
+        Part of the official partition.
     size : int
         Side of the images, in pixels.
     limit : int, optional

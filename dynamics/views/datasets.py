@@ -64,7 +64,7 @@ class Dataset:
     splits : dict of tuple of (str, str or None)
         Batches of each split: the file of the images and that of their labels.
     downloads : tuple of Download
-        Official files.
+        Official files of the data set.
     folders : tuple of str
         Inner folders that archives and other libraries put the files into.
     """

@@ -37,7 +37,7 @@ class StyledViews:
     Parameters
     ----------
     views : array (n, h, w, c)
-        One view a row.
+        Views, one in each row.
     content : int array (n,), optional
         Class of the image; None where there are no labels.
     style : mapping
@@ -94,7 +94,7 @@ def styled_views(
     Parameters
     ----------
     images : array (n, h, w, c)
-        Intensities in [0, 1].
+        Images with intensities in [0, 1].
     labels : int array (n,), optional
         Classes of the images.
     augmentation : callable

@@ -40,13 +40,13 @@ def make_pairs(
     Parameters
     ----------
     images : Images or float array (n, h, w, c)
-        Intensities in [0, 1].
+        Images with intensities in [0, 1].
     augmentation : callable or TwoViews
         `(key, image (h, w, c)) -> view`, for both views or one for each.
     key : jax key
         Random key from which the images and, split per image and view, the augmentations are drawn.
     num_pairs : int, optional
-        All images if None.
+        Number of pairs n; all images if None.
     chunk : int
         Number of images that are augmented at a time, which bounds the memory.
     standardise : bool

@@ -31,11 +31,11 @@ def scale_entries(
     key : jax key
         Random key from which τ is drawn.
     x : array (n, …)
-        Natural data.
+        Natural data, one datum in each row.
     scaled : bool array
         Mask of the entries that are scaled; one mask for all, or one for every row.
     low, high : float
-        Range of τ.
+        Range of the scales τ.
     """
     x = jnp.asarray(x)
     tau = jax.random.uniform(key, x.shape, x.dtype, low, high)
@@ -55,7 +55,7 @@ def scaled_pairs(
     Parameters
     ----------
     x : array (n, …)
-        Natural data.
+        Natural data, one datum in each row.
     scaled : bool array
         Mask of the entries that the augmentation may change; one mask for all rows, or one for every row.
     key : jax key
@@ -84,7 +84,7 @@ def group_pairs(
     Parameters
     ----------
     x : array (n, …)
-        Data.
+        Data, one datum in each row.
     groups : array (n,)
         Group of every row. Rows that are alone in their group are never drawn.
     key : jax key

@@ -67,7 +67,7 @@ def run(
     full : bool
         Eight seeds, and a sweep as long as the table. Takes tens of minutes.
     seed : int
-        Seeds everything: splits, weights, pairs.
+        Seed of everything that is random: splits, weights, pairs.
     dataset : str
         `digits`, or another of square images. Trained parts take longer in proportion to the pixels.
     num_seeds : int

@@ -34,7 +34,7 @@ class Task:
     images : array (n, h, w, c)
         The images to train on.
     augmentation : callable
-        (key, image) -> view.
+        Augmentation (key, image) -> view.
     train, test : StyledViews
         Views that the probes are fitted to and tested on: of training images, and of images that no method was trained
         on.

@@ -61,7 +61,7 @@ def run(
     full : bool
         The paper's data (downloaded if there is no `data_dir`), and a network on 50 CIFAR-10 pairs. Takes minutes.
     seed : int
-        Seeds data, views and weights.
+        Seed of data, views and weights.
     num_pairs, dim, width : int
         Pairs and outputs of the linear model, hidden units of the network.
     """
