@@ -76,7 +76,9 @@ def kernel_flow(
     initial_embeddings = finite_start(initial_embeddings, 2 * modes.num_pairs)
     if truncation is not None:
         if loss is not correlation_loss:
-            raise ConfigError("truncation is for the Barlow Twins loss with λ = 1 alone; leave `loss` at its default.")
+            raise ConfigError(
+                "truncation is possible only for the Barlow Twins loss with λ = 1; leave `loss` at its default."
+            )
         end = max([times[-1], *([] if embedding_times is None else embedding_times)])
         cut = truncate(modes, initial_embeddings, float(end), tolerance=truncation)
         modes, num_modes, bound = cut.modes, len(cut.modes), cut.bound

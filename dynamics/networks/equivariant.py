@@ -305,6 +305,6 @@ def _convolve(x: Array, kernel: Array, padding: str) -> Array:
 
 def _check_filter(size: int, padding: str) -> None:
     if size < 1 or size % 2 == 0:
-        raise ConfigError(f"The filters have side {size}; give an odd number, whose centre stays where it is.")
+        raise ConfigError(f"The filters have side {size}; give an odd number, so that they have a centre.")
     if padding not in PADDINGS:
         raise ConfigError(f"There is no padding `{padding}`; known are {', '.join(PADDINGS)}.")

@@ -1,4 +1,4 @@
-"""InfoNCE: recognise the partner among all candidates, by dot product or cosine.
+"""InfoNCE: recognise the partner of a view among all candidates, by dot product or cosine.
 
     L = −(1/Σ_ij G_ij) Σ_ij G_ij log softmax_j(sim(z_i, z_j)/τ)
 
@@ -28,17 +28,17 @@ def infonce(
 ) -> Float[jax.Array, ""]:
     """InfoNCE of the embeddings F.
 
-    Cosine similarity does not see the scale of the embeddings: making the readout small changes nothing but the speed,
-    which grows as 1/scale².
+    Cosine similarity does not depend on the scale of the embeddings: making the readout small changes only the speed of
+    training, which grows as 1/scale².
 
     Parameters
     ----------
     embeddings : array (2n, d)
         F, views in the order x_1 … x_n, x'_1 … x'_n; (N, d) with a graph.
     temperature : float
-        τ, which divides the similarities.
+        Temperature τ, which divides the similarities.
     similarity : str
-        `dot` product, or `cosine` of the angle between embeddings.
+        How embeddings are compared: by `dot` product, or by the `cosine` of the angle between them.
     candidates : str
         Embeddings that the anchor is compared with: `partners`, `others` or `all`, as the module explains.
     graph : array (N, N), optional

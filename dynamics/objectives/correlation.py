@@ -35,7 +35,7 @@ def correlation_loss(C: Float[Array, "dim dim"], off_diagonal: float = 1.0) -> F
     C : array (d, d)
         Cross-correlation of the embeddings of partners.
     off_diagonal : float
-        λ, the weight of the off-diagonal terms.
+        Weight λ of the off-diagonal terms.
     """
     error = jnp.square(C - jnp.eye(C.shape[0], dtype=C.dtype))
     on_diagonal = jnp.trace(error)
@@ -67,10 +67,10 @@ def barlow_twins_normalised(
     embeddings : array (2n, d)
         F, views in the order x_1 … x_n, x'_1 … x'_n; (N, d) with a graph.
     off_diagonal : float
-        λ, the weight of the off-diagonal terms; 0.0051 in Zbontar et al. (2021).
+        Weight λ of the off-diagonal terms; 0.0051 in Zbontar et al. (2021).
     epsilon : float
-        ε, which is added to the variances. Batch normalisation, which the released recipe uses, has 1e-5, and a readout
-        that starts with variances below it is not normalised at all.
+        Constant ε that is added to the variances. Batch normalisation, which the released recipe uses, has 1e-5; a
+        readout that starts with variances far below it is not normalised at all.
     graph : array (N, N), optional
         Relation G between the views, in place of pairs.
     """

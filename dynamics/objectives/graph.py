@@ -40,7 +40,7 @@ def laplacian(graph: Graph) -> Float[np.ndarray, "views views"]:
 def invariance(embeddings: Embedding, graph: Graph | None = None) -> Float[jax.Array, ""]:
     """(1/N) Σ_ij G_ij ‖z_i − z_j‖² over ordered pairs, the mean squared distance of partners for two views.
 
-    Balestriero & LeCun (2022), eq. 1; = (2/N) tr FᵀLF with the Laplacian L = D_G − G.
+    It is the term of Balestriero & LeCun (2022), eq. 1, and equals (2/N) tr FᵀLF with the Laplacian L = D_G − G.
     """
     squares = jnp.square(embeddings).sum(axis=1) @ degrees(embeddings, graph)
     return 2 * (squares - jnp.vdot(embeddings, partners(embeddings, graph))) / len(embeddings)

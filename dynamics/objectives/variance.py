@@ -1,4 +1,4 @@
-"""VICReg: variance, covariance and invariance, with squares (which have closed forms) and with the hinge (used).
+"""VICReg: variance, covariance and invariance, with squares (for closed forms) and with the hinge (as in practice).
 
 Conventions of Balestriero & LeCun (2022): covariances are over all N views together with 1/N, the invariance term is
 (1/N) Σ_ij G_ij ‖z_i − z_j‖² over ordered pairs, which for two views is the mean squared distance of partners. The
@@ -31,7 +31,7 @@ def vicreg_squared(
     embeddings : array (2n, d)
         F, views in the order x_1 … x_n, x'_1 … x'_n; (N, d) with a graph.
     weight : float
-        γ/α, the weight of the invariance term.
+        Weight γ/α of the invariance term.
     center : bool
         Whether Σ is about the mean of all views.
     graph : array (N, N), optional
@@ -52,16 +52,16 @@ def vicreg(
     """VICReg with the hinge, L = α Σ_k max(0, 1 − √(Σ_kk + ε)) + β Σ_{j≠k} Σ_jk² + (γ/N) Σ_ij G_ij ‖z_i − z_j‖².
 
     Balestriero & LeCun (2022), eq. 1, with the ε of Bardes et al. (2022). From a start with variances far below ε it
-    grows linearly, at a rate that 1/√ε sets; above ε the square root takes over and growth is no longer exponential.
+    grows exponentially at a rate proportional to 1/√ε; above ε the square root takes over and the growth slows down.
 
     Parameters
     ----------
     embeddings : array (2n, d)
         F, views in the order x_1 … x_n, x'_1 … x'_n; (N, d) with a graph.
     variance_weight, covariance_weight, invariance_weight : float
-        α, β, γ; 25, 1 and 25 are the weights of Bardes et al. (2022), in their normalisation.
+        Weights α, β, γ. Bardes et al. (2022) have 25, 1 and 25, in their normalisation.
     epsilon : float
-        ε, 1e-4 in the released recipe.
+        Constant ε that is added to the variances, 1e-4 in the released recipe.
     graph : array (N, N), optional
         Relation G between the views, in place of pairs.
     """
@@ -83,7 +83,7 @@ def vicreg_released(
 ) -> Float[jax.Array, ""]:
     """VICReg in the normalisation of the released code (Bardes et al. 2022, facebookresearch/vicreg).
 
-    Variances and covariances of each half Z, Z' on its own, with 1/(n − 1):
+    Variances and covariances are those of each half Z, Z' on its own, with 1/(n − 1):
 
         L = (μ/2d) Σ_halves Σ_k max(0, 1 − √(Σ_kk + ε)) + (ν/d) Σ_halves Σ_{j≠k} Σ_jk² + (λ/nd) ‖Z − Z'‖_F²
 
@@ -92,9 +92,9 @@ def vicreg_released(
     embeddings : array (2n, d)
         F, views in the order x_1 … x_n, x'_1 … x'_n.
     variance_weight, covariance_weight, invariance_weight : float
-        μ, ν, λ; 25, 1 and 25 in the paper.
+        Weights μ, ν, λ; 25, 1 and 25 in the paper.
     epsilon : float
-        ε, 1e-4 in the released code.
+        Constant ε that is added to the variances, 1e-4 in the released code.
     """
     z, z_prime = jnp.split(embeddings, 2)
     n, d = z.shape

@@ -36,9 +36,9 @@ PRODUCTS = {
 
 @contextmanager
 def double_precision() -> Iterator[None]:
-    """Context in which JAX computes in float64, and with all digits what is float32 nevertheless.
+    """Context in which JAX computes in float64, and with all digits where numbers are float32 nevertheless.
 
-    The caller's precision returns when it is left.
+    After the block the caller's precision is as before.
     """
     with _enable_x64(True), jax.default_matmul_precision("highest"):
         yield
@@ -52,7 +52,7 @@ def full_precision(dtype: DTypeLike = np.float32) -> AbstractContextManager[obje
 def in_full_precision(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
     """Decorate a function of the theory so that its products have all digits of the numbers that it is given.
 
-    It holds wherever the function is called from, also inside of a function that is being compiled.
+    This holds wherever the function is called from, also inside a function that is being compiled.
     """
 
     @functools.wraps(function)

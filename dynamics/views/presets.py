@@ -48,12 +48,12 @@ class TwoViews:
 
 
 def none(shape: Shape) -> TwoViews:
-    """Leave both views as they are, so that they are identical: kernel PCA of the images."""
+    """Leave both views as they are, so that they are identical and the modes are those of kernel PCA."""
     return TwoViews(compose(), compose())
 
 
 def simon2023(shape: Shape) -> TwoViews:
-    """Two random 20×20 crops, nothing else.
+    """Take two random 20×20 crops and change nothing else.
 
     Simon, Knutins, Liu, Geisz, Fetterman, Albrecht (2023), On the Stepwise Nature of Self-Supervised Learning, Fig. 1.
     """
@@ -69,7 +69,8 @@ def simclr(shape: Shape) -> TwoViews:
     """Crop, flip, colour distortion and blur.
 
     Chen, Kornblith, Norouzi, Hinton (2020), A Simple Framework for Contrastive Learning of Visual Representations,
-    app. A. Up to 32 pixels the CIFAR-10 recipe of app. B.9: distortion strength 0.5 instead of 1, no blur.
+    app. A. Images of up to 32 pixels get the CIFAR-10 recipe of app. B.9, with distortion strength 0.5 instead of 1 and
+    without blur.
     """
     small = min(shape[:2]) <= 32
     s = 0.5 if small else 1.0
@@ -129,13 +130,19 @@ def simvae_cifar10(shape: Shape) -> TwoViews:
 
 
 def digits(shape: Shape) -> TwoViews:
-    """Shift by up to one pixel, brightness ±30 %, noise of standard deviation 0.1: ours, made for 8×8 images."""
+    """Shift by up to one pixel, brightness ±30 %, and noise of standard deviation 0.1.
+
+    The recipe was made for this project, for 8×8 images.
+    """
     view = compose(random_shift, partial(color_jitter, brightness=0.3), partial(gaussian_noise, std=0.1))
     return TwoViews(view, view)
 
 
 def digits_style(shape: Shape) -> TwoViews:
-    """Circular shift by up to one pixel, intensity between 0.4 and 1: ours, a style of which nothing is lost."""
+    """Circular shift by up to one pixel, and intensity between 0.4 and 1.
+
+    The recipe was made for this project. It loses nothing of the image, so that the style can be read from every view.
+    """
     view = compose(random_roll, random_intensity)
     return TwoViews(view, view)
 
@@ -180,7 +187,9 @@ def default_augmentation(dataset: str) -> str:
 
 @cache
 def get_augmentation(name: str, shape: Shape) -> TwoViews:
-    """The two augmentations of that name for images (h, w, c); the same object each time, so nothing compiles twice.
+    """Return the two augmentations of that name for images (h, w, c).
+
+    It is the same object at each call, so that nothing is compiled twice.
 
     Raises
     ------

@@ -33,8 +33,8 @@ class Relation:
     Raises
     ------
     DataError
-        If the matrix is not square, not finite, not symmetric, has negative entries or entries on the diagonal, or
-        relates nothing.
+        If the matrix is not square, not finite, not symmetric, has negative entries or entries on the diagonal, or is
+        zero.
     """
 
     weights: Array | scipy.sparse.sparray | scipy.sparse.spmatrix
@@ -83,7 +83,7 @@ class Relation:
         return int(scipy.sparse.csgraph.connected_components(self.weights, directed=False)[0])
 
     def laplacian(self) -> scipy.sparse.csr_array:
-        """L = D_G − G, positive semi-definite, L1 = 0."""
+        """Laplacian L = D_G − G, which is positive semi-definite with L1 = 0."""
         return scipy.sparse.csr_array(scipy.sparse.diags_array(self.degree) - self.weights)
 
     def dense(self) -> Float[np.ndarray, "views views"]:
@@ -97,7 +97,7 @@ class Relation:
 
     @staticmethod
     def views(num_images: int, num_views: int) -> "Relation":
-        """V views of each of n images, all partners of each other; first view of all images, then the second, ….
+        """V views of each of n images, all partners of each other, ordered as all first views, then all second, ….
 
         Raises
         ------
@@ -105,7 +105,9 @@ class Relation:
             If there is no image, or fewer than two views.
         """
         if num_images < 1 or num_views < 2:
-            raise DataError(f"{num_views} views of {num_images} images relate nothing; give at least 2 of 1.")
+            raise DataError(
+                f"{num_views} views of {num_images} images relate nothing; give at least 2 views of at least 1 image."
+            )
         blocks = np.ones((num_views, num_views)) - np.eye(num_views)
         G = scipy.sparse.kron(blocks, scipy.sparse.eye_array(num_images))
         return Relation(G, f"{num_views} views of {num_images} images")
