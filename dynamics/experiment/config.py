@@ -30,12 +30,10 @@ class Config:
     """Architecture, in NTK parameterisation and without normalisation layers."""
 
     group: Literal["c4", "d4", "translation", "cyclic", "p4", "p4m"] = "c4"
-    """Group of a group-convnet. c4 has quarter turns, d4 also reflections, translation has shifts, cyclic has shifts
-    along rows, p4 has quarter turns and shifts, p4m all of these."""
+    """Group of a group-convnet: turns (c4), also reflections (d4), shifts (translation, cyclic), or both (p4, p4m)."""
 
     pairs: Literal["augmented", "group", "fibers"] = "augmented"
-    """What a pair is: two augmented images, two images moved by the group (A-SSL), or two fibers of one forward pass
-    (H-SSL)."""
+    """What makes a pair: augmented images, images moved by the group (A-SSL), or fibers of one forward pass (H-SSL)."""
 
     distance: Annotated[int, Bounds(0, 10**6, whole=True)] | None = None
     """Fixed topographic distance of the partners that the group makes; by default they are independent (Haar)."""
@@ -62,8 +60,7 @@ class Config:
     """α, the scale of the initial function against that of the standard network."""
 
     multiplier: Scale | Literal["auto"] = "auto"
-    """Output multiplier c: the larger it is, the less the features change in training. Auto chooses one at which the
-    forecast should hold."""
+    """Output multiplier c; a large one keeps the features nearly fixed. At that of auto the forecast should hold."""
 
     center: bool = True
     """Subtract the mean embedding before the objective, as practical recipes do."""

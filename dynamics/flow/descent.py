@@ -79,8 +79,9 @@ def matrix_kernel_descent(
     as a function or by its name in `dynamics.objectives.OBJECTIVES`.
     """
     loss = embedding_loss(objective)
-    system, start = matrix_system(loss), finite_start(initial_embeddings, len(theta))
-    C, F = _descend(*system, start, flat_matrix_kernel(theta), learning_rate, record_at)
+    velocity, correlation = matrix_system(loss)
+    start = finite_start(initial_embeddings, len(theta))
+    C, F = _descend(velocity, correlation, start, flat_matrix_kernel(theta), learning_rate, record_at)
     with double_precision():
         losses = np.asarray(losses_along(loss)(jnp.asarray(F)))
     return _trajectory(C, losses, learning_rate, record_at)
