@@ -40,7 +40,7 @@ def initial_correlations(modes: ContrastiveModes, initial_embeddings: Embedding)
     Raises
     ------
     DataError
-        If the initial embeddings are not finite, or not those of the views.
+        If the initial embeddings are not finite, or there is not one for each view.
     """
     start = start_of(modes, initial_embeddings)
     dim = start.coordinates.shape[1]
@@ -105,7 +105,7 @@ def closed_form(
     Raises
     ------
     DataError
-        If the initial embeddings are not finite, or not those of the views.
+        If the initial embeddings are not finite, or there is not one for each view.
     """
     u0 = initial_correlations(modes, initial_embeddings)
     gamma = np.pad(modes.eigenvalues[: u0.size], (0, max(0, u0.size - len(modes))))

@@ -54,7 +54,7 @@ def kernel_descent(
     DivergenceError
         If the descent does not stay finite because the learning rate is too large.
     DataError
-        If the initial embeddings are not finite, or not those of the views.
+        If the initial embeddings are not finite, or there is not one for each view.
     """
     velocity, save = mode_system(loss)
     start = start_of(modes, initial_embeddings)

@@ -13,7 +13,7 @@ from dynamics.errors import DataError, DivergenceError
 from dynamics.support.precision import double_precision
 
 MAX_STEPS = 500_000
-"""A flow ends in an error after so many steps of the solver: it is stiff, or slides along a kink of its loss."""
+"""Largest number of steps of the solver. A flow that needs more is stiff, or slides along a kink of its loss."""
 
 
 def integrate(

@@ -68,7 +68,7 @@ def kernel_flow(
     ConfigError
         If `truncation` is given with another loss than the default.
     DataError
-        If the initial embeddings are not finite, or not those of the views.
+        If the initial embeddings are not finite, or there is not one for each view.
     DivergenceError
         If the solver cannot follow the flow to the last time.
     """

@@ -23,18 +23,18 @@ _SMALL = 0.01  # share of the squared norm of a start that may lie outside of th
 
 
 class Start(NamedTuple):
-    """The function before training as a flow sees it.
+    """The function before training, split into what a flow moves and what it leaves as it is.
 
     Parameters
     ----------
     coordinates : array (m, d)
-        a.
+        Mode coordinates a, which the flow moves.
     source : array (m, d)
-        b, which drives the modes from outside.
+        The term b, by which the rest of the function drives the modes.
     constant : array (d, d)
-        C_R, the part of C that never moves.
+        The part C_R of C that never changes.
     remainder : array (2n, d)
-        R, the part of the function that never moves.
+        The part R of the function that never changes.
     """
 
     coordinates: Float[np.ndarray, "modes dim"]
@@ -46,13 +46,13 @@ class Start(NamedTuple):
 def start_of(modes: ContrastiveModes, initial_embeddings: Embedding, *, complete: bool = True) -> Start:
     """Split the function before training (2n, d) into mode coordinates and the rest, with a warning if that is large.
 
-    Its mean is left out where the modes are those of centred embeddings. With `complete` false, as where modes were cut
-    off on purpose, nothing is said.
+    The mean of the function is left out where the modes are those of centred embeddings. With `complete` false, for modes
+    that were cut off on purpose, there is no warning.
 
     Raises
     ------
     DataError
-        If an embedding is not finite, or there are not 2n of them.
+        If an embedding is not finite, or their number is not 2n.
     """
     F = finite_start(initial_embeddings, 2 * modes.num_pairs)
     if modes.offset.any():  # modes of centred embeddings, whose mean the objective does not see
@@ -72,19 +72,19 @@ def start_of(modes: ContrastiveModes, initial_embeddings: Embedding, *, complete
 
 
 def finite_start(initial_embeddings: Embedding, views: int | None = None) -> Float[Array, "views dim"]:
-    """The function before training in float64.
+    """Return the function before training in float64.
 
     Parameters
     ----------
     initial_embeddings : array (2n, d)
-        F(0).
+        Embeddings F(0) before training.
     views : int, optional
-        How many rows there should be.
+        Number of rows that the embeddings should have.
 
     Raises
     ------
     DataError
-        If they are not a matrix of so many rows, or an entry is not finite.
+        If the embeddings are not a matrix with that number of rows, or an entry is not finite.
     """
     F = np.asarray(initial_embeddings, np.float64)
     if F.ndim != 2 or (views is not None and len(F) != views):
