@@ -46,8 +46,8 @@ class Start(NamedTuple):
 def start_of(modes: ContrastiveModes, initial_embeddings: Embedding, *, complete: bool = True) -> Start:
     """Split the function before training (2n, d) into mode coordinates and the rest, with a warning if that is large.
 
-    The mean of the function is left out where the modes are those of centred embeddings. With `complete` false, for modes
-    that were cut off on purpose, there is no warning.
+    The mean of the function is left out where the modes are those of centred embeddings. With `complete` false, for
+    modes that were cut off on purpose, there is no warning.
 
     Raises
     ------
