@@ -1,20 +1,32 @@
 """Theory: the course of training, computed from the modes of a kernel and the function before training."""
 
 from dynamics.flow.batch import embeddings_at, kernel_flow_batch
+from dynamics.flow.bilinear import BilinearModel, bilinear_descent, bilinear_flow, model_of_kernel
+from dynamics.flow.bilinear_exact import exact_bilinear_descent
 from dynamics.flow.closed_form import closed_form
 from dynamics.flow.descent import kernel_descent, matrix_kernel_descent
 from dynamics.flow.growth import GrowthModes, growth_modes
 from dynamics.flow.matrix_ode import matrix_growth_rate, matrix_kernel_flow
+from dynamics.flow.mean_field import mean_field_flow
 from dynamics.flow.objective_flow import objective_flow
 from dynamics.flow.ode import kernel_flow
+from dynamics.flow.readout_network import ReadoutNetwork
+from dynamics.flow.reduction import Reduction, reduced_model
+from dynamics.flow.relinearised import relinearised_descent
 from dynamics.flow.truncation import Truncation, truncate
 from dynamics.flow.whitened import logistic_energy, selection_rates, whitened_flow
 
 __all__ = [
+    "BilinearModel",
     "GrowthModes",
+    "ReadoutNetwork",
+    "Reduction",
     "Truncation",
+    "bilinear_descent",
+    "bilinear_flow",
     "closed_form",
     "embeddings_at",
+    "exact_bilinear_descent",
     "growth_modes",
     "kernel_descent",
     "kernel_flow",
@@ -23,7 +35,11 @@ __all__ = [
     "matrix_growth_rate",
     "matrix_kernel_descent",
     "matrix_kernel_flow",
+    "mean_field_flow",
+    "model_of_kernel",
     "objective_flow",
+    "reduced_model",
+    "relinearised_descent",
     "selection_rates",
     "truncate",
     "whitened_flow",

@@ -59,7 +59,7 @@ def kernel_descent(
     velocity, save = mode_system(loss)
     start = start_of(modes, initial_embeddings)
     parameters = (modes.eigenvalues[:, None], start.source, start.constant)
-    C, _ = _descend(velocity, save, start.coordinates, parameters, learning_rate, record_at)
+    C, _ = descend(velocity, save, start.coordinates, parameters, learning_rate, record_at)
     with double_precision():
         losses = np.asarray(jax.vmap(loss)(jnp.asarray(C)))
     return _trajectory(C, losses, learning_rate, record_at)
@@ -81,16 +81,40 @@ def matrix_kernel_descent(
     loss = embedding_loss(objective)
     velocity, correlation = matrix_system(loss)
     start = finite_start(initial_embeddings, len(theta))
-    C, F = _descend(velocity, correlation, start, flat_matrix_kernel(theta), learning_rate, record_at)
+    C, F = descend(velocity, correlation, start, flat_matrix_kernel(theta), learning_rate, record_at)
     with double_precision():
         losses = np.asarray(losses_along(loss)(jnp.asarray(F)))
     return _trajectory(C, losses, learning_rate, record_at)
 
 
-def _descend(
+def descend(
     velocity: Callable, save: Callable, start: np.ndarray, parameters: Any, learning_rate: float, record_at: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What `save` makes of the state, and the state, at every recorded step."""
+    """Take Euler steps of dy/dt = velocity(t, y, parameters); used by every rung that descends in float64.
+
+    Parameters
+    ----------
+    velocity, save : callable
+        (t, y, parameters) -> dy/dt, and what to keep of y.
+    start : array
+        y before the first step.
+    parameters : pytree of arrays
+        Passed on to both.
+    learning_rate : float
+        η, the length of a step.
+    record_at : array of int (T,)
+        Steps to report, ascending from 0.
+
+    Returns
+    -------
+    saved, states : array (T, …)
+        What `save` makes of the state, and the state, at every recorded step.
+
+    Raises
+    ------
+    DivergenceError
+        If what is saved does not stay finite.
+    """
     with double_precision():
         gaps = jnp.asarray(np.diff(record_at, prepend=0))
         parameters = jax.tree.map(jnp.asarray, parameters)

@@ -12,6 +12,7 @@ from dynamics.kernels.drift import Drift, kernel_drift, kernel_probe
 from dynamics.kernels.elementary import arc_cosine, linear, rbf, relu_network
 from dynamics.kernels.empirical import conjugate_kernel, empirical_ntk, full_empirical_ntk
 from dynamics.kernels.gram import estimate_cost, estimate_memory, gram
+from dynamics.kernels.hidden import hidden_kernel, readout_directions
 from dynamics.kernels.infinite import infinite_kernel
 from dynamics.kernels.kernel import Kernel
 from dynamics.kernels.product import KernelProduct
@@ -29,10 +30,12 @@ __all__ = [
     "estimate_memory",
     "full_empirical_ntk",
     "gram",
+    "hidden_kernel",
     "infinite_kernel",
     "kernel_drift",
     "kernel_probe",
     "linear",
     "rbf",
+    "readout_directions",
     "relu_network",
 ]
