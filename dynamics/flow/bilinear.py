@@ -179,7 +179,7 @@ def bilinear_flow(
         velocity, _start(model), _ingredients(model), times, save, state_times=embedding_times, tolerance=tolerance
     )
     run = trajectory_of_records(times, saved, "bilinear_flow", {"tolerance": tolerance})
-    if embedding_times is None:
+    if embedding_times is None or states is None:
         return run
     embedding_times = np.asarray(embedding_times, np.float64)
     return model.with_embeddings(run, states, embedding_times)

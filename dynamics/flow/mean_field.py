@@ -90,7 +90,7 @@ def mean_field_flow(
         velocity, start, (K, K_hid, scale**2), times, save, state_times=embedding_times, tolerance=tolerance
     )
     run = trajectory_of_records(times, saved, "mean_field", {"tolerance": tolerance})
-    if embedding_times is None:
+    if embedding_times is None or states is None:
         return run
     return replace(
         run,
