@@ -17,6 +17,7 @@ import numpy as np
 
 from dynamics.drawing.trajectories import style
 from dynamics.experiment import compare_run, forecast_trajectories, infinite_width_trajectory, prepare, train
+from dynamics.experiment.bilinear import bilinear_reduction, bilinear_trajectory, relinearised_trajectory
 from dynamics.experiment.config import Config
 from dynamics.support.files import save_figure, save_json
 from dynamics.trajectories.ladder import rung
@@ -25,7 +26,7 @@ HERE = Path(__file__).parent
 WIDTHS = {"mlp": (64, 256, 1024, 4096), "resnet": (8, 16, 32, 64)}
 DEPTH = {"mlp": 1, "resnet": 1}
 STARTS = {"readout": "conjugate kernel", "centred": "tangent kernel"}
-FORECASTS = ("ode", "matrix_ode", "linearised", "infinite_width")
+FORECASTS = ("ode", "matrix_ode", "linearised", "bilinear", "relinearised", "infinite_width")
 SETTINGS = {"num_pairs": 32, "dim": 6, "init_scale": 1e-4, "multiplier": 1.0}
 
 
@@ -34,6 +35,10 @@ def measure(network: str, start: str, width: int, seed: int) -> dict[str, float]
     config = Config(network=network, init=start, width=width, depth=DEPTH[network], seed=seed, **SETTINGS)
     experiment = prepare(config)
     forecasts = forecast_trajectories(experiment) | {"infinite_width": infinite_width_trajectory(experiment)}
+    if start == "readout":
+        reduction = bilinear_reduction(experiment)
+        forecasts["bilinear"] = bilinear_trajectory(experiment, reduction)
+        forecasts["relinearised"] = relinearised_trajectory(experiment, reduction)
     comparison = compare_run(experiment, train(experiment), forecasts)
     return {name: comparison.median_error(name) for name in FORECASTS if name in forecasts}
 

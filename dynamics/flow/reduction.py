@@ -3,9 +3,9 @@
 A trajectory of an earlier model says where the weights go. The features' weights move by δ = −u ∫ Jᵀ(G Wᵀ) dt, and the
 readout by −u ∫ hᵀG dt. The leading directions of both along the trajectory (a proper orthogonal decomposition) span
 the next model, in which the bilinear equations are projected (Galerkin). The first model is the frozen kernel, in which
-the features do not move at all. The first round finds which weights the features use, the second what the readout makes
-of features that have moved, and a third changes step times by less than 0.2 % in the experiments of
-`figures/width_sweep.py`.
+the features do not move at all. The first round finds which weights the features use, and the second what the readout
+makes of features that have moved. For residual networks of width 8 to 64 on digits, a third round changed the median
+error of the step times by at most half a percent.
 
 Every direction costs one backward and one forward pass over the views, so a model of q directions costs about q steps
 of training.

@@ -147,6 +147,7 @@ LADDER: tuple[Rung, ...] = (
 VARIANTS: tuple[Rung, ...] = (
     Rung("bilinear_flow", "bilinear flow", line=(_BILINEAR, (0.0, (1.0, 1.0))), marker="p"),
     Rung("bilinear_exact", "bilinear, exact", line=(_BILINEAR, (0.0, (4.0, 1.0))), marker="X"),
+    Rung("relinearised", "bilinear, relinearised", line=(_BILINEAR, (0.0, (4.0, 1.0, 1.0, 1.0))), marker="h"),
     Rung("infinite_width", "infinite width", marker="^"),
     Rung("forecast", "forecast"),
     Rung("updated", "updated forecast", line=("#be185d", (0.0, (6.0, 2.0)))),
