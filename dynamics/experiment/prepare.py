@@ -14,7 +14,7 @@ import numpy as np
 
 from dynamics.experiment.config import Config
 from dynamics.experiment.driving_kernel import DrivingKernel, KernelBudget, empirical_kernel, infinite_width_kernel
-from dynamics.experiment.multiplier import lazy_multiplier
+from dynamics.experiment.multiplier import LAZINESS, laziness, lazy_multiplier
 from dynamics.experiment.network import RandomNetwork, declared_network, describe, random_network
 from dynamics.experiment.pairs import GroupPairs, dataset_pairs, group_pairs
 from dynamics.experiment.schedule import Schedule, schedule
@@ -65,6 +65,18 @@ class Experiment:
     mode_step_times: np.ndarray
     schedule: Schedule
     fiber_training: tuple[SmallNetwork, np.ndarray] | None = None
+
+    @property
+    def kernel_moves(self) -> bool:
+        """Whether the readout learns so much that the kernel will not stay what it was at the start.
+
+        So it is if the small readout of a network reaches more than twice the `LAZINESS` at which a frozen kernel is
+        within 2 %. A network in which all layers are small or learn from the start has no such measure.
+        """
+        config, width = self.config, self.random.readout_width
+        return (
+            config.init == "readout" and laziness(self.kernel.modes, dim=config.dim, readout_width=width) > 2 * LAZINESS
+        )
 
     @property
     def resolved(self) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Mapping
 
+from dynamics.errors import CapacityError
+from dynamics.experiment.bilinear import bilinear_reduction, bilinear_trajectory, relinearised_trajectory
 from dynamics.experiment.driving_kernel import infinite_width, infinite_width_kernel
 from dynamics.experiment.prepare import Experiment, kernel_budget
 from dynamics.flow.closed_form import closed_form
@@ -9,15 +11,17 @@ from dynamics.flow.descent import kernel_descent, matrix_kernel_descent
 from dynamics.flow.matrix_ode import matrix_kernel_flow
 from dynamics.flow.ode import kernel_flow
 from dynamics.kernels import estimate_cost
+from dynamics.support.progress import note
 from dynamics.training import Checkpoints, gradient_descent
 from dynamics.trajectories import Comparison, Trajectory, compare
 
 
 def forecast_trajectories(experiment: Experiment) -> dict[str, Trajectory]:
-    """Rungs 0 to 2 on the time axis of the run.
+    """Rungs 0 to 2½ on the time axis of the run.
 
     They are `closed_form`, `ode`, `matrix_ode` where all layers learn, and `linearised`, which is descent with the best
-    of these kernels.
+    of these kernels. Where the kernel will move (`Experiment.kernel_moves`), `bilinear` and `relinearised` follow
+    readout and features together; where their directions do not fit into the memory, a note says so.
     """
     modes, matrix, F0 = experiment.kernel.modes, experiment.kernel.matrix, experiment.initial_embeddings
     times = experiment.schedule.times
@@ -28,7 +32,21 @@ def forecast_trajectories(experiment: Experiment) -> dict[str, Trajectory]:
     else:
         trajectories["matrix_ode"] = matrix_kernel_flow(matrix, F0, times)
         trajectories["linearised"] = matrix_kernel_descent(matrix, F0, *steps)
-    return trajectories
+    return trajectories | _moving_kernel_trajectories(experiment)
+
+
+def _moving_kernel_trajectories(experiment: Experiment) -> dict[str, Trajectory]:
+    if not experiment.kernel_moves:
+        return {}
+    try:
+        reduction = bilinear_reduction(experiment)
+    except CapacityError as error:
+        note(f"The bilinear forecast is left out: {error}")
+        return {}
+    return {
+        "bilinear": bilinear_trajectory(experiment, reduction),
+        "relinearised": relinearised_trajectory(experiment, reduction),
+    }
 
 
 def infinite_width_trajectory(experiment: Experiment) -> Trajectory:

@@ -1,7 +1,7 @@
 """The ladder: models of one experiment, each of which drops one assumption of the model above it.
 
 >>> [f"{rung.number} {rung.name}" for rung in LADDER]
-['0 closed_form', '1 ode', '1½ matrix_ode', '2 linearised', '2½ bilinear', '3 network', '4 recipe']
+['0 closed_form', '1 ode', '1½ matrix_ode', '2 linearised', '2½ bilinear', '2¾ relinearised', '3 network', '4 recipe']
 >>> rung("ode").label, rung("my_model").label
 ('kernel flow', 'my model')
 >>> in_order(["updated", "ode", "my_model", "closed_form"])
@@ -15,6 +15,8 @@ from dataclasses import dataclass
 
 Line = tuple[str, str | tuple[float, tuple[float, ...]]]
 """Colour and dashes, as Matplotlib takes them."""
+
+_FRACTIONS = {0.0: "", 0.5: "½", 0.75: "¾"}
 
 MEASURED = "#1b1b1b"
 """Colour of what was measured; its line is solid, and theory is dashed."""
@@ -70,7 +72,7 @@ class Rung:
         """Place on the ladder as it is printed, such as `1½`; empty for a variant."""
         if self.order is None:
             return ""
-        return f"{int(self.order)}{'½' * (self.order % 1 == 0.5)}"
+        return f"{int(self.order)}{_FRACTIONS[self.order % 1]}"
 
 
 LADDER: tuple[Rung, ...] = (
@@ -124,13 +126,23 @@ LADDER: tuple[Rung, ...] = (
         drops="the kernel stays frozen",
     ),
     Rung(
+        "relinearised",
+        "bilinear, relinearised",
+        2.75,
+        line=(_BILINEAR, (0.0, (4.0, 1.0, 1.0, 1.0))),
+        marker="h",
+        filled=True,
+        model="the same, linearised again after each of d stretches of the way",
+        drops="features stay linear in the parameters at the start",
+    ),
+    Rung(
         "network",
         "network",
         3.0,
         line=_MEASURED,
         is_measured=True,
         model="the finite network, full batch, fixed pairs",
-        drops="features are linear in their parameters",
+        drops="features are linear in their parameters, for however short a stretch",
     ),
     Rung(
         "recipe",
@@ -147,7 +159,6 @@ LADDER: tuple[Rung, ...] = (
 VARIANTS: tuple[Rung, ...] = (
     Rung("bilinear_flow", "bilinear flow", line=(_BILINEAR, (0.0, (1.0, 1.0))), marker="p"),
     Rung("bilinear_exact", "bilinear, exact", line=(_BILINEAR, (0.0, (4.0, 1.0))), marker="X"),
-    Rung("relinearised", "bilinear, relinearised", line=(_BILINEAR, (0.0, (4.0, 1.0, 1.0, 1.0))), marker="h"),
     Rung("infinite_width", "infinite width", marker="^"),
     Rung("forecast", "forecast"),
     Rung("updated", "updated forecast", line=("#be185d", (0.0, (6.0, 2.0)))),
@@ -172,7 +183,7 @@ VARIANTS: tuple[Rung, ...] = (
 
 _BY_NAME = {rung.name: rung for rung in (*LADDER, *VARIANTS)}
 _POSITIONS = {name: position for position, name in enumerate(_BY_NAME)}
-_FLOWS = ("matrix_ode", "ode")
+_FLOWS = ("relinearised", "bilinear", "matrix_ode", "ode")
 
 
 def rung(name: str) -> Rung:
