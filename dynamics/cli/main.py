@@ -66,9 +66,10 @@ def compare(
     request = _request("compare", config, out, force)
     opened = open_run(request)
     experiment = opened.run.experiment
+    forecasts = opened.run.forecast()
     show()
-    show(forecast_table(forecast_of(experiment)))
-    forecasts = opened.run.forecast() | _infinite_width(experiment)
+    show(forecast_table(forecast_of(experiment, forecasts.get("relinearised"))))
+    forecasts |= _infinite_width(experiment)
     write_trajectories(opened.folder, forecasts)
     measured = trained(opened, CHECKPOINT_SECONDS)
     _, comparison = compared(opened, measured, forecasts)
@@ -115,8 +116,8 @@ def simulate(
     measured = None if resume_from is None else Trajectory.load(resume_from)
     request = _request("simulate", config, out, force)
     opened = open_run(request)
-    experiment = opened.run.experiment
-    ahead = forecast_of(experiment)
+    experiment, forecasts = opened.run.experiment, opened.run.forecast()
+    ahead = forecast_of(experiment, forecasts.get("relinearised"))
     show()
     show(forecast_table(ahead))
     if measured is not None:
@@ -124,7 +125,7 @@ def simulate(
         show()
         show(forecast_table(ahead))
     show(f"\n{forecast_answers(ahead, by_step)}")
-    write_trajectories(opened.folder, opened.run.forecast())
+    write_trajectories(opened.folder, forecasts)
     if measured is not None:
         write_trajectories(opened.folder, {"updated": ahead.trajectory(experiment.schedule.times)})
     show(f"\nKernel: {experiment.kernel.name}; {experiment.kernel.reason}.")

@@ -25,7 +25,7 @@ _VERDICT_COLOURS = {"holds": "green", "fails": "red", "unknown": "yellow"}
 
 def forecast_table(ahead: Forecast) -> Table:
     """Mode, γ, step time and training step of every dimension: before training, or in the light of a run so far."""
-    title = "Forecast, updated from the run" if ahead.known_until else "Forecast (closed form)"
+    title = "Forecast, updated from the run" if ahead.known_until else f"Forecast ({ahead.model})"
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     for column in ("mode", "γ", "step time t", "training step", "separation"):
         table.add_column(column, justify="right")

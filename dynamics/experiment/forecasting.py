@@ -26,6 +26,7 @@ from dynamics.kernels import gram
 from dynamics.modes import contrastive_modes
 from dynamics.networks import Architecture
 from dynamics.trajectories.comparison import step_times
+from dynamics.trajectories.ladder import rung
 from dynamics.trajectories.trajectory import Trajectory
 from dynamics.typing import Embedding, Spectrum
 from dynamics.views import Pairs
@@ -53,6 +54,8 @@ class Forecast:
         Learning rate 1/(4 γ_1) above which gradient descent diverges.
     known_until : float
         Effective time up to which the steps were measured in a run instead of forecast; 0 before training.
+    model : str
+        Label of the model on the ladder that the step times come from.
     """
 
     eigenvalues: Spectrum
@@ -60,6 +63,7 @@ class Forecast:
     learning_rate: float
     stability_limit: float
     known_until: float = 0.0
+    model: str = "closed form"
 
     def __post_init__(self) -> None:
         if not 0 < self.learning_rate < np.inf:
@@ -215,14 +219,26 @@ def forecast(
     return _of_kernel(pairs, network, config, start)
 
 
-def forecast_of(experiment: Experiment) -> Forecast:
-    """The forecast of a prepared experiment, from its closed form."""
-    return Forecast(
+def forecast_of(experiment: Experiment, moving: Trajectory | None = None) -> Forecast:
+    """The forecast of a prepared experiment.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        The experiment.
+    moving : Trajectory, optional
+        A forecast in which the kernel moves, such as `relinearised` of `forecast_trajectories`. Its steps take the
+        place of those of the closed form; steps that it does not reach are carried on as those of a run in progress.
+    """
+    frozen = Forecast(
         eigenvalues=experiment.kernel.modes.padded_eigenvalues(experiment.config.dim),
         step_times=experiment.mode_step_times,
         learning_rate=experiment.schedule.learning_rate,
         stability_limit=experiment.schedule.stability_limit,
     )
+    if moving is None:
+        return frozen
+    return replace(frozen.updated(moving), known_until=0.0, model=rung(moving.rung).label)
 
 
 def _of_kernel(pairs: Pairs, kernel: Any, config: Config, start: Embedding | None) -> Forecast:
