@@ -107,11 +107,8 @@ def main() -> None:
     else:
         widths = {"mlp": (16, 64), "resnet": (4, 8)} if arguments.quick else WIDTHS
         starts = (arguments.start,) if arguments.start else tuple(STARTS)
-        kept = (
-            [row for row in json.loads(path.read_text())["rows"] if row["start"] not in starts]
-            if arguments.start
-            else []
-        )
+        measured = json.loads(path.read_text())["rows"] if arguments.start else []
+        kept = [row for row in measured if row["start"] not in starts]
         rows = sweep(widths, seeds=1 if arguments.quick else 3, starts=starts) + kept
         save_json(path, {"settings": SETTINGS, "depth": DEPTH, "rows": rows})
     with style():
