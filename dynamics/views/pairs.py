@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from dynamics.errors import DataError
+from dynamics.support.numbers import real_array
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,8 +24,9 @@ class Pairs:
     Parameters
     ----------
     x, x_prime : array (n, *input_shape)
-        Row i of one is the positive partner of row i of the other. Any modality, any shape. Integers are converted to
-        float32; floating-point precision is kept.
+        Row i of one is the positive partner of row i of the other. Any modality, any shape. Integers, such as
+        tokens, stay integers, float32 and float64 are kept, and other floating-point types are converted to the nearest
+        of the two (`dynamics.support.numbers`).
     source : str
         Text that says where the pairs come from, for messages, file headers and figure captions.
 
@@ -40,12 +42,7 @@ class Pairs:
 
     def __post_init__(self) -> None:
         for name in ("x", "x_prime"):
-            values = np.asarray(getattr(self, name))
-            if values.dtype.kind in "biu":
-                values = values.astype(np.float32)
-            if values.dtype.kind != "f":
-                raise DataError(f"{self.source}: `{name}` has dtype {values.dtype}; give real numbers.")
-            object.__setattr__(self, name, values)
+            object.__setattr__(self, name, real_array(getattr(self, name), f"{self.source}: `{name}`"))
         if self.x.shape != self.x_prime.shape:
             raise DataError(
                 f"{self.source}: `x` has shape {self.x.shape} and `x_prime` {self.x_prime.shape}; "
@@ -95,7 +92,8 @@ class Pairs:
         if not (scale > 0).any():
             raise DataError(f"{self.source}: the views are constant images, so there is nothing to learn.")
         stacked = (stacked - mean) / np.where(scale > 0, scale, 1.0)
-        x, x_prime = np.split(stacked.astype(self.x.dtype), 2)
+        dtype = self.x.dtype if self.x.dtype.kind == "f" else np.float32
+        x, x_prime = np.split(stacked.astype(dtype), 2)
         return Pairs(x, x_prime, self.source)
 
     def save(self, path: str | Path) -> None:

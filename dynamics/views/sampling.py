@@ -10,11 +10,12 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from jaxtyping import Float, Key
+from jaxtyping import Key, Num
 
 from dynamics.errors import ConfigError, DataError
 from dynamics.views.augment import Augmentation
 from dynamics.views.datasets import NAMES, Images, load_images
+from dynamics.views.intensities import intensities
 from dynamics.views.pairs import Pairs
 from dynamics.views.presets import AUGMENTATIONS, TwoViews, default_augmentation, get_augmentation
 from dynamics.views.synthetic import geometric_spectrum, synthetic_pairs
@@ -24,7 +25,7 @@ SYNTHETIC_PAIRS = 128
 
 
 def make_pairs(
-    images: Images | Float[np.ndarray, "n h w c"],
+    images: Images | Num[np.ndarray, "n ..."],
     augmentation: Augmentation | TwoViews,
     key: Key[jax.Array, ""],
     *,
@@ -39,8 +40,8 @@ def make_pairs(
 
     Parameters
     ----------
-    images : Images or float array (n, h, w, c)
-        Images with intensities in [0, 1].
+    images : Images or array (n, h, w, c) or (n, h, w)
+        Intensities in [0, 1], or unsigned integers, which are divided by the largest of their type (`intensities`).
     augmentation : callable or TwoViews
         `(key, image (h, w, c)) -> view`, for both views or one for each.
     key : jax key
@@ -60,7 +61,8 @@ def make_pairs(
     Raises
     ------
     DataError
-        If there are fewer images than pairs, the images are constant, or the augmentation does not fit them.
+        If there are fewer images than pairs, they are constant, not finite or not in [0, 1], or the augmentation does
+        not fit them.
     ConfigError
         If `num_pairs` or `chunk` is below 1.
     """
@@ -71,7 +73,7 @@ def make_pairs(
         raise ConfigError(f"chunk={chunk}: give at least 1.")
     draw_key, view_key = jax.random.split(key)
     rows = _draw(draw_key, len(stack), num_pairs, f"{source}: there are {len(stack):,} images")
-    drawn = np.asarray(stack[rows], dtype=np.float32)
+    drawn = intensities(stack, rows, source)
     if (np.ptp(drawn.reshape(len(drawn), -1), axis=1) == 0).all():
         raise DataError(f"{source}: the {len(drawn):,} images drawn are constant, so there is nothing to learn.")
 

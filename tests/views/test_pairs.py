@@ -30,8 +30,11 @@ def test_standardised_vectors_keep_their_relative_variances(rng):
     np.testing.assert_allclose(stacked.std(axis=0)[1] / stacked.std(axis=0)[0], x.std(axis=0)[1] / x.std(axis=0)[0])
 
 
-def test_integers_become_float32_and_precision_is_kept(rng):
-    assert Pairs(np.arange(6).reshape(3, 2), np.arange(6).reshape(3, 2)).x.dtype == np.float32
+def test_integers_stay_tokens_and_precision_is_kept():
+    tokens = np.array([[2**24 + 1, 0], [2**24, 1]])  # one number in float32
+    kept = Pairs(tokens, tokens[:, ::-1])
+    assert kept.x.dtype == tokens.dtype and (kept.x == tokens).all()
+    assert kept.standardised().x.dtype == np.float32
     assert Pairs(np.eye(3), np.eye(3)).standardised().x.dtype == np.float64
 
 
