@@ -24,6 +24,7 @@ from jaxtyping import Float
 from dynamics.errors import CollapseError, KernelError
 from dynamics.modes.factor import feature_range, require_symmetric, semidefinite_factor
 from dynamics.support import files
+from dynamics.support.numbers import half_precision
 from dynamics.typing import Array, Embedding, Gram, Spectrum, SquareGram
 
 _EPS = np.finfo(np.float64).eps
@@ -156,6 +157,7 @@ def contrastive_modes(gram: SquareGram, *, num_modes: int | None = None, center:
         If the matrix is not square with an even number of rows, not finite, not symmetric, zero, or has negative
         eigenvalues beyond rounding.
     """
+    rounded = half_precision(np.asarray(gram).dtype)
     K = np.array(gram, np.float64)
     _require_pairs(K)
     kernel_mean = K.mean(axis=0)
@@ -166,7 +168,7 @@ def contrastive_modes(gram: SquareGram, *, num_modes: int | None = None, center:
             K += mean.mean() - mean - mean[:, None]
         if np.abs(K).max() <= len(K) * _EPS * scale:
             raise KernelError("The kernel is the same for all views, so nothing is left of it once it is centred.")
-    Phi, V, _ = semidefinite_factor(K, scale=scale)
+    Phi, V, _ = semidefinite_factor(K, scale=scale, precision=rounded and len(K) * rounded)
     if Phi.shape[1] < len(Phi):  # only duals in the range of K̃ make VᵀF an orthogonal projection of any F
         Q = np.linalg.qr(Phi)[0]
         V = Q @ (Q.T @ V)

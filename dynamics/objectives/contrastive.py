@@ -13,12 +13,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float
 
+from dynamics.objectives.door import of_embeddings
 from dynamics.objectives.graph import Graph, covariance, partners
 from dynamics.typing import Embedding
 
 Candidates = Literal["partners", "others", "all"]
 
 
+@of_embeddings
 def infonce(
     embeddings: Embedding,
     temperature: float = 1.0,
@@ -75,6 +77,7 @@ def nt_xent_dot(embeddings: Embedding, temperature: float = 1.0, graph: Graph | 
     return infonce(embeddings, temperature, "dot", "others", graph)
 
 
+@of_embeddings
 def infonce_expansion(embeddings: Embedding, temperature: float = 1.0) -> Float[jax.Array, ""]:
     """`infonce` by dot product against all 2n views for small embeddings, up to terms of sixth order.
 

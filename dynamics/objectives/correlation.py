@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float
 
+from dynamics.objectives.door import of_embeddings
 from dynamics.objectives.graph import Graph, partners
 from dynamics.typing import Array, Embedding
 
@@ -42,6 +43,7 @@ def correlation_loss(C: Float[Array, "dim dim"], off_diagonal: float = 1.0) -> F
     return on_diagonal + off_diagonal * (error.sum() - on_diagonal)
 
 
+@of_embeddings
 def barlow_twins(embeddings: Embedding, off_diagonal: float = 1.0, graph: Graph | None = None) -> Float[jax.Array, ""]:
     """Barlow Twins loss of the embeddings F (2n, d) of the views in the order x_1 … x_n, x'_1 … x'_n.
 
@@ -50,6 +52,7 @@ def barlow_twins(embeddings: Embedding, off_diagonal: float = 1.0, graph: Graph 
     return correlation_loss(cross_correlation(embeddings, graph), off_diagonal)
 
 
+@of_embeddings
 def barlow_twins_normalised(
     embeddings: Embedding, off_diagonal: float = 0.0051, epsilon: float = 0.0, graph: Graph | None = None
 ) -> Float[jax.Array, ""]:

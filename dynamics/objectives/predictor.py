@@ -16,12 +16,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float
 
+from dynamics.objectives.door import of_embeddings
 from dynamics.objectives.graph import partners
 from dynamics.typing import Array, Embedding
 
 Tree = TypeVar("Tree")
 
 
+@of_embeddings
 def byol(predictions: Embedding, targets: Embedding, epsilon: float = 1e-12) -> Float[jax.Array, ""]:
     """(1/n) Σ_i ‖p̂_i − ẑ'_i‖² + ‖p̂'_i − ẑ_i‖², unit vectors p̂ and ẑ; = 4 − 4 × mean cosine (Grill et al. 2020, eq. 2).
 
@@ -38,6 +40,7 @@ def byol(predictions: Embedding, targets: Embedding, epsilon: float = 1e-12) -> 
     return 4 - 4 * _mean_cosine(predictions, targets, epsilon)
 
 
+@of_embeddings
 def simsiam(predictions: Embedding, targets: Embedding, epsilon: float = 1e-12) -> Float[jax.Array, ""]:
     """Negative cosine between predictions and the partners' targets, mean over 2n views (Chen & He 2021, eq. 2).
 

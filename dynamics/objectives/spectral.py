@@ -4,10 +4,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float
 
+from dynamics.objectives.door import of_embeddings
 from dynamics.objectives.graph import Graph, degrees, partners
 from dynamics.typing import Embedding
 
 
+@of_embeddings
 def simclr_squared(embeddings: Embedding, graph: Graph | None = None) -> Float[jax.Array, ""]:
     """‖FFᵀ − G‖_F², SimCLR with squares for the cross-entropy (Balestriero & LeCun 2022, Thm. on SimCLR).
 
@@ -28,6 +30,7 @@ def simclr_squared(embeddings: Embedding, graph: Graph | None = None) -> Float[j
     )
 
 
+@of_embeddings
 def spectral_contrastive(embeddings: Embedding, graph: Graph | None = None) -> Float[jax.Array, ""]:
     """L = −2 E⁺ z·z⁺ + E (z·z⁻)², HaoChen et al. (2021).
 

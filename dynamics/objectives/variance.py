@@ -13,10 +13,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float
 
+from dynamics.objectives.door import of_embeddings
 from dynamics.objectives.graph import Graph, covariance, invariance
 from dynamics.typing import Embedding
 
 
+@of_embeddings
 def vicreg_squared(
     embeddings: Embedding, weight: float = 1.0, center: bool = True, graph: Graph | None = None
 ) -> Float[jax.Array, ""]:
@@ -41,6 +43,7 @@ def vicreg_squared(
     return jnp.square(error).sum() + weight * invariance(embeddings, graph)
 
 
+@of_embeddings
 def vicreg(
     embeddings: Embedding,
     variance_weight: float = 25.0,
@@ -74,6 +77,7 @@ def vicreg(
     )
 
 
+@of_embeddings
 def vicreg_released(
     embeddings: Embedding,
     variance_weight: float = 25.0,

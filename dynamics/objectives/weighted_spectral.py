@@ -23,10 +23,12 @@ import numpy as np
 from jaxtyping import Float
 
 from dynamics.errors import CollapseError, ConfigError
+from dynamics.objectives.door import of_embeddings
 from dynamics.objectives.graph import Graph, degrees, partners
 from dynamics.typing import Embedding, Spectrum
 
 
+@of_embeddings
 def generalised_spectral(
     embeddings: Embedding, weight: float | Float[jax.Array, ""] = 1.0, graph: Graph | None = None
 ) -> Float[jax.Array, ""]:

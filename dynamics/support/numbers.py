@@ -55,8 +55,14 @@ def real_array(values: Any, name: str) -> np.ndarray:
 
 
 def computing_type(dtype: Any) -> np.dtype:
-    """Type in which numbers of this type are computed with: the next of float32 and float64, or integers as they are."""
+    """Type in which numbers of this type are computed with: the next of float32 and float64; integers as they are."""
     dtype = np.dtype(dtype)
     if not jnp.issubdtype(dtype, jnp.floating):
         return dtype
     return np.dtype(np.float64 if dtype.itemsize >= 8 else np.float32)
+
+
+def half_precision(dtype: Any) -> float | None:
+    """Relative distance of neighbouring numbers of a floating-point type with fewer bits than float32, else None."""
+    dtype = np.dtype(dtype)
+    return float(jnp.finfo(dtype).eps) if jnp.issubdtype(dtype, jnp.floating) and dtype.itemsize < 4 else None
