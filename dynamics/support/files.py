@@ -36,7 +36,7 @@ def output_folder(path: str | Path) -> Path:
 
 def save_npz(path: str | Path, arrays: Mapping[str, np.ndarray], header: Mapping[str, Any] | None = None) -> None:
     """Write arrays and a JSON header; a reader sees the old file or the new one, never half of it."""
-    header_bytes = np.frombuffer(json.dumps(header or {}).encode(), np.uint8)
+    header_bytes = np.frombuffer(json.dumps(_plain(header or {}, finite=False)).encode(), np.uint8)
     _replace(path, lambda file: np.savez_compressed(file, **{_HEADER: header_bytes}, **arrays))
 
 
@@ -182,16 +182,20 @@ def _replace(path: str | Path, write: Any) -> None:
         raise
 
 
-def _plain(value: Any) -> Any:
-    """Arrays to lists, NaN and infinities to None: what JSON can say."""
+def _plain(value: Any, *, finite: bool = True) -> Any:
+    """What JSON can say: arrays become lists; NaN and infinities None if `finite`, other objects text if it is not."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, np.ndarray):
-        return _plain(value.tolist())
+        return {str(key): _plain(item, finite=finite) for key, item in value.items()}
+    if isinstance(value, np.ndarray | np.generic):
+        return _plain(value.tolist(), finite=finite)
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, np.generic):
-        return _plain(value.item())
-    if isinstance(value, float) and not np.isfinite(value):
-        return None
-    return str(value) if isinstance(value, Path) else value
+        return [_plain(item, finite=finite) for item in value]
+    if isinstance(value, float):
+        return value if np.isfinite(value) or not finite else None
+    if hasattr(value, "__array__"):
+        try:
+            return _plain(np.asarray(value), finite=finite)
+        except TypeError:  # random keys of JAX
+            return str(value)
+    # a header is written at the end of a training: nothing in it may lose the run
+    return str(value) if isinstance(value, Path) or not (finite or isinstance(value, str | int | None)) else value

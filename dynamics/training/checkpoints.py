@@ -79,7 +79,7 @@ class Checkpoints:
         if jax.process_index() > 0:
             return
         step = int(state.step)
-        host = jax.device_get(_without_key(state))
+        host = jax.device_get(_without_keys(state))
         if not all(np.isfinite(leaf).all() for leaf in map(_floating, jax.tree.leaves(host.params))):
             raise DivergenceError(f"The parameters of step {step} are not finite; {self._stays()}.")
         content = serialization.msgpack_serialize(
@@ -133,9 +133,13 @@ class Checkpoints:
         return f"the one of step {steps[-1]} stays" if steps else "there is no earlier one"
 
 
-def _without_key(state: TrainState) -> TrainState:
-    """The state with its key as plain numbers."""
-    return state._replace(key=jax.random.key_data(state.key))
+def _without_keys(state: TrainState) -> TrainState:
+    """The state with its key, and those that the network keeps, as plain numbers."""
+    return jax.tree.map(lambda leaf: jax.random.key_data(leaf) if _is_key(leaf) else leaf, state)
+
+
+def _is_key(leaf: Any) -> bool:
+    return isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
 def _floating(leaf: Any) -> np.ndarray:
@@ -145,7 +149,7 @@ def _floating(leaf: Any) -> np.ndarray:
 
 
 def _restored(saved: Any, like: TrainState, path: Path) -> TrainState:
-    template = _without_key(like)
+    template = _without_keys(like)
     try:
         state = type(like)(*serialization.from_state_dict(tuple(template), saved))
         fits = _form(state) == _form(template)
@@ -154,7 +158,11 @@ def _restored(saved: Any, like: TrainState, path: Path) -> TrainState:
     if not fits:
         raise DataError(f"{path}: this checkpoint belongs to another network or optimiser.")
     state = jax.tree.map(_placed, state, template)
-    return state._replace(key=jax.random.wrap_key_data(state.key, impl=jax.random.key_impl(like.key)))
+    return jax.tree.map(
+        lambda leaf, was: jax.random.wrap_key_data(leaf, impl=jax.random.key_impl(was)) if _is_key(was) else leaf,
+        state,
+        like,
+    )
 
 
 def _form(state: TrainState) -> tuple[Any, list[tuple[int, ...]]]:

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from dynamics.errors import DataError
+from dynamics.support import files
 from dynamics.support.numbers import real_array
 
 
@@ -97,8 +98,8 @@ class Pairs:
         return Pairs(x, x_prime, self.source)
 
     def save(self, path: str | Path) -> None:
-        """Write the pairs as an `.npz` file with arrays `x` and `x_prime`."""
-        np.savez_compressed(path, x=self.x, x_prime=self.x_prime)
+        """Write the pairs as an `.npz` file with arrays `x` and `x_prime`, under exactly this name, atomically."""
+        files.save_npz(path, {"x": self.x, "x_prime": self.x_prime})
 
     @staticmethod
     def load(path: str | Path) -> "Pairs":

@@ -2,7 +2,10 @@
 
 import json
 import os
+from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -161,3 +164,26 @@ def test_an_array_keeps_its_bits_and_damage_is_found(tmp_path, rng):
             files.load_array(tmp_path / "a")
     with pytest.raises(DataError, match="No such file"):
         files.load_array(tmp_path / "none")
+
+
+def test_whatever_is_in_meta_can_be_saved_after_training(tmp_path):
+    meta = {
+        "seed": np.int64(3),
+        "rate": np.float32(0.5),
+        "nan": np.float64("nan"),
+        "device": jnp.float32(2.0),
+        "array": np.arange(3),
+        "jax": jnp.ones(2),
+        "folder": Path("/data"),
+        "type": np.dtype("float32"),
+        "key": jax.random.key(0),
+        ("a", "tuple"): {1, 2},
+    }
+    files.save_npz(tmp_path / "a.npz", {"x": np.ones(2)}, header={"meta": meta})
+    _, header = files.load_npz(tmp_path / "a.npz", ["x"])
+    kept = header["meta"]
+    assert (kept["seed"], kept["rate"], kept["device"]) == (3, 0.5, 2.0) and np.isnan(kept["nan"])
+    assert (kept["array"], kept["jax"], kept["folder"], kept["type"]) == ([0, 1, 2], [1.0, 1.0], "/data", "float32")
+    numbers = {name: meta[name] for name in ("seed", "rate", "nan", "device", "array", "jax", "folder")}
+    files.save_json(tmp_path / "a.json", numbers)
+    assert json.loads((tmp_path / "a.json").read_text()) == {name: kept[name] for name in numbers} | {"nan": None}

@@ -111,3 +111,14 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path):
     plain = initial_state(state_at(0).params, optax.sgd(0.1), jax.random.key(0), {"batch_stats": {"mean": 1.0}})
     with pytest.raises(DataError, match="another network or optimiser"):
         checkpoints.latest(plain)
+
+
+@pytest.mark.parametrize("impl", ["threefry2x32", "rbg"])
+def test_random_keys_that_a_network_keeps_are_saved_too(tmp_path, impl):
+    def state(seed):
+        kept = {"dropout": {"key": jax.random.key(seed, impl=impl)}, "many": jax.random.split(jax.random.key(seed), 3)}
+        return initial_state({"w": jnp.ones(2)}, OPTIMISER, jax.random.key(seed, impl=impl), kept)
+
+    Checkpoints(tmp_path).save(state(7))
+    restored, _ = Checkpoints(tmp_path).latest(state(0))
+    same(restored, state(7))

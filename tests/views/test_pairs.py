@@ -79,3 +79,10 @@ def test_unreadable_files_are_an_error_that_names_them(tmp_path, pairs):
     (tmp_path / "cut.npz").write_bytes(content[: len(content) // 2])
     with pytest.raises(DataError, match=r"cut.npz: cannot be read"):
         Pairs.load(tmp_path / "cut.npz")
+
+
+@pytest.mark.parametrize("name", ["pp", "pp.npz", "pp.data"])
+def test_pairs_are_found_where_they_were_saved(pairs, tmp_path, name):
+    pairs.save(tmp_path / name)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    np.testing.assert_array_equal(Pairs.load(tmp_path / name).stacked, pairs.stacked)
