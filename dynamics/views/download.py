@@ -102,6 +102,17 @@ def _check_md5(path: Path, download: Download, origin: object) -> None:
 
 def _unpack(archive: Path, inner: str) -> None:
     """Unpack beside the archive, in one step: an interrupted run leaves no half data set under the final name."""
+    target = archive.parent / inner
     with tempfile.TemporaryDirectory(dir=archive.parent) as scratch, tarfile.open(archive) as tar:
         tar.extractall(scratch, filter="data")
-        os.replace(Path(scratch) / inner, archive.parent / inner)
+        unpacked = Path(scratch) / inner
+        try:
+            os.replace(unpacked, target)
+        except OSError:  # another process was first: what it has put there is taken if it is the same
+            if _files(target) != _files(unpacked):
+                raise
+
+
+def _files(folder: Path) -> dict[str, int]:
+    """Relative path -> size of every file below a folder; nothing for what is no folder."""
+    return {str(path.relative_to(folder)): path.stat().st_size for path in folder.rglob("*") if path.is_file()}

@@ -7,6 +7,7 @@ import http.server
 import io
 import tarfile
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -183,3 +184,34 @@ def test_every_published_checksum_is_an_md5_and_every_split_is_provided():
         wanted = [file for batches in dataset.splits.values() for batch in batches for file in batch if file]
         assert sorted(provided) == sorted(wanted)
         assert all(len(bytes.fromhex(download.md5)) == 16 for download in dataset.downloads)
+
+
+def _archive(tmp_path, content=b"data"):
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as tar:
+        member = tarfile.TarInfo("inner/d.bin")
+        member.size = len(content)
+        tar.addfile(member, io.BytesIO(content))
+    (tmp_path / "a.tar.gz").write_bytes(packed.getvalue())
+    md5 = hashlib.md5(packed.getvalue()).hexdigest()
+    return Download("a.tar.gz", md5, ("http://localhost:9/a.tar.gz",), ("d.bin",), "inner")
+
+
+def test_processes_that_unpack_one_archive_at_once_all_find_it(tmp_path):
+    download = _archive(tmp_path)
+    with ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(fetch, download, tmp_path, ["d.bin"]) for _ in range(8)]:
+            done.result()
+    assert (tmp_path / "inner" / "d.bin").read_bytes() == b"data"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.tar.gz", "inner"]
+
+
+@pytest.mark.parametrize("other", [{"d.bin": b"longer data"}, {"mine.txt": b"mine"}])
+def test_a_folder_with_something_else_is_neither_taken_nor_overwritten(tmp_path, other):
+    download = _archive(tmp_path)
+    (tmp_path / "inner").mkdir()
+    for name, content in other.items():
+        (tmp_path / "inner" / name).write_bytes(content)
+    with pytest.raises(DataError, match=r"put d\.bin into a folder by hand"):
+        fetch(download, tmp_path, ["d.bin"])
+    assert {path.name: path.read_bytes() for path in (tmp_path / "inner").iterdir()} == other
