@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Float
 
 from dynamics.objectives.door import of_embeddings
-from dynamics.objectives.graph import Graph, covariance, partners
+from dynamics.objectives.graph import Graph, covariance, partners, unit_rows
 from dynamics.typing import Embedding
 
 Candidates = Literal["partners", "others", "all"]
@@ -51,7 +51,7 @@ def infonce(
     ValueError
         If `candidates` is `partners` and a graph is given.
     """
-    F = embeddings / jnp.linalg.norm(embeddings, axis=1, keepdims=True) if similarity == "cosine" else embeddings
+    F = unit_rows(embeddings) if similarity == "cosine" else embeddings
     logits = F @ F.T / temperature
     if candidates == "partners":
         if graph is not None:

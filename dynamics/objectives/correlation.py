@@ -54,7 +54,7 @@ def barlow_twins(embeddings: Embedding, off_diagonal: float = 1.0, graph: Graph 
 
 @of_embeddings
 def barlow_twins_normalised(
-    embeddings: Embedding, off_diagonal: float = 0.0051, epsilon: float = 0.0, graph: Graph | None = None
+    embeddings: Embedding, off_diagonal: float = 0.0051, epsilon: float = 1e-5, graph: Graph | None = None
 ) -> Float[jax.Array, ""]:
     """Barlow Twins as it is used: every dimension standardised, so that the scale of the embeddings does not count.
 
@@ -73,7 +73,8 @@ def barlow_twins_normalised(
         Weight λ of the off-diagonal terms; 0.0051 in Zbontar et al. (2021).
     epsilon : float
         Constant ε that is added to the variances. Batch normalisation, which the released recipe uses, has 1e-5; a
-        readout that starts with variances far below it is not normalised at all.
+        readout that starts with variances far below it is not normalised at all. With 0 the loss does not depend on the
+        scale of the embeddings, as in theory, but a constant dimension counts as its rounding has it.
     graph : array (N, N), optional
         Relation G between the views, in place of pairs.
     """

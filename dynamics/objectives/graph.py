@@ -50,3 +50,11 @@ def covariance(embeddings: Embedding, center: bool = True) -> Float[Array, "dim 
     """Second moments (1/N) Σ z zᵀ over all views, about their mean unless `center` is false."""
     centred = embeddings - embeddings.mean(axis=0) if center else embeddings
     return centred.T @ centred / len(embeddings)
+
+
+def unit_rows(embeddings: Embedding, epsilon: float = 1e-12) -> Embedding:
+    """Embeddings divided by their norms; squared norms below ε are taken to be ε, so that a zero row stays zero.
+
+    The default is that of the released code of SimCLR and BYOL (l2_normalize of TensorFlow and of BYOL).
+    """
+    return embeddings * jax.lax.rsqrt(jnp.maximum(jnp.square(embeddings).sum(axis=1, keepdims=True), epsilon))

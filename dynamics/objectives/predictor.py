@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from jaxtyping import Float
 
 from dynamics.objectives.door import of_embeddings
-from dynamics.objectives.graph import partners
+from dynamics.objectives.graph import partners, unit_rows
 from dynamics.typing import Array, Embedding
 
 Tree = TypeVar("Tree")
@@ -50,12 +50,8 @@ def simsiam(predictions: Embedding, targets: Embedding, epsilon: float = 1e-12) 
 
 
 def _mean_cosine(predictions: Embedding, targets: Embedding, epsilon: float) -> Float[jax.Array, ""]:
-    p, z = _normalised(predictions, epsilon), _normalised(jax.lax.stop_gradient(targets), epsilon)
+    p, z = unit_rows(predictions, epsilon), unit_rows(jax.lax.stop_gradient(targets), epsilon)
     return jnp.vdot(p, partners(z)) / len(p)
-
-
-def _normalised(Z: Embedding, epsilon: float) -> Embedding:
-    return Z * jax.lax.rsqrt(jnp.maximum(jnp.square(Z).sum(axis=1, keepdims=True), epsilon))
 
 
 def moving_average(target: Tree, online: Tree, decay: float | Array) -> Tree:

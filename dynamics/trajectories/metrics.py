@@ -113,6 +113,7 @@ def rankme(embeddings: Embedding) -> float:
     if all embeddings are zero.
     """
     sigma = np.sqrt(covariance_spectrum(embeddings, center=False))  # up to 1/√N, which cancels
+    sigma = sigma[: min(np.shape(embeddings))]  # ε is added to singular values, of which there are so many
     return _entropy_rank(sigma / sigma.sum() + RANKME_EPSILON) if sigma.sum() > 0 else np.nan
 
 

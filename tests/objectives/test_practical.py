@@ -9,8 +9,10 @@ from theory_references import random_rotation
 from dynamics.errors import ConfigError
 from dynamics.objectives import (
     OBJECTIVES,
+    barlow_twins_normalised,
     byol,
     moving_average,
+    nt_xent,
     objective_loss,
     simsiam,
     target_decay,
@@ -245,3 +247,26 @@ def test_unknown_names_and_settings_are_named():
         objective_loss("simclr", lambda_=2.0)
     with pytest.raises(ConfigError, match="it has none"):
         objective_loss("spectral-contrastive", temperature=2.0)
+
+
+def test_a_dead_dimension_is_not_rewarded(rng):
+    """A constant dimension has no correlation with itself: it costs 1, whatever rounding makes of its variance."""
+    F = np.array(rng.normal(size=(32, 3)), np.float32)
+    F[16:] = F[:16]
+    F[:, 1] = 0.7
+    F = F - F.mean(axis=0) * np.array([1, 0, 1], np.float32)
+    alone = float(barlow_twins_normalised(F[:, [0, 2]], off_diagonal=1.0))
+    assert float(barlow_twins_normalised(F, off_diagonal=1.0)) == pytest.approx(alone + 1, abs=1e-3)
+    assert float(barlow_twins_normalised(np.full((32, 3), 0.7, np.float32))) == pytest.approx(3, abs=1e-3)
+
+
+@pytest.mark.parametrize("zeros", [1, 5])
+def test_cosines_of_zero_rows_are_zero_and_their_gradients_finite(rng, zeros):
+    F = np.array(rng.normal(size=(12, 3)), np.float32)
+    F[:zeros] = 0
+    unit = F / np.maximum(np.linalg.norm(F, axis=1, keepdims=True), 1e-6)
+    logits = unit @ unit.T / 0.5 - 1e9 * np.eye(12)
+    partner = np.roll(np.arange(12), 6)
+    expected = (np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(12), partner]).mean()
+    assert float(nt_xent(F)) == pytest.approx(expected, rel=1e-5)
+    assert np.isfinite(np.asarray(jax.grad(nt_xent)(jnp.asarray(F)))).all()

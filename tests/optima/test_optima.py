@@ -133,7 +133,7 @@ def test_normalised_barlow_twins_is_the_limit_of_a_heavy_off_diagonal(rng, corre
     optimum = barlow_twins_normalised_optimum(space, J, 3)
     np.testing.assert_allclose(optimum.spectrum, rho[:3], rtol=1e-9)
     for off_diagonal in (0.0051, 1.0, 1e3):
-        loss = partial(barlow_twins_normalised, graph=J, off_diagonal=off_diagonal)
+        loss = partial(barlow_twins_normalised, epsilon=0.0, graph=J, off_diagonal=off_diagonal)
         assert value(loss, optimum.embeddings) == pytest.approx(optimum.loss, rel=1e-9)
     found, Z = minimised(loss, space.features, 3, rng, starts=3)
     assert found == pytest.approx(optimum.loss, rel=1e-3)
@@ -147,7 +147,7 @@ def test_span_of_canonical_correlation_analysis_but_not_its_basis_at_equal_weigh
     basis = np.linalg.qr(np.c_[np.ones(n), rng.normal(size=(n, 4))])[0][:, 1:] * np.sqrt(n)
     even, odd = basis[:, :2] * np.sqrt((1 + rho) / 2), basis[:, 2:] * np.sqrt((1 - rho) / 2)
     x, J = np.concatenate([even + odd, even - odd]), swap_matrix(n)
-    loss = partial(barlow_twins_normalised, off_diagonal=1.0, graph=J)
+    loss = partial(barlow_twins_normalised, epsilon=0.0, off_diagonal=1.0, graph=J)
     canonical, closed = value(loss, x), barlow_twins_normalised_optimum(linear_space(x), J, 2).loss
     found, Z = minimised(loss, x, 2, rng)
     assert canonical == pytest.approx(0.0925, abs=1e-9)
@@ -167,7 +167,7 @@ def test_directions_of_small_correlation_are_better_left_alone(rng, correlated):
     shared = 3 * (1 - 3 / np.sum(1 / rho[:3])) ** 2
     assert optimum.loss == pytest.approx(shared + 0.7**2, rel=1e-9)
     assert optimum.loss < 4 * (1 - 4 / np.sum(1 / rho)) ** 2
-    loss = partial(barlow_twins_normalised, graph=swap_matrix(40), off_diagonal=1e3)
+    loss = partial(barlow_twins_normalised, epsilon=0.0, graph=swap_matrix(40), off_diagonal=1e3)
     assert value(loss, optimum.embeddings) == pytest.approx(optimum.loss, rel=1e-9)
     assert minimised(loss, x, 4, rng, starts=3)[0] == pytest.approx(optimum.loss, rel=1e-2)
 

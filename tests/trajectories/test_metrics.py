@@ -190,3 +190,11 @@ def test_equal_embeddings_have_no_effective_rank_whatever_rounding_makes_of_thei
     assert np.isnan(effective_rank(Z)) and np.isnan(participation_ratio(Z))
     Z[0, 0] += 1e-4  # one direction
     assert effective_rank(Z) == pytest.approx(1, abs=1e-3)
+
+
+@pytest.mark.parametrize("shape", [(100, 400), (400, 100), (7, 50)])
+def test_rankme_adds_epsilon_to_the_singular_values_that_exist(rng, shape):
+    Z = rng.normal(size=shape)
+    sigma = np.linalg.svd(Z, compute_uv=False)
+    p = sigma / sigma.sum() + 1e-7
+    assert rankme(Z) == pytest.approx(np.exp(-(p * np.log(p)).sum()), rel=1e-9)
