@@ -14,7 +14,7 @@ import tyro
 from dynamics.cli.console import draw_run, show
 from dynamics.cli.sweeping import Varied, run_sweep
 from dynamics.objectives.registry import OBJECTIVES
-from dynamics.recipe.config import PRESETS, Recipe, recipe_preset
+from dynamics.recipe.config import AUTO, PRESETS, Recipe, recipe_preset
 
 if TYPE_CHECKING:
     from dynamics.cli.running import OpenRun
@@ -180,7 +180,7 @@ def _trained(
 ) -> tuple["OpenRun[RecipeRun]", "Trajectory"]:
     """The run in its folder, trained to its end, with what it learned on the screen."""
     from dynamics.cli.running import Request, open_run, trained
-    from dynamics.cli.tables import probes_line, steps_line
+    from dynamics.cli.tables import probes_line, rate_line, steps_line
     from dynamics.recipe.run import RecipeRun
     from dynamics.training.sharding import is_first_process
 
@@ -188,6 +188,8 @@ def _trained(
     measured = trained(opened, recipe.checkpoint_seconds)
     if is_first_process():
         show(f"\n{steps_line(measured)}")
+        if recipe.learning_rate == AUTO:
+            show(rate_line(measured))
         if "linear_accuracy" in measured.metrics:
             show(probes_line(measured))
     return opened, measured

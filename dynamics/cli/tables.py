@@ -127,6 +127,13 @@ def steps_line(trajectory: Trajectory) -> str:
     return f"{line}."
 
 
+def rate_line(trajectory: Trajectory) -> str:
+    """Where a learning rate that followed the stability limit began, how low it came, and where it ended."""
+    rates = trajectory.metrics["learning_rate"]
+    least, most = rates.min(), rates.max()
+    return f"The learning rate went from {rates[0]:.2g} to {rates[-1]:.2g}, between {least:.2g} and {most:.2g}."
+
+
 def probes_line(trajectory: Trajectory) -> str:
     """What probes read from the features at the first and at the last step at which they were asked."""
     linear, knn = (trajectory.metrics[f"{kind}_accuracy"] for kind in ("linear", "knn"))

@@ -134,7 +134,6 @@ _EPSILON_OF_NORMS = Setting(1e-12, "ε is the smallest squared norm by which an 
 # A cosine does not see a small readout, so the small start of these is a common direction of all embeddings.
 _ONE_DIRECTION = MappingProxyType({"init_scale": 1e-3, "init_bias": 1.0})
 _VICREG_LARGE = MappingProxyType({"covariance_weight": 4.0, "init_scale": 1e-3})
-_SIMCLR_LARGE = MappingProxyType({**_ONE_DIRECTION, "learning_rate": 0.05})
 _SIMCLR_PROJECTOR = Head((0,), 128, norm="none", bias=True, readout_bias=True)
 
 OBJECTIVES: dict[str, Objective] = {
@@ -164,7 +163,7 @@ OBJECTIVES: dict[str, Objective] = {
         },
         projector=Head((8192, 8192), 8192, bias=True),
         presets={
-            "cpu": {"covariance_weight": 12.5, "learning_rate": 4e-3, "init_scale": 1e-3, "steps": 2000},
+            "cpu": {"covariance_weight": 12.5, "init_scale": 1e-3, "steps": 2000},
             "gpu": _VICREG_LARGE,
             "stl10": _VICREG_LARGE,
         },
@@ -176,9 +175,9 @@ OBJECTIVES: dict[str, Objective] = {
         scale_free=True,
         projector=_SIMCLR_PROJECTOR,
         presets={
-            "cpu": {**_ONE_DIRECTION, "learning_rate": 0.05, "steps": 1800},
-            "gpu": _SIMCLR_LARGE,
-            "stl10": _SIMCLR_LARGE,
+            "cpu": {**_ONE_DIRECTION, "steps": 1800},
+            "gpu": _ONE_DIRECTION,
+            "stl10": _ONE_DIRECTION,
         },
         no_growth=_SINGULAR,
     ),
@@ -187,7 +186,6 @@ OBJECTIVES: dict[str, Objective] = {
         "Chen et al. 2020 with dot products in place of cosines, as theory has it: τ = 1",
         settings={"temperature": _temperature(1.0)},
         projector=_SIMCLR_PROJECTOR,
-        presets={"cpu": {"learning_rate": 0.03}},
         growth="dynamics.objectives.growth:infonce_dot_growth",
     ),
     "spectral-contrastive": Objective(

@@ -16,6 +16,9 @@ Momentum = Annotated[float, Bounds(0.0, 1.0, open_above=True)]
 Layer = Annotated[int, Bounds(0, 10**6, whole=True)]
 NonNegative = Annotated[float, Bounds(0.0, 1e12)]
 
+AUTO: Literal["auto"] = "auto"
+"""The learning rate that follows the stability limit."""
+
 LOSS_SETTINGS = ("off_diagonal", "temperature", "covariance_weight", "epsilon")
 """Fields that set an argument of the loss; None, where one is not given, leaves it at the objective's default."""
 
@@ -86,8 +89,9 @@ class Recipe:
     optimiser: Literal["sgd", "lars", "adamw", "adam"] = "sgd"
     """Rule by which a gradient becomes an update."""
 
-    learning_rate: Scale = 0.01
-    """η, the highest learning rate of the schedule."""
+    learning_rate: Scale | Literal["auto"] = AUTO
+    """η, the highest learning rate of the schedule. By default an eighth of the stability limit, which is measured on
+    the network itself at the start and followed while its kernel grows."""
 
     warmup: Annotated[int, Bounds(0, 10**9, whole=True)] = 20
     """Number of steps over which the learning rate rises from zero."""

@@ -1,7 +1,7 @@
 """Rung 4 from its settings: images and network, training with its spectrum recorded, stopped and resumed at will.
 
 >>> from dynamics.recipe.prepare import prepare
->>> from dynamics.recipe.config import Recipe
+>>> from dynamics.recipe.config import AUTO, Recipe
 >>> print(prepare(Recipe(network="resnet10")).describe())
 digits: 1,797 images of (8, 8, 1)
 resnet10, width 0.125, 86,680 parameters; projector 128-8
@@ -9,7 +9,7 @@ resnet10, width 0.125, 86,680 parameters; projector 128-8
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -17,7 +17,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Int
 
 from dynamics.errors import ConfigError
 from dynamics.networks.encoder import Encoder
@@ -25,16 +24,21 @@ from dynamics.networks.projector import scaled_start
 from dynamics.networks.standard_resnet import StandardResNet, as_float32
 from dynamics.objectives.predictor import target_decay
 from dynamics.objectives.registry import get_objective
-from dynamics.recipe.config import Recipe
+from dynamics.recipe.config import AUTO, Recipe
 from dynamics.recipe.losses import recipe_loss
-from dynamics.training.checkpoints import Checkpoints
-from dynamics.training.class_probes import class_accuracy, labelled_images
-from dynamics.training.loop import run
-from dynamics.training.minibatch import BATCH_STATS, TARGET, deinterleave, draw_views, make_step, on_minibatches
-from dynamics.training.optimisers import effective_times, learning_rates, optimiser
-from dynamics.training.recorder import SpectrumRecorder, recording_steps
+from dynamics.training.minibatch import (
+    BATCH_STATS,
+    TARGET,
+    deinterleave,
+    draw_views,
+    loss_of_views,
+    make_step,
+    on_minibatches,
+)
+from dynamics.training.optimisers import learning_rates, optimiser
 from dynamics.training.sharding import DeviceMesh
-from dynamics.training.state import Metrics, TrainState, Update, initial_state
+from dynamics.training.stability import FRACTION, measuring, steady
+from dynamics.training.state import TrainState, Update, initial_state
 from dynamics.trajectories.trajectory import Trajectory
 from dynamics.views import default_augmentation, get_augmentation, load_images
 
@@ -59,12 +63,14 @@ class PreparedRecipe:
         (state, x) -> (state, metrics): one step on given views.
     update : callable
         (state, images) -> (state, metrics): one step on a fresh minibatch.
+    measure : callable, optional
+        (state, images) -> (state, metrics): what measures the stability limit for an automatic learning rate.
     probe : array (2p, h, w, c)
         Standardised views of the probe batch in the order x_1, x'_1, x_2, x'_2, …
     draw : callable
         (key, n) -> array (2n, h, w, c), fresh standardised views of the first n training images, in the same order.
     schedule : optax.Schedule
-        Learning rate of every step.
+        Learning rate of every step; of an automatic one, what the measured rate is multiplied by.
     optimiser : optax.GradientTransformation
         The rule that turns gradients into updates.
     mesh : DeviceMesh
@@ -81,6 +87,7 @@ class PreparedRecipe:
     state: TrainState
     descend: Update
     update: Update
+    measure: Update | None
     probe: jax.Array
     draw: Callable[[jax.Array, int], jax.Array]
     schedule: optax.Schedule
@@ -106,7 +113,7 @@ class PreparedRecipe:
         return (
             f"{recipe.objective} on {recipe.dataset}; {recipe.network}, width {recipe.width:g}, {recipe.norm} norm; "
             f"batch {recipe.batch}\n{start if recipe.init == 'small' else 'standard start'}; {recipe.optimiser}, "
-            f"η = {recipe.learning_rate:g}, {recipe.decay}"
+            f"{_rate_in_words(recipe)}, {recipe.decay}"
         )
 
     def features(self, params: Any, model_state: Any, images: jax.Array) -> jax.Array:
@@ -158,20 +165,21 @@ def prepare(recipe: Recipe, devices: list[jax.Device] | None = None) -> Prepared
     probe = draw(probe_key, recipe.probe_images)
     encoder = recipe_encoder(recipe)
     params, model_state = _start(recipe, encoder, network_key, probe[:2])
-    descend = make_step(
-        encoder,
-        recipe_loss(recipe),
-        optimise,
-        target_decay=_target_decay(recipe) if get_objective(recipe.objective).moving_target else None,
-        mesh=mesh,
-    )
+    loss, moving = recipe_loss(recipe), get_objective(recipe.objective).moving_target
+    on_batches = partial(on_minibatches, views=views, batch=recipe.batch, mean=mean, scale=scale, mesh=mesh)
+    descend = _step(recipe, encoder, optimise, mesh)
+    measure = None
+    if recipe.learning_rate == AUTO:
+        objective = loss_of_views(encoder, loss, moving)
+        measure = on_batches(measuring(objective, momentum=recipe.momentum, mesh=mesh))
     return PreparedRecipe(
         recipe=recipe,
         images=mesh.replicate(loaded.images),
         encoder=encoder,
         state=mesh.replicate(initial_state(params, optimise, data_key, model_state)),
         descend=descend,
-        update=on_minibatches(descend, views, batch=recipe.batch, mean=mean, scale=scale, mesh=mesh),
+        update=on_batches(descend),
+        measure=measure,
         probe=mesh.replicate(probe),
         draw=draw,
         schedule=schedule,
@@ -180,6 +188,28 @@ def prepare(recipe: Recipe, devices: list[jax.Device] | None = None) -> Prepared
         standardise=standardise,
         note=views.note,
     )
+
+
+def at_rates_of(prepared: PreparedRecipe, measured: Trajectory) -> PreparedRecipe:
+    """The recipe with the learning rates that a run of it used, for models that are laid beside that run.
+
+    Between two records the rate is constant and such that the effective time of each record is that of the run. A
+    recipe with a given learning rate is returned as it is.
+    """
+    if prepared.measure is None:
+        return prepared
+    assert measured.steps is not None
+    rates = np.repeat(np.diff(measured.times) / np.diff(measured.steps), np.diff(measured.steps))
+    known = jnp.asarray(rates, jnp.float32)
+
+    def schedule(step: Any) -> jax.Array:
+        return known[jnp.minimum(step, len(known) - 1)]
+
+    _, rule = _optimiser(prepared.recipe, schedule)
+    start = prepared.state
+    state = prepared.mesh.replicate(initial_state(start.params, rule, start.key, start.model_state))
+    step = _step(prepared.recipe, prepared.encoder, rule, prepared.mesh)
+    return replace(prepared, schedule=schedule, optimiser=rule, state=state, descend=step)
 
 
 def recipe_encoder(recipe: Recipe) -> Encoder:
@@ -195,90 +225,34 @@ def recipe_encoder(recipe: Recipe) -> Encoder:
     return Encoder(backbone, projector, predictor)
 
 
-def train(
-    prepared: PreparedRecipe,
-    checkpoints: Checkpoints | None = None,
-    *,
-    report_cost: Callable[[float], None] | None = None,
-    report_resumed: Callable[[int], None] | None = None,
-) -> Trajectory:
-    """Train and record the spectrum; the trajectory is marked partial if the training ends early.
-
-    Parameters
-    ----------
-    prepared : PreparedRecipe
-        The run.
-    checkpoints : Checkpoints, optional
-        Checkpoints of the training, which goes on from the last of them.
-    report_cost : callable, optional
-        Function that is called after the first few updates with the seconds that all of them will take.
-    report_resumed : callable, optional
-        Function that is called with the step from which training goes on.
-
-    Raises
-    ------
-    DataError
-        If the checkpoints are damaged or belong to another network.
-    """
-    recipe = prepared.recipe
-    steps = recording_steps(recipe.steps, recipe.records // 2)
-    times = dict(zip(steps.tolist(), effective_times(prepared.schedule, steps), strict=True))
-    embed = jax.jit(lambda variables: prepared.embed(*variables))
-    recorder = SpectrumRecorder(embed, steps, center=True)
-    labelled = labelled_images(recipe.dataset, recipe.data_dir) if recipe.probes else None
-    probed, features = probe_steps(recipe, steps), jax.jit(prepared.features)
-    state = prepared.state
-    found = checkpoints.latest(state) if checkpoints is not None else None
-    if found is not None:
-        state, recorded = found
-        recorder.restore(recorded)
-        if report_resumed is not None:
-            report_resumed(int(state.step))
-
-    def observe(state: TrainState, metrics: Metrics) -> None:
-        step = int(state.step)
-        if recorder.due(step):
-            variables = (state.params, state.model_state)
-            more = {"gradient_norm": metrics["gradient_norm"]}
-            if labelled is not None and step in probed:
-                more |= class_accuracy(partial(features, *variables), labelled)
-            recorder.record(step, variables, loss=metrics["loss"], time=times[step], metrics=more)
-
-    _, outcome = run(
-        prepared.update,
-        state,
-        steps=recipe.steps,
-        data=(prepared.images,),
-        observe=observe,
-        observe_at=steps,
-        checkpoints=checkpoints,
-        recorder_state=recorder.state,
-        report_cost=report_cost,
+def _optimiser(
+    recipe: Recipe, schedule: optax.Schedule | None = None
+) -> tuple[optax.Schedule, optax.GradientTransformation]:
+    """Learning rates and rule of a recipe; an automatic rate multiplies a schedule whose highest value is 1."""
+    automatic = recipe.learning_rate == AUTO and schedule is None
+    if recipe.learning_rate == AUTO and recipe.optimiser != "sgd":
+        raise ConfigError(
+            f"The automatic learning rate follows the stability limit of sgd; give a number as `learning_rate` with "
+            f"the optimiser {recipe.optimiser}."
+        )
+    if schedule is None:
+        highest = 1.0 if automatic else float(recipe.learning_rate)
+        schedule = learning_rates(highest, steps=recipe.steps, warmup=recipe.warmup, decay=recipe.decay)
+    rule = optimiser(
+        recipe.optimiser, schedule, weight_decay=recipe.weight_decay, momentum=recipe.momentum, clip=recipe.clip
     )
-    return recorder.trajectory(
-        {"learning_rate": recipe.learning_rate, "steps": recipe.steps},
-        rung="recipe",
-        outcome=outcome,
-        objective=recipe.objective,
-    )
+    return schedule, steady(rule, schedule) if automatic else rule
 
 
-def probe_steps(recipe: Recipe, steps: Int[np.ndarray, " records"]) -> set[int]:
-    """Those of the recorded steps that are nearest to `recipe.probes` evenly spaced ones, the last among them."""
-    wanted = np.linspace(recipe.steps, 0, recipe.probes, endpoint=recipe.probes > 1)
-    return {int(steps[np.abs(steps - step).argmin()]) for step in wanted}
+def _step(recipe: Recipe, encoder: Encoder, rule: optax.GradientTransformation, mesh: DeviceMesh) -> Update:
+    moving = get_objective(recipe.objective).moving_target
+    decay = _target_decay(recipe) if moving else None
+    return make_step(encoder, recipe_loss(recipe), rule, target_decay=decay, mesh=mesh)
 
 
-def _optimiser(recipe: Recipe) -> tuple[optax.Schedule, optax.GradientTransformation]:
-    rates = {"steps": recipe.steps, "warmup": recipe.warmup, "decay": recipe.decay}
-    return learning_rates(recipe.learning_rate, **rates), optimiser(
-        recipe.optimiser,
-        recipe.learning_rate,
-        **rates,
-        weight_decay=recipe.weight_decay,
-        momentum=recipe.momentum,
-        clip=recipe.clip,
-    )
+def _rate_in_words(recipe: Recipe) -> str:
+    rate = recipe.learning_rate
+    return f"η at {FRACTION:g} of the stability limit" if rate == AUTO else f"η = {rate:g}"
 
 
 def _target_decay(recipe: Recipe) -> Callable[[jax.Array], jax.Array]:

@@ -7,9 +7,11 @@ from typing import Any
 from dynamics.errors import ConfigError
 from dynamics.modes import ContrastiveModes
 from dynamics.recipe.comparison import PAIRS, TANGENT_PAIRS, compare_recipe
-from dynamics.recipe.config import Recipe
-from dynamics.recipe.prepare import PreparedRecipe, prepare, train
+from dynamics.recipe.config import AUTO, Recipe
+from dynamics.recipe.prepare import PreparedRecipe, prepare
+from dynamics.recipe.training import train
 from dynamics.training.checkpoints import Checkpoints
+from dynamics.training.stability import FRACTION
 from dynamics.trajectories.comparison import Comparison, measured_alone
 from dynamics.trajectories.trajectory import Trajectory
 
@@ -64,7 +66,7 @@ class RecipeRun:
         recipe, mesh = self.prepared.recipe, self.prepared.mesh
         return (
             f"{self.prepared.describe()}\n{recipe.objective}: {recipe.steps:,} steps, {recipe.batch} images a step, on "
-            f"{mesh.describe()}"
+            f"{mesh.describe()}{_rate(recipe)}"
         )
 
     def forecast(self) -> dict[str, Trajectory]:
@@ -110,3 +112,13 @@ class RecipeRun:
             fixed_pairs=self.fixed_pairs,
             report_cost=report_cost,
         )
+
+
+def _rate(recipe: Recipe) -> str:
+    """What is to be said of an automatic learning rate, on a line of its own."""
+    if recipe.learning_rate != AUTO:
+        return ""
+    return (
+        f"\nlearning rate: {FRACTION:g} of the stability limit, which is measured on the network at the start and "
+        "followed while its kernel moves"
+    )

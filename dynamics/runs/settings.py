@@ -50,8 +50,9 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def learning_rate(self) -> float | None:
-        """η: what automatic settings came to, or else the setting itself."""
-        return self.resolved.get("learning_rate", self.config.get("learning_rate"))
+        """η: what automatic settings came to, or else the setting itself; None if it followed the network."""
+        rate = self.resolved.get("learning_rate", self.config.get("learning_rate"))
+        return rate if isinstance(rate, int | float) else None
 
 
 def write_settings(folder: Path, settings: RunSettings) -> None:

@@ -2,11 +2,14 @@
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from dynamics.errors import ConfigError
+from dynamics.runs.store import Run
 from dynamics.support import files
 from dynamics.sweeps.run import Sweep
 from dynamics.trajectories.ladder import in_order
@@ -24,7 +27,7 @@ def tidy_rows(swept: Sweep) -> Iterator[dict[str, Any]]:
         if comparison is None:
             continue
         measured = comparison.step_times[comparison.measured]
-        learning_rate = run.settings.learning_rate
+        step_of = _steps_of(run)
         for rung in in_order(comparison.step_times):
             times = comparison.step_times[rung]
             ratios = comparison.step_time_ratio.get(rung)
@@ -35,12 +38,23 @@ def tidy_rows(swept: Sweep) -> Iterator[dict[str, Any]]:
                     "mode": j + 1,
                     "gamma": float(comparison.eigenvalues_gamma[j]) if j < len(comparison.eigenvalues_gamma) else 0.0,
                     "step_time": float(time),
-                    "step": float("nan") if learning_rate is None else float(time) / learning_rate,
+                    "step": step_of(float(time)),
                     "measured_step_time": float(measured[j]),
                     "ratio": float("nan") if ratios is None else float(ratios[j]),
                     "median_error": float("nan") if ratios is None else comparison.median_error(rung),
                     "missing_steps": None if ratios is None else comparison.missing_steps(rung),
                 }
+
+
+def _steps_of(run: Run) -> Callable[[float], float]:
+    """Effective time -> step: over the learning rate, or along the measured run where the rate changed."""
+    rate, measured = run.settings.learning_rate, run.measured
+    if rate is not None:
+        return lambda time: time / rate
+    if measured is None or measured.steps is None:
+        return lambda time: float("nan")
+    times, steps = measured.times, measured.steps
+    return lambda time: float(np.interp(time, times, steps)) if time <= times[-1] else float("nan")
 
 
 def write_csv(rows: Sequence[dict[str, Any]], path: str | Path) -> None:

@@ -120,6 +120,28 @@ class Checkpoints:
             raise DataError(f"{damaged} No older checkpoint is whole.")
         return None
 
+    def before(self, like: TrainState, step: int) -> tuple[TrainState, Any] | None:
+        """Return the last state up to a step, or the earliest that there is, and forget those after it.
+
+        Parameters
+        ----------
+        like : TrainState
+            As in `latest`.
+        step : int
+            The last step that is wanted.
+
+        Raises
+        ------
+        DataError
+            As in `latest`.
+        """
+        kept = self.steps()
+        last = max((each for each in kept if each <= step), default=min(kept, default=0))
+        for later in kept:
+            if later > last:
+                self._path(later).unlink(missing_ok=True)
+        return self.latest(like)
+
     def clear(self) -> None:
         """Remove all checkpoints."""
         for step in self.steps():

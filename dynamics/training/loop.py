@@ -53,6 +53,8 @@ def run(
     recorder_state: Callable[[], Any] = dict,
     report_cost: Callable[[float], None] | None = None,
     steps_per_dispatch: int | None = None,
+    adjust: Update | None = None,
+    adjust_due: Callable[[TrainState], int] | None = None,
     description: str = "training",
 ) -> tuple[TrainState, Outcome]:
     """Apply `update` until `state.step` is `steps`.
@@ -92,8 +94,13 @@ def run(
     report_cost : callable, optional
         Function that is called after the first few updates with the seconds that all of them will take.
     steps_per_dispatch : int, optional
-        Number of updates in one compiled loop (`lax.scan`) where nothing is observed in between; the default is that
-        of `updates_per_dispatch`.
+        Largest number of updates in one compiled loop where nothing is observed in between; the default is that of
+        `updates_per_dispatch`.
+    adjust : callable, optional
+        Function (state, *data) -> (state, metrics) as `update`, but which makes no step: what it changes, such as a
+        learning rate, holds for the updates that follow. A checkpoint is of a state before it.
+    adjust_due : callable, optional
+        Function state -> the step before which `adjust` is called, and called again until the step is a later one.
     description : str
         Label of the progress bar.
 
@@ -112,7 +119,8 @@ def run(
     once, several = _compiled(update, jax.random.key_impl(key))
     together = steps_per_dispatch or _default_dispatch(once, state, seed, data)
     if together > 1:
-        state = jax.tree.map(jnp.copy, state)  # its memory will be used again, and the caller's is not ours
+        state = _copied(state)  # its memory will be used again, and the caller's is not ours
+    adjusting = _Adjusting(adjust, adjust_due, jax.random.key_impl(key))
     observed = frozenset(int(step) for step in observe_at) if observe is not None else frozenset()
     stops = sorted(observed | {steps})
     at, timer = int(state.step), _Timer(report_cost, int(state.step), steps)
@@ -128,11 +136,19 @@ def run(
                     return state._replace(key=key), Outcome.interrupted(at)
                 if at >= steps and not look:
                     return state._replace(key=key), Outcome()
-                many = together > 1 and not look and stops[bisect.bisect(stops, at)] - at >= together
-                following, metrics = several(together, state, seed, *data) if many else once(state, seed, *data)
-                losses.add(metrics["loss"], together if many else 1)
+                if at < steps:
+                    state = adjusting(state, at, seed, data)
+                count = 1
+                if together == 1:
+                    following, metrics = once(state, seed, *data)
+                else:
+                    if not look:
+                        count = min(together, min(stops[bisect.bisect(stops, at)], adjusting.due) - at)
+                    following, metrics = several(together, count, _copied(state) if look else state, seed, *data)
+                losses.add(metrics["loss"], count)
                 if look:
                     losses.check()
+                    metrics = metrics if together == 1 else jax.tree.map(lambda each: np.asarray(each)[0], metrics)
                     observe(state._replace(key=key), metrics)  # type: ignore[misc]  # it is looked at only with `observe`
                 if at >= steps:
                     return state._replace(key=key), Outcome()
@@ -146,10 +162,11 @@ def run(
 
 @compile_once(maxsize=8)
 def _compiled(update: Update, implementation: Any) -> tuple[Any, Any]:
-    """The update compiled alone, and any number of them in one call, which returns the metrics of each.
+    """The update compiled alone, and any number of them up to a largest one, which returns the metrics of each.
 
     Both take the state without its key, and the numbers of the key beside it: calls with typed keys take JAX several
-    times as long. The second takes the memory of the state that comes in for the one that goes out.
+    times as long. The second takes the memory of the state that comes in for the one that goes out, and is one program
+    however many updates are asked for: a run that uses it does not compile the first.
     """
 
     def one(state: TrainState, seed: jax.Array, *data: Any) -> tuple[TrainState, Metrics]:
@@ -157,10 +174,43 @@ def _compiled(update: Update, implementation: Any) -> tuple[Any, Any]:
         following, metrics = update(state._replace(key=key), *data)
         return following._replace(key=None), metrics
 
-    def scan(count: int, state: TrainState, seed: jax.Array, *data: Any) -> tuple[TrainState, Metrics]:
-        return jax.lax.scan(lambda state, _: one(state, seed, *data), state, length=count)
+    once = jax.jit(one)
 
-    return jax.jit(one), jax.jit(scan, static_argnums=0, donate_argnums=1)
+    def several(most: int, count: Any, state: TrainState, seed: jax.Array, *data: Any) -> tuple[TrainState, Metrics]:
+        kinds = jax.eval_shape(once, state, seed, *data)[1]
+        kept = jax.tree.map(lambda kind: jnp.zeros((most, *kind.shape), kind.dtype), kinds)
+
+        def body(index: jax.Array, carry: tuple[TrainState, Metrics]) -> tuple[TrainState, Metrics]:
+            following, metrics = once(carry[0], seed, *data)
+            return following, jax.tree.map(lambda all_, each: all_.at[index].set(each), carry[1], metrics)
+
+        return jax.lax.fori_loop(0, count, body, (state, kept))
+
+    return once, jax.jit(several, static_argnums=0, donate_argnums=2)
+
+
+@jax.jit
+def _copied(tree: Any) -> Any:
+    """The same numbers in memory of their own; one program for the whole tree."""
+    return jax.tree.map(jnp.copy, tree)
+
+
+class _Adjusting:
+    """Calls `adjust` at the steps before which it is due."""
+
+    def __init__(self, adjust: Update | None, due: Callable[[TrainState], int] | None, implementation: Any):
+        self.due: float = np.inf if adjust is None else -1
+        """Step before which it is called next."""
+        self._due = due
+        self._adjust = None if adjust is None else _compiled(adjust, implementation)[0]
+
+    def __call__(self, state: TrainState, at: int, seed: jax.Array, data: tuple) -> TrainState:
+        """The state before step `at`, adjusted if that is due."""
+        while self.due <= at:
+            self.due = self._due(state)  # type: ignore[misc]  # it is given with `adjust`
+            if self.due <= at:
+                state, _ = self._adjust(state, seed, *data)  # type: ignore[misc]
+        return state
 
 
 def _default_dispatch(once: Any, state: TrainState, seed: jax.Array, data: tuple) -> int:
@@ -190,13 +240,13 @@ class _Losses:
         self.until = at
         """Step after the updates that were added."""
         self._checked, self._told = at, told
-        self._waiting: list[jax.Array] = []
+        self._waiting: list[tuple[jax.Array, int]] = []
         self._since, self._window = time.perf_counter(), 1
         self._tell()
 
     def add(self, losses: jax.Array, count: int) -> None:
-        """Take the losses of the next `count` updates."""
-        self._waiting.append(losses)
+        """Take the losses of the next `count` updates, which are the first so many of the array."""
+        self._waiting.append((losses, count))
         self.until += count
 
     def due(self) -> bool:
@@ -207,7 +257,8 @@ class _Losses:
         """Wait for all of them, and raise `_NotFinite` if one is not finite."""
         if not self._waiting:
             return
-        finite = np.isfinite(np.concatenate([np.atleast_1d(np.asarray(loss, np.float32)) for loss in self._waiting]))
+        known = [np.atleast_1d(np.asarray(losses, np.float32))[:count] for losses, count in self._waiting]
+        finite = np.isfinite(np.concatenate(known))
         if not finite.all():
             raise _NotFinite(self._checked + int(np.argmin(finite)))
         now = time.perf_counter()

@@ -84,18 +84,7 @@ def make_step(
     """
     mesh = mesh or DeviceMesh(jax.devices()[:1])
 
-    def embed(params: Any, stats: Any, x: Array) -> tuple[Embedding, Embedding | None, Any]:
-        (z, p), changed = encoder.apply(
-            {"params": params, BATCH_STATS: stats}, x, train=True, method="embed_and_predict", mutable=[BATCH_STATS]
-        )
-        return deinterleave(z), None if p is None else deinterleave(p), changed.get(BATCH_STATS, {})
-
-    def objective(params: Any, model_state: Any, x: Array) -> tuple[jax.Array, Any]:
-        z, p, stats = embed(params, model_state[BATCH_STATS], x)
-        if p is None:
-            return loss(z), stats
-        targets = z if target_decay is None else embed(model_state[TARGET], model_state[BATCH_STATS], x)[0]
-        return loss(p, targets), stats  # which stops the gradient into the targets
+    objective = loss_of_views(encoder, loss, target_decay is not None)
 
     def step(state: TrainState, x: Array) -> tuple[TrainState, Metrics]:
         x = mesh.distribute(x)
@@ -108,6 +97,35 @@ def make_step(
         return mesh.gather((following, {"loss": value, "gradient_norm": norm}))
 
     return step
+
+
+def loss_of_views(
+    encoder: Encoder, loss: Callable[..., jax.Array], moving_target: bool = False
+) -> Callable[[Any, Any, Array], tuple[jax.Array, Any]]:
+    """(params, model state, views x) -> (loss, batch statistics): the function whose gradient `make_step` follows.
+
+    Parameters
+    ----------
+    encoder, loss
+        As in `make_step`.
+    moving_target : bool
+        Whether the targets are embeddings of the network `model_state["target"]`.
+    """
+
+    def embed(params: Any, stats: Any, x: Array) -> tuple[Embedding, Embedding | None, Any]:
+        (z, p), changed = encoder.apply(
+            {"params": params, BATCH_STATS: stats}, x, train=True, method="embed_and_predict", mutable=[BATCH_STATS]
+        )
+        return deinterleave(z), None if p is None else deinterleave(p), changed.get(BATCH_STATS, {})
+
+    def objective(params: Any, model_state: Any, x: Array) -> tuple[jax.Array, Any]:
+        z, p, stats = embed(params, model_state[BATCH_STATS], x)
+        if p is None:
+            return loss(z), stats
+        targets = embed(model_state[TARGET], model_state[BATCH_STATS], x)[0] if moving_target else z
+        return loss(p, targets), stats  # which stops the gradient into the targets
+
+    return objective
 
 
 def on_minibatches(

@@ -61,9 +61,9 @@ def effective_times(schedule: optax.Schedule, at: Int[np.ndarray, " records"]) -
 
 def optimiser(
     name: str,
-    learning_rate: float,
+    learning_rate: float | optax.Schedule,
     *,
-    steps: int,
+    steps: int = 1,
     warmup: int = 0,
     decay: str = "cosine",
     weight_decay: float = 0.0,
@@ -81,7 +81,7 @@ def optimiser(
         `sgd` with momentum adds its weight decay to the gradient. `lars` (You et al. 2017) has trust coefficient 0.001.
         `adamw` decouples the weight decay (Loshchilov & Hutter 2019); `adam` has none.
     learning_rate, steps, warmup, decay
-        Schedule of the learning rate, as for `learning_rates`.
+        Schedule of the learning rate, as for `learning_rates`; or a schedule alone, as that function returns it.
     weight_decay : float
         Strength of the weight decay.
     momentum : float
@@ -100,7 +100,9 @@ def optimiser(
         )
     if name == "adam" and weight_decay:
         raise ConfigError("adam has no weight decay; choose adamw.")
-    schedule = learning_rates(learning_rate, steps=steps, warmup=warmup, decay=decay)
+    schedule = learning_rate
+    if not callable(schedule):
+        schedule = learning_rates(schedule, steps=steps, warmup=warmup, decay=decay)
     if name == "sgd":
         chain = [optax.sgd(schedule, momentum or None)]
         if weight_decay:

@@ -7,7 +7,7 @@ from sklearn.linear_model import RidgeClassifier
 from dynamics.cli.tables import probes_line
 from dynamics.errors import ConfigError
 from dynamics.recipe.config import Recipe
-from dynamics.recipe.prepare import probe_steps
+from dynamics.recipe.training import probe_steps
 from dynamics.training import recording_steps
 from dynamics.training.class_probes import BATCH, LabelledImages, class_accuracy, labelled_images
 from dynamics.trajectories.trajectory import Trajectory

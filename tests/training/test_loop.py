@@ -120,7 +120,7 @@ def test_parameters_that_are_not_finite_take_no_good_checkpoints_place(tmp_path,
         return following._replace(params=spoilt), {"loss": jnp.ones(())}  # a loss that does not tell
 
     checkpoints = Checkpoints(tmp_path, every=0.0)
-    run(breaks, start(), steps=9, checkpoints=checkpoints)
+    run(breaks, start(), steps=9, checkpoints=checkpoints, steps_per_dispatch=1)
     assert checkpoints.steps()[-1] == 5
     assert "The parameters of step 6 are not finite; the one of step 5 stays." in caplog.messages[0]
 
@@ -238,7 +238,7 @@ def test_a_full_disk_ends_no_run_and_spoils_no_checkpoint(tmp_path, monkeypatch,
 
     monkeypatch.setattr(os, "replace", full)
     checkpoints = Checkpoints(tmp_path, every=0.0)
-    state, outcome = run(update, start(), steps=6, checkpoints=checkpoints)
+    state, outcome = run(update, start(), steps=6, checkpoints=checkpoints, steps_per_dispatch=1)
     assert outcome == Outcome() and int(state.step) == 6
     assert "step 4 could not be written" in caplog.text and "the one of step 3 stays" in caplog.text
     kept, _ = checkpoints.latest(start())

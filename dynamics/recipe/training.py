@@ -1,0 +1,181 @@
+"""Training of a practical run: its spectrum recorded, stopped and resumed at will, gone back where it diverges."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Int
+
+from dynamics.errors import CapacityError
+from dynamics.recipe.config import Recipe
+from dynamics.recipe.prepare import PreparedRecipe
+from dynamics.training.checkpoints import Checkpoints
+from dynamics.training.class_probes import class_accuracy, labelled_images
+from dynamics.training.loop import run
+from dynamics.training.optimisers import effective_times
+from dynamics.training.recorder import SpectrumRecorder, recording_steps
+from dynamics.training.stability import lowered, next_measurement
+from dynamics.training.state import Metrics, TrainState
+from dynamics.trajectories.outcome import Outcome
+from dynamics.trajectories.trajectory import Trajectory
+
+log = logging.getLogger(__name__)
+
+TIMES_BACK = 3
+"""How often a run that diverges at an automatic learning rate goes back and tries a lower one."""
+
+STEPS_BACK = 20
+"""A state so shortly before a divergence is not gone back to: the run has mostly left the stable course by then."""
+
+
+def train(
+    prepared: PreparedRecipe,
+    checkpoints: Checkpoints | None = None,
+    *,
+    report_cost: Callable[[float], None] | None = None,
+    report_resumed: Callable[[int], None] | None = None,
+) -> Trajectory:
+    """Train and record the spectrum; marked partial if the training ends early.
+
+    At an automatic learning rate a run that diverges goes back to a checkpoint before that, or to its start without
+    one, and on from there at half the rate; it gives up when it diverges for the fourth time.
+
+    Parameters
+    ----------
+    prepared : PreparedRecipe
+        The run.
+    checkpoints : Checkpoints, optional
+        Where states are kept, the first of them before the first update; training goes on from the last.
+    report_cost : callable, optional
+        Receives, after the first few updates, the seconds that all of them take.
+    report_resumed : callable, optional
+        Receives the step from which training goes on.
+
+    Raises
+    ------
+    DataError
+        If the checkpoints are damaged or of another network.
+    """
+    recipe = prepared.recipe
+    observer = _Observer.of(prepared)
+    state = prepared.state
+    found = checkpoints.latest(state) if checkpoints is not None else None
+    if found is not None:
+        state, recorded = found
+        observer.recorder.restore(recorded)
+        if report_resumed is not None:
+            report_resumed(int(state.step))
+    else:
+        _keep(checkpoints, state, observer.recorder)
+    while True:
+        ended, outcome = run(
+            prepared.update,
+            state,
+            steps=recipe.steps,
+            data=(prepared.images,),
+            observe=observer,
+            observe_at=observer.recorder.steps,
+            checkpoints=checkpoints,
+            recorder_state=observer.recorder.state,
+            report_cost=report_cost,
+            adjust=prepared.measure,
+            adjust_due=next_measurement,
+        )
+        gone_back = None
+        if outcome.kind == "diverged" and prepared.measure is not None:
+            gone_back = _gone_back(prepared, ended, outcome, checkpoints, observer.recorder)
+        if gone_back is None:
+            break
+        state = gone_back
+    return observer.recorder.trajectory(
+        {"learning_rate": recipe.learning_rate, "steps": recipe.steps},
+        rung="recipe",
+        outcome=outcome,
+        objective=recipe.objective,
+    )
+
+
+@dataclass(frozen=True)
+class _Observer:
+    """What looks at a run at the steps that are recorded."""
+
+    prepared: PreparedRecipe
+    recorder: SpectrumRecorder
+    times: dict[int, float]
+    probed: set[int]
+    labelled: Any
+    features: Callable[..., jax.Array]
+
+    @staticmethod
+    def of(prepared: PreparedRecipe) -> "_Observer":
+        """The observer of a run, which has seen nothing yet."""
+        recipe = prepared.recipe
+        steps = recording_steps(recipe.steps, recipe.records // 2)
+        embed = jax.jit(lambda variables: prepared.embed(*variables))
+        return _Observer(
+            prepared,
+            SpectrumRecorder(embed, steps, center=True),
+            dict(zip(steps.tolist(), effective_times(prepared.schedule, steps), strict=True)),
+            probe_steps(recipe, steps),
+            labelled_images(recipe.dataset, recipe.data_dir) if recipe.probes else None,
+            jax.jit(prepared.features),
+        )
+
+    def __call__(self, state: TrainState, metrics: Metrics) -> None:
+        """Record a state that is due, its learning rate and, where they are due, the probes."""
+        step = int(state.step)
+        if not self.recorder.due(step):
+            return
+        variables = (state.params, state.model_state)
+        time, rate = self.times[step], float(self.prepared.schedule(step))
+        if self.prepared.measure is not None:
+            time, rate = state.opt_state.effective_time, rate * float(state.opt_state.rate)
+        more = {"gradient_norm": metrics["gradient_norm"], "learning_rate": rate}
+        if self.labelled is not None and step in self.probed:
+            more |= class_accuracy(partial(self.features, *variables), self.labelled)
+        self.recorder.record(step, variables, loss=metrics["loss"], time=time, metrics=more)
+
+
+def probe_steps(recipe: Recipe, steps: Int[np.ndarray, " records"]) -> set[int]:
+    """Those of the recorded steps that are nearest to `recipe.probes` evenly spaced ones, the last among them."""
+    wanted = np.linspace(recipe.steps, 0, recipe.probes, endpoint=recipe.probes > 1)
+    return {int(steps[np.abs(steps - step).argmin()]) for step in wanted}
+
+
+def _gone_back(
+    prepared: PreparedRecipe,
+    ended: TrainState,
+    outcome: Outcome,
+    checkpoints: Checkpoints | None,
+    recorder: SpectrumRecorder,
+) -> TrainState | None:
+    """The state to go on from at half the rate, with what had been recorded by then; None after the last time."""
+    times = int(ended.opt_state.lowered) + 1
+    if times > TIMES_BACK:
+        log.warning("The learning rate was halved %d times, and the training diverged again; it ends here.", TIMES_BACK)
+        return None
+    assert outcome.step is not None
+    found = None if checkpoints is None else checkpoints.before(prepared.state, outcome.step - STEPS_BACK)
+    state, recorded = found or (prepared.state, {})
+    recorder.restore(recorded)
+    state = lowered(state, times)
+    _keep(checkpoints, state, recorder)
+    log.warning(
+        "The loss stopped being finite at step %d; the training goes back to step %d, at half the learning rate.",
+        outcome.step,
+        int(state.step),
+    )
+    return state
+
+
+def _keep(checkpoints: Checkpoints | None, state: TrainState, recorder: SpectrumRecorder) -> None:
+    if checkpoints is None:
+        return
+    try:
+        checkpoints.save(state, recorder.state())
+    except CapacityError as error:  # the training itself needs no checkpoint
+        log.warning("%s", error)

@@ -1,0 +1,94 @@
+"""Training of recipes at an automatic learning rate."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from dynamics.errors import ConfigError
+from dynamics.recipe.config import Recipe, recipe_preset
+from dynamics.recipe.prepare import at_rates_of, prepare
+from dynamics.recipe.training import TIMES_BACK, train
+from dynamics.training import stability
+from dynamics.training.checkpoints import Checkpoints
+from dynamics.training.optimisers import effective_times
+from dynamics.trajectories.comparison import num_learned
+from dynamics.trajectories.outcome import Outcome
+
+TINY = Recipe(
+    network="resnet10",
+    width=1 / 16,
+    projector=(8,),
+    dim=2,
+    batch=8,
+    num_images=16,
+    probe_images=8,
+    steps=6,
+    warmup=2,
+    records=6,
+)
+
+SCALED = {
+    "dataset": "digits",
+    "augmentation": None,
+    "network": "resnet10",
+    "width": 1 / 16,
+    "dim": 16,
+    "batch": 64,
+    "num_images": 512,
+    "probe_images": 32,
+    "precision": "float32",
+    "warmup": 10,
+    "records": 40,
+}
+"""The preset `gpu` at a size for a CPU; its projector keeps its width, which is what makes the kernel grow."""
+
+
+def test_its_rate_is_recorded_and_adds_up_to_effective_time():
+    prepared = prepare(TINY)
+    measured = train(prepared)
+    assert measured.outcome == Outcome() and measured.times[0] == 0
+    rates = measured.metrics["learning_rate"]
+    assert (rates > 0).all() and rates[1] == pytest.approx(2 * rates[0], rel=0.5)  # the warm-up
+    every = np.diff(measured.times) / np.diff(measured.steps)
+    assert (every > 0).all() and every.min() >= 0.99 * rates.min() and every.max() <= 1.01 * rates.max()
+    replayed = at_rates_of(prepared, measured)
+    np.testing.assert_allclose(effective_times(replayed.schedule, measured.steps), measured.times, rtol=1e-5)
+
+
+def test_a_run_that_diverges_goes_back_and_gives_up(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(stability, "FRACTION", 1e30)
+    checkpoints = Checkpoints(tmp_path)
+    measured = train(prepare(TINY), checkpoints)
+    assert measured.outcome.kind == "diverged"
+    assert checkpoints.steps() == [0]
+    back = [message for message in caplog.messages if "goes back to step 0, at half the learning rate" in message]
+    assert len(back) == TIMES_BACK
+    assert "was halved 3 times, and the training diverged again; it ends here" in caplog.messages[-1]
+
+
+def test_a_number_is_what_it_was_and_is_recorded():
+    measured = train(prepare(replace(TINY, learning_rate=0.01, warmup=0)))
+    np.testing.assert_allclose(measured.metrics["learning_rate"], 0.01, rtol=1e-6)
+    np.testing.assert_allclose(measured.times, 0.01 * measured.steps, rtol=1e-6)
+
+
+def test_an_optimiser_without_such_a_limit_asks_for_a_number():
+    with pytest.raises(ConfigError, match="give a number as `learning_rate` with the optimiser lars"):
+        prepare(replace(TINY, optimiser="lars"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("objective", ["barlow-twins", "vicreg", "simclr"])
+def test_presets_finish_without_a_rate_set_by_hand(objective, seed):
+    recipe = replace(recipe_preset("gpu", objective), **SCALED, steps=600, seed=seed)
+    measured = train(prepare(recipe))
+    assert measured.outcome == Outcome()
+    assert num_learned(measured) >= 1
+
+
+@pytest.mark.slow
+def test_the_rate_that_the_preset_had_diverges_at_this_size():
+    recipe = replace(recipe_preset("gpu", "barlow-twins"), **SCALED, steps=100, learning_rate=0.01)
+    assert train(prepare(recipe)).outcome.kind == "diverged"
