@@ -145,6 +145,8 @@ class Recipe:
 
     def __post_init__(self) -> None:
         check_bounds(self)
+        if isinstance(self.learning_rate, str) and self.learning_rate != AUTO:
+            raise ConfigError(f"`learning_rate` is {self.learning_rate!r}; give a number, or {AUTO!r}.")
         fed = {setting.recipe_field for setting in get_objective(self.objective).settings.values()} - {None}
         for name in LOSS_SETTINGS:
             if getattr(self, name) is not None and name not in fed:

@@ -13,9 +13,12 @@ from dynamics.networks.convolution import convolution
 from dynamics.networks.standard_resnet import StandardResNet
 from dynamics.support.precision import double_precision
 
+on_a_cpu = pytest.mark.skipif(jax.default_backend() != "cpu", reason="tiles are for XLA's CPU compiler alone")
+
 SETTINGS = {"dimension_numbers": ("NHWC", "HWIO", "NHWC")}
 
 
+@on_a_cpu
 @pytest.mark.parametrize(("side", "size"), [((8, 8), (3, 3)), ((9, 11), (3, 3)), ((10, 8), (5, 1))])
 @double_precision()
 def test_value_and_gradients(side, size):
@@ -52,6 +55,7 @@ def test_all_others_are_left_alone(shape, size, strides, padding):
     assert not tiles.called
 
 
+@on_a_cpu
 def test_a_network_is_trained_with_it_and_keeps_its_forward_mode_elsewhere():
     network = StandardResNet(depth=10, width=1.0)
     x = jnp.zeros((2, 8, 8, 3))

@@ -57,6 +57,7 @@ def test_a_recipe_is_plain_values_for_json():
         ({"projector": (-4,)}, "projector"),
         ({"target_decay": 1.0}, "`target_decay` is 1.0; give a number from 0 below 1"),
         ({"learning_rate": float("nan")}, "`learning_rate` is nan"),
+        ({"learning_rate": "fast"}, "`learning_rate` is 'fast'; give a number, or 'auto'"),
         ({"clip": float("inf")}, "`clip` is inf"),
         ({"learning_rate": 1e-300}, "`learning_rate` is 1e-300; give a number from 1e-12"),
         ({"steps": 10**30}, r"`steps` is 1000\S*… \(31 digits\); give a whole number from 1 to 1,000,000,000"),
