@@ -11,6 +11,7 @@ from jax.flatten_util import ravel_pytree
 from timing import Row, compare, seconds
 
 from dynamics.experiment import Experiment, forecast_trajectories, prepare, train
+from dynamics.experiment.bilinear import bilinear_trajectory, relinearised_trajectory
 from dynamics.experiment.config import Config
 from dynamics.flow import kernel_flow, kernel_flow_batch
 from dynamics.modes import contrastive_modes_from_features
@@ -82,6 +83,21 @@ def against_training(quick: bool) -> list[Row]:
     what = f"forecast of {experiment.schedule.steps} training steps of the default `dynamics compare`"
     rows = [(what + ", compiling", first), (what + ", compiled, with the modes", second)]
     return [Row(w, s, "training", training, training / s, f"{s / training:.1%} of the training") for w, s in rows]
+
+
+def moving_kernel_against_training(quick: bool) -> list[Row]:
+    """The forecasts in which the kernel moves against the training that they forecast, at multiplier 1."""
+    rows = []
+    for network, width in (("mlp", 256), ("resnet", 8 if quick else 32)):
+        experiment = prepare(Config(network=network, width=width, depth=1, num_pairs=32, dim=6, multiplier=1.0))
+        training = seconds(lambda experiment=experiment: train(experiment).eigenvalues)
+        for name, forecast in (("bilinear", bilinear_trajectory), ("relinearised", relinearised_trajectory)):
+            call = lambda forecast=forecast, experiment=experiment: forecast(experiment).eigenvalues  # noqa: E731
+            what = f"`{name}` of a {network} of width {width}, {experiment.schedule.steps} steps"
+            for when, taken in (("compiling", seconds(call)), ("compiled", seconds(call))):
+                share = f"{taken / training:.0%} of the training"
+                rows.append(Row(f"{what}, {when}", taken, "training, compiling", training, training / taken, share))
+    return rows
 
 
 def forecast_numbers(experiment: Experiment) -> list[np.ndarray]:

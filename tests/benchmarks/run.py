@@ -30,6 +30,7 @@ SECTIONS = {
     "kernel-pca": bench_modes.against_kernel_pca,
     "flow": bench_flow.against_raw_weights,
     "training": bench_flow.against_training,
+    "moving-kernel": bench_flow.moving_kernel_against_training,
 }
 
 
