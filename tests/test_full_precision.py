@@ -26,6 +26,7 @@ THEORY = ("kernels", "modes", "flow", "optima", "solvable", "function_classes", 
 
 NOT_CALLED = {
     "Kernel": "a record; all kernels below are called through it",
+    **dict.fromkeys(("BilinearModel", "Reduction", "model_of_kernel"), "NumPy in float64, and a record of its numbers"),
     "estimate_memory": "it counts bytes",
     "embeddings_at": "it takes a trajectory of the flows below, and integrates as they do",
     "mode_residuals": "NumPy; the products that it is given are those of KernelProduct and TiledGram",
@@ -104,6 +105,16 @@ def the_modes():
     return modes.contrastive_modes(VIEWS @ VIEWS.T, num_modes=4)
 
 
+def readout_network():
+    return flow.ReadoutNetwork(
+        lambda V: jnp.tanh(jnp.asarray(VIEWS) @ V), normal(5, 3, seed=4), 0.1 * normal(3, 2, seed=5), scale=0.5
+    )
+
+
+def bilinear_model():
+    return flow.reduced_model(readout_network(), 0.01, 3, directions=1, rank=2).model
+
+
 def matrix_kernel():
     return kernels.full_empirical_ntk(network, WEIGHTS, VIEWS, dtype="float32")
 
@@ -136,6 +147,13 @@ CALLS = {
     ),
     "kernel_flow": lambda: flow.kernel_flow(the_modes(), START, TIMES),
     "kernel_flow_batch": lambda: flow.kernel_flow_batch(the_modes(), [START, 2 * START], TIMES),
+    "ReadoutNetwork": lambda: readout_network().pullback(readout_network().tangent(normal(5, 3))),
+    "reduced_model": lambda: flow.reduced_model(readout_network(), 0.01, 3, directions=1, rank=2),
+    "bilinear_descent": lambda: flow.bilinear_descent(bilinear_model(), 0.01, np.arange(3)),
+    "bilinear_flow": lambda: flow.bilinear_flow(bilinear_model(), TIMES),
+    "exact_bilinear_descent": lambda: flow.exact_bilinear_descent(readout_network(), 0.01, np.arange(3)),
+    "relinearised_descent": lambda: flow.relinearised_descent(readout_network(), 0.01, np.arange(3), segments=2),
+    "mean_field_flow": lambda: flow.mean_field_flow(VIEWS @ VIEWS.T, VIEWS @ VIEWS.T, 0.5, START, TIMES),
     "kernel_descent": lambda: flow.kernel_descent(the_modes(), START, 0.01, np.arange(3)),
     "matrix_growth_rate": lambda: flow.matrix_growth_rate(matrix_kernel()),
     "matrix_kernel_flow": lambda: flow.matrix_kernel_flow(matrix_kernel(), START, TIMES),

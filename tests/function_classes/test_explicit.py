@@ -31,7 +31,8 @@ def test_relu_units_on_the_cube(cube):
         cluster = jnp.arange(cube.num_clusters)
         views = views_of_all_clusters(cube, jnp.asarray(cube.corners()), cluster)
         F = ReLUUnits().apply(explicit.cube_relu_minimiser(cube), views)
-        assert float(generalised_spectral(F, 3.0)) < 1e-24
+        # the loss at the minimiser is a difference of numbers of order k, so it is zero up to their rounding
+        assert abs(float(generalised_spectral(F, 3.0))) < 1e-13
     classes = np.tile(np.arange(cube.num_clusters) % cube.num_classes, 2)
     np.testing.assert_allclose(F, np.sqrt(cube.num_classes) * np.eye(cube.num_classes)[classes], atol=1e-12)
 

@@ -52,7 +52,7 @@ def test_frechet_distance_of_gaussians(rng):
     expected = np.square(np.sqrt(a) - np.sqrt(b)).sum() + np.square(shift).sum()
     np.testing.assert_allclose(frechet_distance(first, second), expected, rtol=1e-8)
     np.testing.assert_allclose(frechet_distance(first, first), 0, atol=1e-8)
-    with pytest.raises(DataError, match="give more images"):
+    with pytest.raises(DataError, match="too few for a covariance"):
         frechet_distance(first[:3], second)
 
 

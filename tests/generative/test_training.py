@@ -11,6 +11,7 @@ from dynamics.generative.methods import draw_views
 from dynamics.networks import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder
 from dynamics.objectives import barlow_twins_normalised, generalised_spectral, nt_xent
 from dynamics.training.loop import run as real_run
+from dynamics.trajectories.outcome import Outcome
 from dynamics.views import compose, get_augmentation, load_images
 
 KEY = jax.random.key(0)
@@ -140,7 +141,7 @@ def test_a_stopped_training_goes_on_as_if_it_had_not_been(images, tmp_path, monk
 
     def interrupted(update, state, *, steps, **rest):
         state, _ = real_run(update, state, steps=4, **{**rest, "observe_at": [k for k in rest["observe_at"] if k <= 4]})
-        return state, "interrupted after step 4"
+        return state, Outcome.interrupted(4)
 
     monkeypatch.setattr(fitting, "run", interrupted)
     with pytest.raises(KeyboardInterrupt, match="vae: interrupted after step 4"):

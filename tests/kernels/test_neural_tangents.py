@@ -14,7 +14,7 @@ import jax.interpreters.ad
 names = {module.__name__: set(vars(module)) for module in (jax, jax.core, jax.interpreters.ad)}
 utilities = sys.modules.get("jax.util")
 import dynamics.kernels, dynamics.networks
-assert "neural_tangents" not in sys.modules and "flax" not in sys.modules, "the packages are not light"
+assert "neural_tangents" not in sys.modules, "the packages are not light"
 from dynamics.kernels._neural_tangents import stax
 for module in (jax, jax.core, jax.interpreters.ad):
     gained = set(vars(module)) - names[module.__name__]

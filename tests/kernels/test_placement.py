@@ -108,7 +108,7 @@ def require_modes_of_one_device(found):
     views = np.concatenate([pairs[0], pairs[0] + 0.3 * pairs[1]])
     expected = leading_modes(gram(relu_network(2), views), 6)
     np.testing.assert_allclose(found.eigenvalues, expected.eigenvalues, rtol=1e-12)
-    np.testing.assert_allclose(found.values, expected.values, atol=1e-9)
+    np.testing.assert_allclose(found.on_views, expected.on_views, atol=1e-9)
 
 
 def test_eight_devices_give_the_matrix_of_one(tmp_path):

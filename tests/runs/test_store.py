@@ -150,7 +150,8 @@ def test_a_comparison_comes_back(tmp_path):
         for rung, expected in getattr(comparison, name).items():
             np.testing.assert_array_equal(getattr(run.comparison, name)[rung], expected)
     assert run.comparison.subspace_overlap == comparison.subspace_overlap
-    assert run.comparison.median_error("ode") == comparison.median_error("ode") == 0.5
+    # one of two steps was never forecast, which counts as infinitely wrong
+    assert run.comparison.median_error("ode") == comparison.median_error("ode") == np.inf
     np.testing.assert_array_equal(run.comparison.kernel_overlaps.overlaps["tangent"], [0.3])
     assert (run.measured.rung, list(run.forecasts)) == ("network", ["ode"])
 

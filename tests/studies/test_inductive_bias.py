@@ -97,7 +97,7 @@ def test_what_a_user_may_get_wrong(tmp_path, capsys):
     with pytest.raises(ConfigError, match="at least 1"):
         load_study("inductive-bias").run(tmp_path, num_seeds=0)
     assert main(["study", "inductive-bias", "--dim", "3"]) == 2
-    assert "fixes `dim` itself" in capsys.readouterr().err
+    assert "fixes --dim itself" in capsys.readouterr().err
 
 
 def test_figure_of_errors():

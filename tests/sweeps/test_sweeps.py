@@ -183,6 +183,9 @@ def test_practical_runs_are_swept_like_the_others(tmp_path, monkeypatch):
         def __init__(self, recipe):
             self.recipe = recipe
 
+        def describe(self):
+            return "made up"
+
         def forecast(self):
             return {}
 

@@ -69,5 +69,5 @@ def test_probes_that_found_nothing_say_nothing():
 
 
 def test_a_negative_number_is_refused():
-    with pytest.raises(ConfigError, match="probes is -1"):
+    with pytest.raises(ConfigError, match="`probes` is -1"):
         Recipe(probes=-1)

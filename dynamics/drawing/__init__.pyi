@@ -1,0 +1,10 @@
+from .run import run_figure as run_figure
+from .solvable import solution_figure as solution_figure
+from .trajectories import comparison_figure as comparison_figure
+from .trajectories import draw_eigenvalues as draw_eigenvalues
+from .trajectories import draw_loss as draw_loss
+from .trajectories import draw_step_times as draw_step_times
+from .trajectories import mode_colors as mode_colors
+from .trajectories import recipe_figure as recipe_figure
+from .trajectories import style as style
+from .trajectories import trajectory_figure as trajectory_figure
