@@ -31,7 +31,6 @@ from dynamics.trajectories.trajectory import Trajectory
 
 HERE = Path(__file__).parent
 OBJECTIVES = {"barlow-twins": "Barlow Twins", "vicreg": "VICReg", "simclr": "SimCLR"}
-RATES = {"barlow-twins": 0.01, "vicreg": 4e-3, "simclr": 0.05}  # constant, so that steps are a time axis
 STARTS = {"small": "small start", "standard": "standard start"}
 QUICK = {
     "network": "resnet10",
@@ -64,7 +63,7 @@ def measure(runs: Path, quick: bool) -> dict:
     found = {}
     for objective in OBJECTIVES:
         for start in STARTS:
-            recipe = replace(recipe_preset("cpu", objective), init=start, learning_rate=RATES[objective])
+            recipe = replace(recipe_preset("cpu", objective), init=start)
             recipe = replace(recipe, **QUICK) if quick else recipe
             trajectory = trained(recipe, runs / f"{objective}-{start}")
             found.setdefault(objective, {})[start] = {

@@ -26,7 +26,7 @@ from dynamics.drawing.trajectories import draw_eigenvalues, mode_colors, style
 from dynamics.recipe.config import recipe_preset
 from dynamics.recipe.prepare import prepare
 from dynamics.recipe.training import train
-from dynamics.training.minibatch import BATCH_STATS, stacked
+from dynamics.training.minibatch import BATCH_STATS, deinterleave
 from dynamics.trajectories.comparison import step_times
 
 recipe = dataclasses.replace(
@@ -55,7 +55,7 @@ variables = {"params": prepared.state.params, **prepared.state.model_state}
 h, _ = prepared.encoder.apply(variables, prepared.probe, train=True, method="readout_features", mutable=[BATCH_STATS])
 start = prepared.embed(prepared.state.params, prepared.state.model_state)["embeddings"]
 start = np.asarray(start, np.float64) - np.asarray(start, np.float64).mean(axis=0)
-modes = dynamics.contrastive_modes_from_features(np.asarray(stacked(h), np.float64), center=True)
+modes = dynamics.contrastive_modes_from_features(np.asarray(deinterleave(h), np.float64), center=True)
 print(
     f"γ: {np.round(modes.eigenvalues[:8], 2)}; "
     f"learning rate {recipe.learning_rate}, stable below {modes.stability_limit:.2f}"

@@ -163,7 +163,7 @@ OBJECTIVES: dict[str, Objective] = {
         },
         projector=Head((8192, 8192), 8192, bias=True),
         presets={
-            "cpu": {"covariance_weight": 12.5, "init_scale": 1e-3, "steps": 2000},
+            "cpu": {"covariance_weight": 12.5, "learning_rate": 4e-3, "init_scale": 1e-3, "steps": 2000},
             "gpu": _VICREG_LARGE,
             "stl10": _VICREG_LARGE,
         },
@@ -175,7 +175,7 @@ OBJECTIVES: dict[str, Objective] = {
         scale_free=True,
         projector=_SIMCLR_PROJECTOR,
         presets={
-            "cpu": {**_ONE_DIRECTION, "steps": 1800},
+            "cpu": {**_ONE_DIRECTION, "learning_rate": 0.05, "steps": 1800},
             "gpu": _ONE_DIRECTION,
             "stl10": _ONE_DIRECTION,
         },
@@ -186,6 +186,7 @@ OBJECTIVES: dict[str, Objective] = {
         "Chen et al. 2020 with dot products in place of cosines, as theory has it: τ = 1",
         settings={"temperature": _temperature(1.0)},
         projector=_SIMCLR_PROJECTOR,
+        presets={"cpu": {"learning_rate": 0.03}},
         growth="dynamics.objectives.growth:infonce_dot_growth",
     ),
     "spectral-contrastive": Objective(
