@@ -24,7 +24,7 @@ import numpy as np
 import dynamics
 from dynamics.drawing.trajectories import draw_eigenvalues, mode_colors, style
 from dynamics.recipe.config import recipe_preset
-from dynamics.recipe.prepare import prepare
+from dynamics.recipe.preparation import prepare
 from dynamics.recipe.training import train
 from dynamics.training.minibatch import BATCH_STATS, deinterleave
 from dynamics.trajectories.comparison import step_times

@@ -367,7 +367,7 @@ def _infinite_width(experiment: "Experiment") -> dict[str, "Trajectory"]:
 def _solve(name: str, config: Config, out: Path | None, force: bool) -> None:
     """`simulate` for a solvable model: settings, trajectory, table and figure."""
     from dynamics.cli.tables import solution_table
-    from dynamics.experiment.prepare import prepare
+    from dynamics.experiment.preparation import prepare
     from dynamics.experiment.solvable import solve
     from dynamics.runs.resume import claim, found, numbered_folder
     from dynamics.runs.settings import RunSettings

@@ -2,8 +2,8 @@ from .config import Config as Config
 from .forecasting import Forecast as Forecast
 from .forecasting import forecast as forecast
 from .forecasting import forecast_of as forecast_of
-from .prepare import Experiment as Experiment
-from .prepare import prepare as prepare
+from .preparation import Experiment as Experiment
+from .preparation import prepare as prepare
 from .rungs import compare_run as compare_run
 from .rungs import forecast_trajectories as forecast_trajectories
 from .rungs import infinite_width_cost as infinite_width_cost

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dynamics.errors import ConfigError
-from dynamics.experiment.prepare import Experiment
+from dynamics.experiment.preparation import Experiment
 from dynamics.flow.bilinear import bilinear_descent
 from dynamics.flow.readout_network import ReadoutNetwork
 from dynamics.flow.reduction import Reduction, reduced_model

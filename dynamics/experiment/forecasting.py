@@ -18,7 +18,7 @@ from scipy.special import expit
 
 from dynamics.errors import ConfigError
 from dynamics.experiment.config import Config
-from dynamics.experiment.prepare import Experiment, prepare
+from dynamics.experiment.preparation import Experiment, prepare
 from dynamics.experiment.schedule import resolve_learning_rate
 from dynamics.flow.closed_form import initial_correlations, mode_correlations, mode_step_times
 from dynamics.flow.start import finite_start

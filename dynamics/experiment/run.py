@@ -6,7 +6,7 @@ from typing import Any
 
 from dynamics.experiment.config import Config
 from dynamics.experiment.network import describe
-from dynamics.experiment.prepare import Experiment, prepare
+from dynamics.experiment.preparation import Experiment, prepare
 from dynamics.experiment.rungs import compare_run, forecast_trajectories, train
 from dynamics.modes import ContrastiveModes
 from dynamics.training.checkpoints import Checkpoints
@@ -28,7 +28,7 @@ class ExperimentRun:
 
     @staticmethod
     def of(config: Config) -> "ExperimentRun":
-        """Prepare the run of a config; errors are those of `dynamics.experiment.prepare`."""
+        """Prepare the run of a config; errors are those of `dynamics.experiment.preparation`."""
         return ExperimentRun(prepare(config))
 
     @property

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dynamics.errors import CapacityError
 from dynamics.experiment.bilinear import bilinear_reduction, bilinear_trajectory, relinearised_trajectory
 from dynamics.experiment.driving_kernel import infinite_width, infinite_width_kernel
-from dynamics.experiment.prepare import Experiment, kernel_budget
+from dynamics.experiment.preparation import Experiment, kernel_budget
 from dynamics.flow.closed_form import closed_form
 from dynamics.flow.descent import kernel_descent, matrix_kernel_descent
 from dynamics.flow.matrix_ode import matrix_kernel_flow

@@ -1,13 +1,13 @@
 """A solvable model on the pairs, the kernel and the start of an experiment.
 
 >>> from dynamics.experiment.config import Config
->>> from dynamics.experiment.prepare import prepare
+>>> from dynamics.experiment.preparation import prepare
 >>> trajectory = solve("isoloss", prepare(Config(num_pairs=16, dim=3, network="mlp", width=32)))
 >>> trajectory.rung, trajectory.dim
 ('isoloss', 3)
 """
 
-from dynamics.experiment.prepare import Experiment
+from dynamics.experiment.preparation import Experiment
 from dynamics.solvable import Task, solvable_model
 from dynamics.trajectories.trajectory import Trajectory
 

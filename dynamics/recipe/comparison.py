@@ -25,7 +25,7 @@ from dynamics.kernels import empirical_ntk, gram
 from dynamics.modes import ContrastiveModes, contrastive_modes, contrastive_modes_from_features
 from dynamics.objectives.registry import get_objective
 from dynamics.recipe.losses import loss_settings, recipe_loss
-from dynamics.recipe.prepare import PreparedRecipe, at_rates_of
+from dynamics.recipe.preparation import PreparedRecipe, at_rates_of
 from dynamics.support.precision import in_full_precision
 from dynamics.training.loop import run
 from dynamics.training.minibatch import BATCH_STATS, batch_indices, deinterleave

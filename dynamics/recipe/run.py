@@ -8,7 +8,7 @@ from dynamics.errors import ConfigError
 from dynamics.modes import ContrastiveModes
 from dynamics.recipe.comparison import PAIRS, TANGENT_PAIRS, compare_recipe
 from dynamics.recipe.config import AUTO, Recipe
-from dynamics.recipe.prepare import PreparedRecipe, prepare
+from dynamics.recipe.preparation import PreparedRecipe, prepare
 from dynamics.recipe.training import train
 from dynamics.training.checkpoints import Checkpoints
 from dynamics.training.stability import FRACTION
@@ -42,7 +42,7 @@ class RecipeRun:
 
     @staticmethod
     def of(recipe: Recipe, **comparison: Any) -> "RecipeRun":
-        """Prepare the run of a recipe; errors are those of `dynamics.recipe.prepare`."""
+        """Prepare the run of a recipe; errors are those of `dynamics.recipe.preparation`."""
         return RecipeRun(prepare(recipe), **comparison)
 
     @property

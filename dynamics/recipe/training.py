@@ -12,7 +12,7 @@ from jaxtyping import Int
 
 from dynamics.errors import CapacityError
 from dynamics.recipe.config import Recipe
-from dynamics.recipe.prepare import PreparedRecipe
+from dynamics.recipe.preparation import PreparedRecipe
 from dynamics.training.checkpoints import Checkpoints
 from dynamics.training.class_probes import class_accuracy, labelled_images
 from dynamics.training.loop import run

@@ -18,7 +18,7 @@ import numpy as np
 from timing import median
 
 from dynamics.recipe.config import Recipe, recipe_preset
-from dynamics.recipe.prepare import PreparedRecipe, prepare
+from dynamics.recipe.preparation import PreparedRecipe, prepare
 
 CASES = {
     "ResNet-18, 32×32": {"network": "resnet18", "stem": "cifar", "batch": 512},

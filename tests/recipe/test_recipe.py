@@ -13,7 +13,7 @@ from dynamics.errors import ConfigError
 from dynamics.objectives.registry import OBJECTIVES, Objective, Setting
 from dynamics.recipe.config import PRESETS, Recipe, recipe_preset
 from dynamics.recipe.losses import loss_settings, recipe_loss
-from dynamics.recipe.prepare import prepare, recipe_encoder
+from dynamics.recipe.preparation import prepare, recipe_encoder
 from dynamics.recipe.training import train
 from dynamics.trajectories.comparison import distinct_steps, half_times
 from dynamics.trajectories.trajectory import Trajectory

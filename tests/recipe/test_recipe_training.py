@@ -7,7 +7,7 @@ import pytest
 
 from dynamics.errors import ConfigError
 from dynamics.recipe.config import Recipe, recipe_preset
-from dynamics.recipe.prepare import at_rates_of, prepare
+from dynamics.recipe.preparation import at_rates_of, prepare
 from dynamics.recipe.training import TIMES_BACK, train
 from dynamics.training import stability
 from dynamics.training.checkpoints import Checkpoints

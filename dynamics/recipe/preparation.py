@@ -1,6 +1,6 @@
 """Rung 4 from its settings: images and network, training with its spectrum recorded, stopped and resumed at will.
 
->>> from dynamics.recipe.prepare import prepare
+>>> from dynamics.recipe.preparation import prepare
 >>> from dynamics.recipe.config import AUTO, Recipe
 >>> print(prepare(Recipe(network="resnet10")).describe())
 digits: 1,797 images of (8, 8, 1)
