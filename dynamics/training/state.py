@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 
@@ -41,7 +42,7 @@ class TrainState(NamedTuple):
     key: Any
 
 
-Metrics = Mapping[str, jax.Array]
+Metrics = Mapping[str, jax.Array | np.ndarray | np.generic]
 """Numbers of an update by name; `loss` is always among them."""
 
 Update = Callable[..., tuple[TrainState, Metrics]]
