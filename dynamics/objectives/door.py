@@ -31,6 +31,6 @@ def of_embeddings(loss: Callable[Arguments, Result]) -> Callable[Arguments, Resu
             if given.get("graph") is None and len(F) % 2:
                 raise DataError(f"{loss.__name__}: {len(F)} views are no pairs; give both views of every pair.")
             given[name] = F.astype(computing_type(F.dtype)) if F.dtype.itemsize < 4 else F
-        return loss(**given)
+        return loss(**given)  # type: ignore[call-arg]  # the names are those of its own signature
 
     return checked

@@ -143,7 +143,7 @@ def run(
                     following, metrics = once(state, seed, *data)
                 else:
                     if not look:
-                        count = min(together, min(stops[bisect.bisect(stops, at)], adjusting.due) - at)
+                        count = min(together, int(min(stops[bisect.bisect(stops, at)], adjusting.due)) - at)
                     following, metrics = several(together, count, _copied(state) if look else state, seed, *data)
                 losses.add(metrics["loss"], count)
                 if look:

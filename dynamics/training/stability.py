@@ -54,7 +54,7 @@ class SteadyState(NamedTuple):
     ----------
     inner : pytree
         State of the optimiser itself.
-    count : int32 array ()
+    updates : int32 array ()
         Updates done.
     rate : float32 array ()
         η, before the schedule multiplies it; 0 until it has been measured.
@@ -73,7 +73,7 @@ class SteadyState(NamedTuple):
     """
 
     inner: Any
-    count: jax.Array
+    updates: jax.Array
     rate: jax.Array
     curvature: jax.Array
     direction: Any
@@ -114,9 +114,9 @@ def steady(optimiser: optax.GradientTransformation, shape: optax.Schedule) -> op
         gradient: optax.Updates, state: SteadyState, params: optax.Params | None = None
     ) -> tuple[optax.Updates, SteadyState]:
         updates, inner = optimiser.update(gradient, state.inner, params)
-        used = state.rate * shape(state.count) + state.rest
+        used = state.rate * shape(state.updates) + state.rest
         time = state.time + used
-        following = state._replace(inner=inner, count=state.count + 1, time=time, rest=used - (time - state.time))
+        following = state._replace(inner=inner, updates=state.updates + 1, time=time, rest=used - (time - state.time))
         return _scaled(state.rate, updates), following
 
     return optax.GradientTransformation(init, update)
