@@ -64,12 +64,13 @@ def forecast_answers(ahead: Forecast, by_step: int | None = None) -> str:
 
 def comparison_table(comparison: Comparison, learning_rate: float) -> Table:
     """Predicted over measured step time of every forecast, mode by mode, and the subspace overlap at every plateau."""
-    table = Table(title="Predicted / measured step time", title_justify="left", box=None, pad_edge=False)
+    title = "Predicted / measured step time"  # the whole ladder fits into 80 columns
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 0, 0, 1))
     table.add_column("mode", justify="right")
     table.add_column("γ", justify="right")
     table.add_column("measured\nat step", justify="right")
     for name in comparison.step_time_ratio:
-        table.add_column(rung(name).label.replace(" ", "\n", 1), justify="right")
+        table.add_column(_in_two_lines(rung(name).label), justify="right")
     table.add_column("subspace\noverlap", justify="right")
     measured = comparison.step_times[comparison.measured]
     overlaps = {plateau.learned: plateau.overlap for plateau in comparison.subspace_overlap}
@@ -77,17 +78,22 @@ def comparison_table(comparison: Comparison, learning_rate: float) -> Table:
         ratios = (comparison.step_time_ratio[name][j] for name in comparison.step_time_ratio)
         table.add_row(
             str(j + 1),
-            f"{comparison.eigenvalues_gamma[j]:.4g}" if j < len(comparison.eigenvalues_gamma) else "0",
-            f"{reached / learning_rate:,.0f}" if np.isfinite(reached) else "not reached",
+            f"{comparison.eigenvalues_gamma[j]:.3g}" if j < len(comparison.eigenvalues_gamma) else "0",
+            f"{reached / learning_rate:,.0f}" if np.isfinite(reached) else "never",
             *("–" if np.isnan(ratio) else f"{ratio:.3f}" for ratio in ratios),
             f"{overlaps[j + 1]:.3f}" if j + 1 in overlaps else "–",
         )
     errors = (comparison.median_error(name) for name in comparison.step_time_ratio)
     table.add_section()
-    table.add_row("", "", "median error", *("–" if np.isnan(e) else f"{100 * e:.1f} %" for e in errors), "")
+    table.add_row("", "", "median\nerror", *("–" if np.isnan(e) else f"{100 * e:.1f} %" for e in errors), "")
     missing = (str(comparison.missing_steps(name)) for name in comparison.step_time_ratio)
-    table.add_row("", "", "missing steps", *missing, "")
+    table.add_row("", "", "missing\nsteps", *missing, "")
     return table
+
+
+def _in_two_lines(label: str) -> str:
+    """Break a column's head at its space, or before the end of `linearised`."""
+    return label.replace(" ", "\n", 1).replace("linearised", "linear-\nised")
 
 
 def solution_table(trajectory: Trajectory) -> Table:

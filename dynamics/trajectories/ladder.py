@@ -127,7 +127,7 @@ LADDER: tuple[Rung, ...] = (
     ),
     Rung(
         "relinearised",
-        "bilinear, relinearised",
+        "relinearised",
         2.75,
         line=(_BILINEAR, (0.0, (4.0, 1.0, 1.0, 1.0))),
         marker="h",
