@@ -119,8 +119,8 @@ def draw_step_times(ax: Axes, comparison: Comparison) -> Axes:
     else:
         ax.text(0.5, 0.5, "no step was reached", transform=ax.transAxes, ha="center", color="0.4")
     ax.set(xlabel="measured step time", ylabel="predicted step time", aspect="equal")
-    where = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)}  # beside the panel: marks may lie anywhere in it
-    ax.legend(title="median error", title_fontsize=7, handletextpad=0.3, **where)
+    # beside the panel, since marks may lie anywhere in it
+    ax.legend(title="median error", title_fontsize=7, handletextpad=0.3, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return ax
 
 
