@@ -161,7 +161,8 @@ def test_the_table_of_errors_is_what_was_measured():
     assert len(table) == len(errors)
     for network, start, width, cells in table:
         measured = errors[network.lower(), start, width]
-        for rung, cell in zip(("ode", "matrix_ode", "linearised", "infinite_width"), cells.split(" | "), strict=True):
+        columns = ("ode", "matrix_ode", "linearised", "bilinear", "relinearised", "infinite_width")
+        for rung, cell in zip(columns, cells.split(" | "), strict=True):
             if cell == "–":
                 assert rung not in measured
             else:
