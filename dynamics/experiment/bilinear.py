@@ -52,11 +52,15 @@ def readout_network(experiment: Experiment, test_views: Views | None = None) -> 
     return ReadoutNetwork(features, hidden, W, experiment.multiplier / len(W) ** 0.5, num_views=len(views))
 
 
-def bilinear_reduction(experiment: Experiment, **settings: Any) -> Reduction:
-    """The reduced model of an experiment; settings and errors are those of `dynamics.flow.reduced_model`."""
+def bilinear_reduction(experiment: Experiment, network: ReadoutNetwork | None = None, **settings: Any) -> Reduction:
+    """The reduced model of an experiment; settings and errors are those of `dynamics.flow.reduced_model`.
+
+    `network` is the `readout_network` of the experiment, where it has been made already.
+    """
     schedule = experiment.schedule
     given = {"center": experiment.config.center} | settings
-    return reduced_model(readout_network(experiment), schedule.learning_rate, schedule.steps, **given)
+    network = readout_network(experiment) if network is None else network
+    return reduced_model(network, schedule.learning_rate, schedule.steps, **given)
 
 
 def bilinear_trajectory(experiment: Experiment, reduction: Reduction | None = None) -> Trajectory:
@@ -65,14 +69,20 @@ def bilinear_trajectory(experiment: Experiment, reduction: Reduction | None = No
     return bilinear_descent(reduction.model, experiment.schedule.learning_rate, experiment.schedule.record_at)
 
 
-def relinearised_trajectory(experiment: Experiment, reduction: Reduction | None = None, **settings: Any) -> Trajectory:
+def relinearised_trajectory(
+    experiment: Experiment,
+    reduction: Reduction | None = None,
+    network: ReadoutNetwork | None = None,
+    **settings: Any,
+) -> Trajectory:
     """Descent of reduced models that are made anew on the way, with the steps of the run.
 
-    Settings and errors are those of `dynamics.flow.relinearised_descent`.
+    Settings and errors are those of `dynamics.flow.relinearised_descent`; `network` is as in `bilinear_reduction`.
     """
     given = {"center": experiment.config.center, "first": reduction} | settings
     schedule = experiment.schedule
-    return relinearised_descent(readout_network(experiment), schedule.learning_rate, schedule.record_at, **given)
+    network = readout_network(experiment) if network is None else network
+    return relinearised_descent(network, schedule.learning_rate, schedule.record_at, **given)
 
 
 @dataclass(frozen=True, eq=False)

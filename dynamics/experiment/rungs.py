@@ -3,7 +3,12 @@
 from collections.abc import Callable, Mapping
 
 from dynamics.errors import CapacityError
-from dynamics.experiment.bilinear import bilinear_reduction, bilinear_trajectory, relinearised_trajectory
+from dynamics.experiment.bilinear import (
+    bilinear_reduction,
+    bilinear_trajectory,
+    readout_network,
+    relinearised_trajectory,
+)
 from dynamics.experiment.driving_kernel import infinite_width, infinite_width_kernel
 from dynamics.experiment.preparation import Experiment, kernel_budget
 from dynamics.flow.closed_form import closed_form
@@ -39,13 +44,14 @@ def _moving_kernel_trajectories(experiment: Experiment) -> dict[str, Trajectory]
     if not experiment.kernel_moves:
         return {}
     try:
-        reduction = bilinear_reduction(experiment)
+        network = readout_network(experiment)  # its derivatives are compiled once for both
+        reduction = bilinear_reduction(experiment, network)
     except CapacityError as error:
         note(f"The bilinear forecast is left out: {error}")
         return {}
     return {
         "bilinear": bilinear_trajectory(experiment, reduction),
-        "relinearised": relinearised_trajectory(experiment, reduction),
+        "relinearised": relinearised_trajectory(experiment, reduction, network),
     }
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from dynamics.runs.settings import CONFIG, RunSettings, require_same, write_settings
+from dynamics.runs.settings import CONFIG, RunSettings, holds_run, require_same, write_settings
 from dynamics.runs.store import COMPARISON, MODES, TRAJECTORIES
 from dynamics.support import files
 from dynamics.training.checkpoints import EVERY_SECONDS, Checkpoints
@@ -59,16 +59,10 @@ def claim(folder: Path, settings: RunSettings, *, force: bool = False) -> None:
 
 def numbered_folder(default: Path, settings: RunSettings, without_effect: Sequence[str] = ()) -> Path:
     """The default folder of a command, or the first of `default-2`, `default-3`, … that holds no other run."""
-    from dynamics.errors import DynamicsError
-
     number, folder = 1, default
-    while (folder / CONFIG).is_file():
-        try:
-            require_same(folder, settings, without_effect)
-            return folder
-        except DynamicsError:  # another run, or one that cannot be read
-            number += 1
-            folder = default.with_name(f"{default.name}-{number}")
+    while (folder / CONFIG).is_file() and not holds_run(folder, settings, without_effect):
+        number += 1
+        folder = default.with_name(f"{default.name}-{number}")
     return folder
 
 

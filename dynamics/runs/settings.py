@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from dynamics.errors import ConfigError, DataError
+from dynamics.errors import ConfigError, DataError, DynamicsError
 from dynamics.support import files
 from dynamics.support.environment import versions
 
@@ -86,6 +86,15 @@ def require_same(folder: Path, wanted: RunSettings, without_effect: Sequence[str
         raise ConfigError(
             f"{folder} holds a run with {name} = {saved.config.get(name)}, not {wanted.config.get(name)}; {advice}."
         )
+
+
+def holds_run(folder: Path, wanted: RunSettings, without_effect: Sequence[str] = ()) -> bool:
+    """Whether a folder holds this very run; not if it holds another one, one that cannot be read, or none."""
+    try:
+        require_same(folder, wanted, without_effect)
+    except DynamicsError:
+        return False
+    return True
 
 
 class _Versioned(msgspec.Struct):

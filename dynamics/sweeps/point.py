@@ -2,14 +2,13 @@
 
 from pathlib import Path
 
-from dynamics.errors import DynamicsError
 from dynamics.experiment.config import Config
 from dynamics.experiment.run import ExperimentRun
 from dynamics.recipe.config import Recipe
 from dynamics.recipe.run import RecipeRun
 from dynamics.runs.interface import PreparedRun, settings_of
 from dynamics.runs.resume import checkpoints, claim, found, measured
-from dynamics.runs.settings import Kind, require_same
+from dynamics.runs.settings import Kind, holds_run
 from dynamics.runs.store import is_compared, write_comparison, write_modes, write_trajectories
 
 CONFIGS: dict[Kind, type] = {"experiment": Config, "recipe": Recipe}
@@ -44,7 +43,7 @@ def run_point(config: Config | Recipe, folder: Path) -> None:
     if trained is None:
         trained = run.train(checkpoints(folder))
     write_trajectories(folder, {**forecasts, trained.rung: trained})
-    if trained.partial and trained.outcome.kind == "interrupted":
+    if trained.outcome.kind == "interrupted":
         raise KeyboardInterrupt(trained.outcome.describe())
     forecasts, comparison = run.compare(trained, forecasts, checkpoints(folder))
     write_trajectories(folder, forecasts)
@@ -53,10 +52,4 @@ def run_point(config: Config | Recipe, folder: Path) -> None:
 
 def is_finished(folder: Path, config: Config | Recipe) -> bool:
     """Whether a folder holds this run, carried through to its comparison."""
-    if not is_compared(folder):
-        return False
-    try:
-        require_same(folder, settings_of(kind_of(config), "compare", config))
-    except DynamicsError:
-        return False
-    return True
+    return is_compared(folder) and holds_run(folder, settings_of(kind_of(config), "compare", config))
