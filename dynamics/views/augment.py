@@ -13,6 +13,7 @@ Images hold intensities in [0, 1]; the precision of the image is kept, with and 
 import itertools
 import math
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Literal
 
 import jax
@@ -20,6 +21,7 @@ import jax.numpy as jnp
 from jaxtyping import Float, Int, Key
 
 from dynamics.errors import ConfigError, DataError
+from dynamics.support.compiled import comparable
 
 KeyArray = Key[jax.Array, ""]
 Image = Float[jax.Array, "h w c"]
@@ -29,17 +31,25 @@ Augmentation = Callable[[KeyArray, Image], Image]
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, the weights of PIL and torchvision
 
 
-def compose(*steps: Augmentation) -> Augmentation:
-    """Chain augmentations, each with a key of its own; without steps, the identity."""
+@dataclass(frozen=True)
+class _Composition:
+    """The steps one after the other; two of the same steps are equal, so that nothing is compiled twice for them."""
 
-    def composed(key: KeyArray, image: Image) -> Float[jax.Array, "h2 w2 c2"]:
-        for step_key, step in zip(jax.random.split(key, max(1, len(steps))), steps, strict=False):
+    steps: tuple[Augmentation, ...] = field(compare=False)  # as they were given, for `dynamics.views.style_factors`
+    same_as: tuple[Augmentation, ...] = field(repr=False)
+
+    def __call__(self, key: KeyArray, image: Image) -> Float[jax.Array, "h2 w2 c2"]:
+        for step_key, step in zip(jax.random.split(key, max(1, len(self.steps))), self.steps, strict=False):
             image = step(step_key, image)
         return image
 
-    # for `dynamics.views.style_factors`; a function may have attributes
-    composed.steps = steps  # type: ignore[attr-defined]
-    return composed
+
+def compose(*steps: Augmentation) -> Augmentation:
+    """Chain augmentations, each with a key of its own; without steps, the identity.
+
+    Compositions of the same steps with the same settings are equal.
+    """
+    return _Composition(steps, tuple(map(comparable, steps)))
 
 
 # Geometry

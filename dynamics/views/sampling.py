@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Key, Num
 
 from dynamics.errors import ConfigError, DataError
+from dynamics.support.compiled import comparable
 from dynamics.views.augment import Augmentation
 from dynamics.views.datasets import NAMES, Images, load_images
 from dynamics.views.intensities import intensities
@@ -69,6 +70,7 @@ def make_pairs(
     source = images.name if isinstance(images, Images) else "images"
     stack = images.images if isinstance(images, Images) else images
     views = augmentation if isinstance(augmentation, TwoViews) else TwoViews(augmentation, augmentation)
+    views = TwoViews(comparable(views.first), comparable(views.second))  # the same recipe is compiled once
     if chunk < 1:
         raise ConfigError(f"chunk={chunk}: give at least 1.")
     draw_key, view_key = jax.random.split(key)

@@ -8,7 +8,17 @@ from official_files import cifar_batch
 
 from dynamics.errors import ConfigError, DataError
 from dynamics.support.precision import double_precision
-from dynamics.views import Images, Pairs, TwoViews, compose, gaussian_noise, load_images, load_pairs, make_pairs
+from dynamics.views import (
+    Images,
+    Pairs,
+    TwoViews,
+    augment,
+    compose,
+    gaussian_noise,
+    load_images,
+    load_pairs,
+    make_pairs,
+)
 from dynamics.views.augment import random_crop
 
 KEY = jax.random.key(3)
@@ -31,6 +41,31 @@ def test_pairs_are_two_crops_of_the_same_image_each_drawn_once(images):
     same = (pairs.x == pairs.x_prime).all(axis=(1, 2, 3)).mean()
     # two independent places of nine coincide once in nine, with a standard error of 0.057
     assert same < 1 / 9 + 6 * 0.057
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        lambda: compose(partial(random_crop, size=4)),
+        lambda: partial(random_crop, size=4),
+        lambda: TwoViews(compose(compose(partial(random_crop, size=4))), partial(random_crop, size=4)),
+    ],
+)
+def test_the_same_recipe_written_again_is_not_traced_again(images, recipe, monkeypatch):
+    traced = []
+    corner = augment.crop_corner
+    monkeypatch.setattr(augment, "crop_corner", lambda *arguments: traced.append(1) or corner(*arguments))
+    first = make_pairs(images, recipe(), KEY, num_pairs=3, standardise=False)
+    del traced[:]
+    again = make_pairs(images, recipe(), KEY, num_pairs=3, standardise=False)
+    assert not traced
+    np.testing.assert_array_equal(first.x, again.x)
+
+
+def test_recipes_with_other_settings_are_other_recipes(images):
+    make = partial(make_pairs, images, key=KEY, num_pairs=3, standardise=False)
+    assert make(compose(partial(random_crop, size=4))).x.shape == (3, 4, 4, 1)
+    assert make(compose(partial(random_crop, size=5))).x.shape == (3, 5, 5, 1)
 
 
 def test_all_images_are_used_when_no_number_is_given(images):
