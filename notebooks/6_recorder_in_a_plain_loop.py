@@ -26,7 +26,7 @@ from flax import linen as nn
 import dynamics
 from dynamics.drawing.trajectories import mode_colors, style
 from dynamics.objectives import barlow_twins_normalised
-from dynamics.trajectories.metrics import knn_probe
+from dynamics.trajectories.probes import knn_probe
 from dynamics.views import get_augmentation, load_images
 
 digits = load_images("digits")

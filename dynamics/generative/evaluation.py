@@ -15,7 +15,7 @@ import scipy.optimize
 from jaxtyping import Float, Int, Shaped
 
 from dynamics.errors import ConfigError, DataError
-from dynamics.trajectories.metrics import knn_probe, linear_probe
+from dynamics.trajectories.probes import knn_probe, linear_probe
 from dynamics.typing import Array, Embedding
 from dynamics.views import StyledViews
 

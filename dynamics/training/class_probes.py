@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from dynamics.errors import ConfigError
-from dynamics.trajectories.metrics import knn_probe, linear_probe
+from dynamics.trajectories.probes import knn_probe, linear_probe
 from dynamics.typing import Array, Views
 from dynamics.views import load_images
 

@@ -29,6 +29,7 @@ from dynamics.modes.contrastive import ContrastiveModes
 from dynamics.trajectories.metrics import (
     correlation_spectrum,
     covariance_spectrum,
+    lidar,
     rankme,
     spectrum_metrics,
     subspace_overlap,
@@ -63,7 +64,7 @@ class SpectrumRecorder:
     """Records what a network has learned, direction by direction, on a probe batch that stays the same.
 
     Each record holds the eigenvalues of the cross-correlation and of the covariance of the embeddings, the spectra of
-    hidden layers, and by name the metrics `rankme` (not centred, by definition), `effective_rank`,
+    hidden layers, and by name the metrics `rankme` (not centred, by definition), `lidar`, `effective_rank`,
     `participation_ratio` and `alpha_req`, with `subspace_overlap` and `kernel_distance`, `kernel_alignment` and
     `kernel_scale` (`dynamics.kernels.Drift`) where modes or a kernel are given. Spectra are computed in float64 on the
     host.
@@ -173,7 +174,7 @@ class SpectrumRecorder:
             with np.errstate(invalid="ignore"):  # a run that diverged is recorded as NaN
                 F = F - F.mean(axis=0)
         covariance = covariance_spectrum(raw, center=self._center)
-        values = {"rankme": rankme(raw), **spectrum_metrics(covariance)}
+        values = {"rankme": rankme(raw), "lidar": lidar(raw), **spectrum_metrics(covariance)}
         values |= self._overlap(F) | self._drift(variables)
         values |= {name: float(value) for name, value in (metrics or {}).items()}
         index = len(self._records)

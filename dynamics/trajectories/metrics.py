@@ -1,4 +1,4 @@
-"""Metrics of embeddings: how many directions they use, which ones, and what a simple classifier reads from them.
+"""Metrics of embeddings: how many directions they use, and which ones.
 
 >>> import numpy as np
 >>> from dynamics.trajectories.metrics import participation_ratio, rankme
@@ -12,21 +12,21 @@ computes the last three of them from the eigenvalues of the covariance.
 | metric | formula | computed from | source |
 |---|---|---|---|
 | RankMe | exp(−Σ p log p), p_k = σ_k/Σσ + 1e-7 | singular values σ of Z, not centred | Garrido et al. (2023), eq. 3 |
+| LiDAR | exp(−Σ p log p), p_k = λ_k/Σλ + 1e-7 | eigenvalues λ of Σ_w^{−½} Σ_b Σ_w^{−½} | Thilak et al. (2023) |
 | effective rank | exp(−Σ p log p), p_k = λ_k/Σλ | eigenvalues λ of the covariance | Roy & Vetterli (2007), def. 1 |
 | participation ratio | (Σλ)²/Σλ² | eigenvalues of the covariance | Gao et al. (2017) |
 | α-ReQ | −slope of log λ_k on log k | eigenvalues of the covariance | Agrawal et al. (2022) |
 """
 
-from typing import Literal, NamedTuple
-
 import numpy as np
-from jaxtyping import Float, Shaped
+from jaxtyping import Float
 
-from dynamics.errors import ConfigError
+from dynamics.errors import DataError
 from dynamics.modes.contrastive import ContrastiveModes, swap
-from dynamics.typing import Array, Embedding, Spectrum
+from dynamics.typing import Embedding, Spectrum
 
 RANKME_EPSILON = 1e-7
+LIDAR_EPSILON, LIDAR_DELTA = 1e-7, 1e-4
 _NOISE = 1e-12  # eigenvalues smaller than this share of the largest one are rounding
 
 
@@ -115,6 +115,70 @@ def rankme(embeddings: Embedding) -> float:
     sigma = np.sqrt(covariance_spectrum(embeddings, center=False))  # up to 1/√N, which cancels
     sigma = sigma[: min(np.shape(embeddings))]  # ε is added to singular values, of which there are so many
     return _entropy_rank(sigma / sigma.sum() + RANKME_EPSILON) if sigma.sum() > 0 else np.nan
+
+
+def lidar(embeddings: Embedding) -> float:
+    """LiDAR, a smooth rank of what tells images apart, against what tells their views apart (Thilak et al. 2023).
+
+    It is the effective rank of Σ_w^{−½} Σ_b Σ_w^{−½}, the matrix of linear discriminant analysis in which every image
+    is a class and its two views are the examples. Σ_b is the covariance of the n mean embeddings of the images, and Σ_w
+    the mean covariance of the views about them plus δI, with δ = 1e-4. LiDAR lies between 1 and min(n − 1, d) up to its
+    ε, which adds about 16·d·1e-7. Thilak et al. take 50 views of each of 1,000 images; two views have a noisier Σ_w.
+    δ does not scale with the embeddings: where they are much smaller than √δ = 0.01, it hides how views differ.
+
+    Parameters
+    ----------
+    embeddings : array (2n, d)
+        Embeddings of the views in the order x_1 … x_n, x'_1 … x'_n. Their mean is subtracted, by definition.
+
+    Returns
+    -------
+    float
+        LiDAR; NaN if an embedding is not finite or all images have one mean embedding.
+
+    Raises
+    ------
+    DataError
+        If the number of embeddings is odd, so that they do not come in pairs.
+    """
+    F = np.asarray(embeddings, np.float64)
+    if len(F) % 2:
+        raise DataError(f"LiDAR needs both views of every pair; there are {len(F)} embeddings.")
+    if not np.isfinite(F).all():
+        return np.nan
+    views, d = F.shape
+    F = F - F.mean(axis=0)
+    if d > views:  # in the other directions all embeddings are zero, and so are Σ_b and its eigenvalues
+        squares, U = np.linalg.eigh(F @ F.T)
+        F = U * np.sqrt(np.maximum(squares, 0))
+    return _entropy_of_lda(F.T @ F / views, F.T @ swap(F) / views, d)
+
+
+def lidar_from_moments(covariance: Float[np.ndarray, "dim dim"], correlation: Float[np.ndarray, "dim dim"]) -> float:
+    """LiDAR from the covariance Σ = FᵀF/2n and the cross-correlation C = FᵀJF/2n of centred embeddings.
+
+    For pairs Σ_b = (Σ + C)/2 and Σ_w = (Σ − C)/2 + δI, so that a model that says what Σ and C will be forecasts LiDAR.
+    In coordinates a of contrastive modes φ these are Σ = aᵀ(φᵀφ/2n)a and C = aᵀ diag(γ) a.
+
+    Parameters
+    ----------
+    covariance, correlation : arrays (d, d)
+        Σ and C, symmetric.
+    """
+    return _entropy_of_lda(covariance, correlation, len(covariance))
+
+
+def _entropy_of_lda(Sigma: np.ndarray, C: np.ndarray, dim: int) -> float:
+    """Effective rank of Σ_w^{−½} Σ_b Σ_w^{−½}, which has `dim` eigenvalues, those that are not in the matrices zero."""
+    if not (np.isfinite(Sigma).all() and np.isfinite(C).all()):
+        return np.nan
+    within, Q = np.linalg.eigh((Sigma - C) / 2)
+    whitening = Q / np.sqrt(np.maximum(within, 0) + LIDAR_DELTA)
+    found = np.maximum(np.linalg.eigvalsh(whitening.T @ ((Sigma + C) / 2) @ whitening), 0)  # below 0 is rounding
+    eigenvalues = np.zeros(dim)
+    eigenvalues[: min(dim, len(found))] = found[::-1][:dim]
+    total = eigenvalues.sum()
+    return _entropy_rank(eigenvalues / total + LIDAR_EPSILON) if total > 0 else np.nan
 
 
 def effective_rank(embeddings: Embedding, *, center: bool = True) -> float:
@@ -209,104 +273,3 @@ def span_overlap(
     Q = np.linalg.svd(embeddings, full_matrices=False)[0][:, :rank]
     Q_phi = np.linalg.qr(functions)[0]
     return float(np.square(Q.T @ Q_phi).sum() / rank)
-
-
-class Accuracy(NamedTuple):
-    """Shares of examples classified correctly, between 0 and 1."""
-
-    train: float
-    test: float
-
-
-def linear_probe(
-    train_embeddings: Float[Array, "train dim"],
-    train_labels: Shaped[Array, " train"],
-    test_embeddings: Float[Array, "test dim"],
-    test_labels: Shaped[Array, " test"],
-    *,
-    ridge: float = 1e-3,
-    classifier: Literal["least-squares", "logistic"] = "least-squares",
-) -> Accuracy:
-    """Accuracy of a linear classifier on frozen embeddings.
-
-    Embeddings are centred and divided by the largest standard deviation that they have in any direction, so that a
-    ridge means the same for small, large and shifted embeddings.
-
-    Parameters
-    ----------
-    train_embeddings, train_labels : arrays (N, d), (N,)
-        Embeddings and classes to which the classifier is fitted.
-    test_embeddings, test_labels : arrays (M, d), (M,)
-        Embeddings and classes on which it is tested.
-    ridge : float
-        λ of the penalty λ‖W‖² on weights W (d, classes) beside the mean loss over the examples.
-    classifier : {"least-squares", "logistic"}
-        Least squares on one-hot labels, in closed form; or multinomial logistic regression, the usual linear probe,
-        which takes many times longer.
-
-    Raises
-    ------
-    ConfigError
-        If all embeddings are equal, so that nothing can be read from them, or the ridge is not positive.
-    """
-    from sklearn.linear_model import LogisticRegression, RidgeClassifier
-
-    Z, Z_test = np.asarray(train_embeddings, np.float64), np.asarray(test_embeddings, np.float64)
-    mean, scale = Z.mean(axis=0), np.sqrt(covariance_spectrum(Z)[0])
-    if not scale > 0:
-        raise ConfigError("A linear probe needs embeddings that differ and are finite; these have collapsed.")
-    if not ridge > 0:
-        raise ConfigError(f"The ridge of a linear probe is {ridge}; give a positive number.")
-    if classifier == "logistic":
-        # scikit-learn weighs the sum of the losses by C beside ‖W‖²/2
-        model = LogisticRegression(C=1 / (2 * ridge * len(Z)), max_iter=1000)
-    else:
-        model = RidgeClassifier(alpha=ridge * len(Z), solver="cholesky")
-    return _accuracy(model, (Z - mean) / scale, train_labels, (Z_test - mean) / scale, test_labels)
-
-
-def knn_probe(
-    train_embeddings: Float[Array, "train dim"],
-    train_labels: Shaped[Array, " train"],
-    test_embeddings: Float[Array, "test dim"],
-    test_labels: Shaped[Array, " test"],
-    *,
-    neighbors: int = 20,
-    temperature: float = 0.07,
-) -> float:
-    """Test accuracy of the weighted k-nearest-neighbours classifier of Wu et al. (2018), section 3.4.
-
-    The k nearest training examples by cosine vote with weights exp(cos/τ). Wu et al. have τ = 0.07 and k = 200, among
-    the million images of ImageNet.
-
-    Parameters
-    ----------
-    train_embeddings, train_labels : arrays (N, d), (N,)
-        The examples that vote.
-    test_embeddings, test_labels : arrays (M, d), (M,)
-        The examples that are classified.
-    neighbors : int
-        Number k of neighbours that vote.
-    temperature : float
-        Temperature τ of the weights.
-
-    Raises
-    ------
-    ConfigError
-        If there are fewer training examples than neighbours.
-    """
-    from sklearn.neighbors import KNeighborsClassifier
-
-    if not 1 <= neighbors <= len(train_embeddings):
-        raise ConfigError(
-            f"A k-NN probe of {neighbors} neighbours needs as many training examples, not {len(train_embeddings)}."
-        )
-    model = KNeighborsClassifier(neighbors, metric="cosine", weights=lambda distance: np.exp(-distance / temperature))
-    model.fit(np.asarray(train_embeddings, np.float64), np.asarray(train_labels))
-    return float(model.score(np.asarray(test_embeddings, np.float64), np.asarray(test_labels)))
-
-
-def _accuracy(model, Z: np.ndarray, labels: Array, Z_test: np.ndarray, test_labels: Array) -> Accuracy:
-    labels, test_labels = np.asarray(labels), np.asarray(test_labels)
-    model.fit(Z, labels)
-    return Accuracy(float(model.score(Z, labels)), float(model.score(Z_test, test_labels)))

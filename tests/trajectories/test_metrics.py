@@ -3,16 +3,17 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.linalg
 
-from dynamics.errors import ConfigError
+from dynamics.errors import DataError
 from dynamics.modes import contrastive_modes
 from dynamics.trajectories.metrics import (
     alpha_req,
     correlation_spectrum,
     covariance_spectrum,
     effective_rank,
-    knn_probe,
-    linear_probe,
+    lidar,
+    lidar_from_moments,
     participation_ratio,
     rankme,
     spectrum_metrics,
@@ -81,7 +82,7 @@ def test_metrics_of_a_spectrum_are_those_of_its_embeddings(rng):
 
 @pytest.mark.parametrize("Z", [np.zeros((6, 3)), np.full((6, 3), np.nan)], ids=["zero", "nan"])
 def test_nothing_has_no_rank(Z):
-    assert all(np.isnan(metric(Z)) for metric in (rankme, effective_rank, participation_ratio, alpha_req))
+    assert all(np.isnan(metric(Z)) for metric in (rankme, lidar, effective_rank, participation_ratio, alpha_req))
 
 
 @pytest.mark.parametrize("dim", [5, 40], ids=["d < 2n", "d > 2n"])
@@ -124,64 +125,6 @@ def test_overlap_ignores_the_mean_if_centred(modes, rng):
     assert subspace_overlap(F + 50.0, centred, 2, center=False) < 0.9
 
 
-# ---------------------------------------------------------------- probes
-
-
-def clusters(rng, size, scale=0.05):
-    labels = rng.integers(0, 3, size)
-    return np.eye(3)[labels] + scale * rng.normal(size=(size, 3)), labels
-
-
-@pytest.mark.parametrize("classifier", ["least-squares", "logistic"])
-def test_a_probe_tells_separable_clusters_apart_at_any_scale_and_nothing_else(rng, classifier):
-    Z, labels = clusters(rng, 300)
-    for embeddings in (Z, 1e-6 * Z + 5):
-        split = embeddings[:200], labels[:200], embeddings[200:], labels[200:]
-        assert linear_probe(*split, classifier=classifier) == (1.0, 1.0)
-    shuffled = rng.permutation(labels)  # a third of 100 is right by chance, with a standard error of 0.047
-    assert (
-        linear_probe(Z[:200], shuffled[:200], Z[200:], shuffled[200:], classifier=classifier).test < 1 / 3 + 5 * 0.047
-    )
-
-
-def test_the_probe_is_ridge_regression_on_one_hot_labels(rng):
-    Z, labels = clusters(rng, 150, scale=0.8)
-    ridge = 0.3
-    centred = Z[:100] - Z[:100].mean(0)
-    scale = np.linalg.svd(centred, compute_uv=False)[0] / 10
-    X, Y = centred / scale, np.eye(3)[labels[:100]]
-    W = np.linalg.solve(X.T @ X + 100 * ridge * np.eye(3), X.T @ (Y - Y.mean(0)))
-    predicted = ((Z[100:] - Z[:100].mean(0)) / scale @ W + Y.mean(0)).argmax(1)
-    accuracy = linear_probe(Z[:100], labels[:100], Z[100:], labels[100:], ridge=ridge)
-    assert accuracy.test == pytest.approx((predicted == labels[100:]).mean())
-    assert accuracy.test < 1  # some are wrong, so the numbers agree in more than perfection
-
-
-def test_knn_votes_by_the_exponential_of_the_cosine(rng):
-    Z, labels = clusters(rng, 90, scale=0.7)
-    train, test = slice(0, 60), slice(60, 90)
-    unit = Z / np.linalg.norm(Z, axis=1, keepdims=True)
-    correct = 0
-    for z, label in zip(unit[test], labels[test], strict=True):
-        cosines = unit[train] @ z
-        nearest = cosines.argsort()[-7:]
-        votes = np.bincount(labels[train][nearest], weights=np.exp(cosines[nearest] / 0.1), minlength=3)
-        correct += votes.argmax() == label
-    accuracy = knn_probe(Z[train], labels[train], Z[test], labels[test], neighbors=7, temperature=0.1)
-    assert accuracy == pytest.approx(correct / 30)
-    assert accuracy < 1  # some are wrong, so the numbers agree in more than perfection
-
-
-def test_probes_refuse_what_cannot_be_probed(rng):
-    Z, labels = clusters(rng, 20)
-    with pytest.raises(ConfigError, match="collapsed"):
-        linear_probe(np.ones((20, 3)), labels, Z, labels)
-    with pytest.raises(ConfigError, match="ridge"):
-        linear_probe(Z, labels, Z, labels, ridge=0.0)
-    with pytest.raises(ConfigError, match="neighbours"):
-        knn_probe(Z, labels, Z, labels, neighbors=21)
-
-
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("rows", [2, 7, 100])
 def test_equal_embeddings_have_no_effective_rank_whatever_rounding_makes_of_their_mean(rng, dtype, rows):
@@ -198,3 +141,61 @@ def test_rankme_adds_epsilon_to_the_singular_values_that_exist(rng, shape):
     sigma = np.linalg.svd(Z, compute_uv=False)
     p = sigma / sigma.sum() + 1e-7
     assert rankme(Z) == pytest.approx(np.exp(-(p * np.log(p)).sum()), rel=1e-9)
+
+
+# ---------------------------------------------------------------- LiDAR
+
+
+def scatters(F):
+    """Between- and within-class covariance of the definition, class by class, with a class for each pair."""
+    classes = [np.stack([F[i], F[i + len(F) // 2]]) for i in range(len(F) // 2)]
+    mean = np.mean([members.mean(0) for members in classes], axis=0)
+    between = np.mean([np.outer(members.mean(0) - mean, members.mean(0) - mean) for members in classes], axis=0)
+    within = np.mean([np.mean([np.outer(z - m.mean(0), z - m.mean(0)) for z in m], axis=0) for m in classes], axis=0)
+    return between, within
+
+
+@pytest.mark.parametrize("dim", [4, 30], ids=["d < 2n", "d > 2n"])
+def test_lidar_is_the_effective_rank_of_linear_discriminant_analysis(rng, dim):
+    content, noise = rng.normal(size=(10, dim)) * np.geomspace(1, 0.05, dim), rng.normal(size=(20, dim))
+    F = np.concatenate([content, content]) + 0.2 * noise + 3.0
+    between, within = scatters(F)
+    inverse_root = scipy.linalg.inv(scipy.linalg.sqrtm(within + 1e-4 * np.eye(dim)))
+    eigenvalues = np.maximum(np.linalg.eigvalsh(inverse_root @ between @ inverse_root), 0)
+    p = eigenvalues / eigenvalues.sum() + 1e-7
+    assert lidar(F) == pytest.approx(np.exp(entropy(p)), rel=1e-6)
+    assert lidar(F.astype(np.float32)) == pytest.approx(lidar(F), rel=1e-3)
+
+
+def test_lidar_counts_the_images_directions_and_not_those_of_the_noise(rng):
+    """Three directions tell images apart, a fourth and stronger one only views: RankMe counts it, LiDAR does not."""
+    content = with_singular_values(rng, 100, np.full(3, 10.0), 4)
+    noise = scipy.linalg.null_space(content)[:, 0] * np.repeat([5.0, -5.0], 100)[:, None]
+    F = np.concatenate([content, content]) + noise
+    assert lidar(F) == pytest.approx(3, abs=0.01)
+    assert effective_rank(np.concatenate([content, content])) == pytest.approx(3, abs=0.01)
+    assert rankme(F) > 1.5 and effective_rank(F) < 2  # most of the variance is in the noise
+
+
+def test_lidar_of_moments_is_that_of_the_embeddings(rng):
+    F = rng.normal(size=(24, 5)) @ rng.normal(size=(5, 5))
+    centred = F - F.mean(0)
+    swapped = np.roll(centred, 12, axis=0)
+    moments = centred.T @ centred / 24, centred.T @ swapped / 24
+    assert lidar_from_moments(*moments) == pytest.approx(lidar(F), rel=1e-9)
+
+
+def test_lidar_of_modes_is_forecast(modes):
+    """Embeddings that have learned the first modes: Σ and C follow from the modes, and LiDAR from them."""
+    a = modes.minimum_norm(4)
+    covariance = a.T @ (modes.on_views.T @ modes.on_views / 40) @ a
+    F = modes.on_views @ a
+    mean = np.outer(F.mean(0), F.mean(0))
+    correlation = a.T @ (modes.eigenvalues[:, None] * a)
+    assert lidar_from_moments(covariance - mean, correlation - mean) == pytest.approx(lidar(F), rel=1e-6)
+
+
+def test_lidar_needs_pairs_and_differences(rng):
+    with pytest.raises(DataError, match="both views"):
+        lidar(rng.normal(size=(5, 2)))
+    assert np.isnan(lidar_from_moments(np.full((2, 2), np.nan), np.eye(2)))

@@ -19,7 +19,7 @@ from dynamics.objectives import generalised_spectral
 from dynamics.training.fiber_update import fiber_update
 from dynamics.training.loop import run
 from dynamics.training.state import TrainState, Update, initial_state
-from dynamics.trajectories.metrics import linear_probe
+from dynamics.trajectories.probes import linear_probe
 from dynamics.views import Images
 
 DIM = 10

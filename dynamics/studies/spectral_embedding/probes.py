@@ -23,7 +23,7 @@ from dynamics.optima import (
 )
 from dynamics.studies.statistics import half_width
 from dynamics.support.progress import progress_bar
-from dynamics.trajectories.metrics import linear_probe
+from dynamics.trajectories.probes import linear_probe
 from dynamics.views import Relation, load_images
 
 DIM = 32

@@ -1,0 +1,118 @@
+"""Probes: what a simple classifier or a simple regression reads from frozen embeddings.
+
+>>> import numpy as np
+>>> from dynamics.trajectories.probes import linear_probe
+>>> Z = np.array([[-1.0], [-0.9], [0.9], [1.0]])
+>>> linear_probe(Z, [0, 0, 1, 1], [[-2.0], [2.0]], [0, 1])
+Accuracy(train=1.0, test=1.0)
+"""
+
+from typing import Literal, NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Shaped
+
+from dynamics.errors import ConfigError
+from dynamics.trajectories.metrics import covariance_spectrum
+from dynamics.typing import Array
+
+
+class Accuracy(NamedTuple):
+    """Shares of examples classified correctly, between 0 and 1."""
+
+    train: float
+    test: float
+
+
+def linear_probe(
+    train_embeddings: Float[Array, "train dim"],
+    train_labels: Shaped[Array, " train"],
+    test_embeddings: Float[Array, "test dim"],
+    test_labels: Shaped[Array, " test"],
+    *,
+    ridge: float = 1e-3,
+    classifier: Literal["least-squares", "logistic"] = "least-squares",
+) -> Accuracy:
+    """Accuracy of a linear classifier on frozen embeddings.
+
+    Embeddings are centred and divided by the largest standard deviation that they have in any direction, so that a
+    ridge means the same for small, large and shifted embeddings.
+
+    Parameters
+    ----------
+    train_embeddings, train_labels : arrays (N, d), (N,)
+        Embeddings and classes to which the classifier is fitted.
+    test_embeddings, test_labels : arrays (M, d), (M,)
+        Embeddings and classes on which it is tested.
+    ridge : float
+        λ of the penalty λ‖W‖² on weights W (d, classes) beside the mean loss over the examples.
+    classifier : {"least-squares", "logistic"}
+        Least squares on one-hot labels, in closed form; or multinomial logistic regression, the usual linear probe,
+        which takes many times longer.
+
+    Raises
+    ------
+    ConfigError
+        If all embeddings are equal, so that nothing can be read from them, or the ridge is not positive.
+    """
+    from sklearn.linear_model import LogisticRegression, RidgeClassifier
+
+    Z, Z_test = np.asarray(train_embeddings, np.float64), np.asarray(test_embeddings, np.float64)
+    mean, scale = Z.mean(axis=0), np.sqrt(covariance_spectrum(Z)[0])
+    if not scale > 0:
+        raise ConfigError("A linear probe needs embeddings that differ and are finite; these have collapsed.")
+    if not ridge > 0:
+        raise ConfigError(f"The ridge of a linear probe is {ridge}; give a positive number.")
+    if classifier == "logistic":
+        # scikit-learn weighs the sum of the losses by C beside ‖W‖²/2
+        model = LogisticRegression(C=1 / (2 * ridge * len(Z)), max_iter=1000)
+    else:
+        model = RidgeClassifier(alpha=ridge * len(Z), solver="cholesky")
+    return _accuracy(model, (Z - mean) / scale, train_labels, (Z_test - mean) / scale, test_labels)
+
+
+def knn_probe(
+    train_embeddings: Float[Array, "train dim"],
+    train_labels: Shaped[Array, " train"],
+    test_embeddings: Float[Array, "test dim"],
+    test_labels: Shaped[Array, " test"],
+    *,
+    neighbors: int = 20,
+    temperature: float = 0.07,
+) -> float:
+    """Test accuracy of the weighted k-nearest-neighbours classifier of Wu et al. (2018), section 3.4.
+
+    The k nearest training examples by cosine vote with weights exp(cos/τ). Wu et al. have τ = 0.07 and k = 200, among
+    the million images of ImageNet.
+
+    Parameters
+    ----------
+    train_embeddings, train_labels : arrays (N, d), (N,)
+        The examples that vote.
+    test_embeddings, test_labels : arrays (M, d), (M,)
+        The examples that are classified.
+    neighbors : int
+        Number k of neighbours that vote.
+    temperature : float
+        Temperature τ of the weights.
+
+    Raises
+    ------
+    ConfigError
+        If there are fewer training examples than neighbours.
+    """
+    from sklearn.neighbors import KNeighborsClassifier
+
+    if not 1 <= neighbors <= len(train_embeddings):
+        raise ConfigError(
+            f"A k-NN probe of {neighbors} neighbours needs as many training examples, not {len(train_embeddings)}."
+        )
+    model = KNeighborsClassifier(neighbors, metric="cosine", weights=lambda distance: np.exp(-distance / temperature))
+    model.fit(np.asarray(train_embeddings, np.float64), np.asarray(train_labels))
+    return float(model.score(np.asarray(test_embeddings, np.float64), np.asarray(test_labels)))
+
+
+def _accuracy(model, Z: np.ndarray, labels: Array, Z_test: np.ndarray, test_labels: Array) -> Accuracy:
+    labels, test_labels = np.asarray(labels), np.asarray(test_labels)
+    model.fit(Z, labels)
+    return Accuracy(float(model.score(Z, labels)), float(model.score(Z_test, test_labels)))
