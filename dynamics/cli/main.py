@@ -273,8 +273,10 @@ def study(
     """
     from dynamics.cli.tables import claims_table
     from dynamics.studies import load_study, save_claims, study_settings
+    from dynamics.support.compilation_cache import keep_compiled
     from dynamics.support.files import output_folder
 
+    keep_compiled()
     chosen = {
         "dataset": dataset,
         "num_pairs": num_pairs,

@@ -16,6 +16,7 @@ from dynamics.runs import resume
 from dynamics.runs.interface import PreparedRun, settings_of
 from dynamics.runs.settings import Kind
 from dynamics.runs.store import write_comparison, write_modes, write_trajectories
+from dynamics.support.compilation_cache import keep_compiled
 from dynamics.training.sharding import is_first_process, wait_for_all
 from dynamics.trajectories.comparison import Comparison
 from dynamics.trajectories.trajectory import Trajectory
@@ -71,6 +72,7 @@ def open_run(request: Request[RunT]) -> OpenRun[RunT]:
     ConfigError
         If the folder holds another run.
     """
+    keep_compiled()
     settings = settings_of(request.kind, request.command, request.config)
     without_effect = request.config.WITHOUT_EFFECT
     folder = request.out or resume.numbered_folder(Path("runs") / request.name, settings, without_effect)

@@ -210,8 +210,8 @@ class _Seeds:
 class _Checkpoints(Checkpoints):
     """Checkpoints without the images, which are there when training goes on."""
 
-    def save(self, state: TrainState, recorder_state: Any = None) -> None:
-        super().save(state._replace(model_state={}), recorder_state)
+    def save(self, state: TrainState, recorder_state: Any = None, *, wait: bool = True) -> None:
+        super().save(state._replace(model_state={}), recorder_state, wait=wait)
 
     def latest(self, like: TrainState) -> tuple[TrainState, Any] | None:
         found = super().latest(like._replace(model_state={}))
@@ -242,7 +242,7 @@ def _train(
         observe=lambda _, metrics: kept.append({k: np.asarray(v) for k, v in metrics.items() if k != "loss"}),
         observe_at=at.tolist(),
         checkpoints=checkpoints,
-        recorder_state=lambda: {"terms": kept},
+        recorder_state=lambda: {"terms": list(kept)},  # a list of its own, which is written while this one grows
         report_cost=report_cost,
         steps_per_dispatch=steps_per_dispatch,
         description=name,

@@ -153,18 +153,25 @@ def prepare(recipe: Recipe, devices: list[jax.Device] | None = None) -> Prepared
         )
     views = get_augmentation(recipe.augmentation or default_augmentation(recipe.dataset), loaded.shape)
     mean, scale = loaded.images.mean(axis=(0, 1, 2)), loaded.images.std(axis=(0, 1, 2))
-    data_key, network_key, probe_key = jax.random.split(jax.random.key(recipe.seed), 3)
 
     def standardise(images: jax.Array) -> jax.Array:
         return (images - mean) / scale
 
-    def draw(key: jax.Array, n: int) -> jax.Array:
-        drawn = jax.jit(partial(draw_views, views))(key, loaded.images[:n])
-        return standardise(drawn).reshape(-1, *drawn.shape[2:])
+    @jax.jit
+    def drawn(key: jax.Array, images: jax.Array) -> jax.Array:
+        both = draw_views(views, key, images)
+        return standardise(both).reshape(-1, *both.shape[2:])
 
-    probe = draw(probe_key, recipe.probe_images)
     encoder = recipe_encoder(recipe)
-    params, model_state = _start(recipe, encoder, network_key, probe[:2])
+
+    @jax.jit  # one program: an accelerator compiles a small one as slowly as this one
+    def beginning(seed: jax.Array, images: jax.Array) -> tuple[jax.Array, TrainState]:
+        data_key, network_key, probe_key = jax.random.split(jax.random.key(seed), 3)
+        probe = drawn(probe_key, images)
+        params, model_state = _start(recipe, encoder, network_key, probe[:2])
+        return probe, initial_state(params, optimise, data_key, model_state)
+
+    probe, state = beginning(np.uint32(recipe.seed), loaded.images[: recipe.probe_images])
     loss, moving = recipe_loss(recipe), get_objective(recipe.objective).moving_target
     on_batches = partial(on_minibatches, views=views, batch=recipe.batch, mean=mean, scale=scale, mesh=mesh)
     descend = _step(recipe, encoder, optimise, mesh)
@@ -176,12 +183,12 @@ def prepare(recipe: Recipe, devices: list[jax.Device] | None = None) -> Prepared
         recipe=recipe,
         images=mesh.replicate(loaded.images),
         encoder=encoder,
-        state=mesh.replicate(initial_state(params, optimise, data_key, model_state)),
+        state=mesh.replicate(state),
         descend=descend,
         update=on_batches(descend),
         measure=measure,
         probe=mesh.replicate(probe),
-        draw=draw,
+        draw=lambda key, n: drawn(key, loaded.images[:n]),
         schedule=schedule,
         optimiser=optimise,
         mesh=mesh,
@@ -271,5 +278,5 @@ def _start(recipe: Recipe, encoder: Encoder, key: jax.Array, x: jax.Array) -> tu
             params["projector"]["readout"]["bias"] = recipe.init_bias * direction / jnp.linalg.norm(direction)
     model_state = {BATCH_STATS: variables.get(BATCH_STATS, {})}
     if get_objective(recipe.objective).moving_target:
-        model_state[TARGET] = jax.tree.map(np.array, params)  # a copy: what trains is reused memory
+        model_state[TARGET] = jax.tree.map(jnp.copy, params)  # what trains is reused memory
     return params, model_state

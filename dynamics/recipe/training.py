@@ -10,13 +10,12 @@ import jax
 import numpy as np
 from jaxtyping import Int
 
-from dynamics.errors import CapacityError
 from dynamics.recipe.config import Recipe
 from dynamics.recipe.preparation import PreparedRecipe
 from dynamics.training.checkpoints import Checkpoints
 from dynamics.training.class_probes import class_accuracy, labelled_images
 from dynamics.training.loop import run
-from dynamics.training.optimisers import effective_times
+from dynamics.training.optimisers import effective_times, rates_of_steps
 from dynamics.training.recorder import SpectrumRecorder, recording_steps
 from dynamics.training.stability import lowered, next_measurement
 from dynamics.training.state import Metrics, TrainState
@@ -106,6 +105,7 @@ class _Observer:
     prepared: PreparedRecipe
     recorder: SpectrumRecorder
     times: dict[int, float]
+    rates: np.ndarray
     probed: set[int]
     labelled: Any
     features: Callable[..., jax.Array]
@@ -120,6 +120,7 @@ class _Observer:
             prepared,
             SpectrumRecorder(embed, steps, center=True),
             dict(zip(steps.tolist(), effective_times(prepared.schedule, steps), strict=True)),
+            rates_of_steps(prepared.schedule, recipe.steps + 1),
             probe_steps(recipe, steps),
             labelled_images(recipe.dataset, recipe.data_dir) if recipe.probes else None,
             jax.jit(prepared.features),
@@ -131,11 +132,12 @@ class _Observer:
         if not self.recorder.due(step):
             return
         variables = (state.params, state.model_state)
-        time, rate = self.times[step], float(self.prepared.schedule(step))
+        time, rate = self.times[step], float(self.rates[step])
         if self.prepared.measure is not None:
             time, rate = state.opt_state.effective_time, rate * float(state.opt_state.rate)
         more = {"gradient_norm": metrics["gradient_norm"], "learning_rate": rate}
         if self.labelled is not None and step in self.probed:
+            self.recorder.wait()  # scikit-learn sets the number of threads of BLAS for all that runs meanwhile
             more |= class_accuracy(partial(self.features, *variables), self.labelled)
         self.recorder.record(step, variables, loss=metrics["loss"], time=time, metrics=more)
 
@@ -173,9 +175,6 @@ def _gone_back(
 
 
 def _keep(checkpoints: Checkpoints | None, state: TrainState, recorder: SpectrumRecorder) -> None:
-    if checkpoints is None:
-        return
-    try:
-        checkpoints.save(state, recorder.state())
-    except CapacityError as error:  # the training itself needs no checkpoint
-        log.warning("%s", error)
+    """Begin to write a state; the loop reports what keeps it from being written."""
+    if checkpoints is not None:
+        checkpoints.save(state, recorder.state(), wait=False)

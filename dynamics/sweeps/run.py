@@ -12,6 +12,7 @@ from typing import Any
 from dynamics.errors import ConfigError, DataError, DynamicsError
 from dynamics.runs.store import Run, is_compared, read_run
 from dynamics.support import files
+from dynamics.support.compilation_cache import keep_compiled
 from dynamics.support.progress import progress_bar
 from dynamics.sweeps.axes import AnyConfig, Axis, grid
 from dynamics.sweeps.point import CONFIGS, is_finished, kind_of, run_point
@@ -74,7 +75,7 @@ def sweep(config: AnyConfig, axes: Sequence[Axis], out: str | Path, *, jobs: int
     # spawned, because a forked process may not use JAX once it has started threads
     with (
         progress_bar(f"{len(points)} runs", total=len(points)) as done,
-        ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool,
+        ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn"), initializer=keep_compiled) as pool,
     ):
         done(done_before)
         futures: dict[Future[None], str] = {

@@ -19,6 +19,7 @@ from flax import serialization
 
 from dynamics.errors import CapacityError, DataError, DivergenceError
 from dynamics.support import files
+from dynamics.support.beside import Beside
 from dynamics.training.sharding import place
 from dynamics.training.state import TrainState
 
@@ -34,7 +35,8 @@ class Checkpoints:
     folder : path
         Folder of the checkpoints. It is created if it is not there.
     every : float
-        Seconds between two checkpoints of a running training. Saving takes about a second for each GiB.
+        Seconds between two checkpoints of a running training. Saving takes about a second for each GiB, most of it
+        beside the training.
     keep : int
         How many checkpoints stay. With more than one, a damaged file costs some steps and not the run.
 
@@ -46,7 +48,7 @@ class Checkpoints:
 
     def __init__(self, folder: str | Path, *, every: float = EVERY_SECONDS, keep: int = 2):
         self.folder, self.every, self.keep = files.output_folder(folder), every, max(1, keep)
-        self._saved = time.monotonic()
+        self._saved, self._writer = time.monotonic(), Beside(1)
         if jax.process_index() == 0:
             files.remove_partial(self.folder)
 
@@ -56,9 +58,13 @@ class Checkpoints:
 
     def steps(self) -> list[int]:
         """Return the steps that have a checkpoint, ascending."""
+        self._writer.finish()
+        return self._steps()
+
+    def _steps(self) -> list[int]:
         return sorted(int(match[1]) for path in self.folder.iterdir() if (match := _NAME.fullmatch(path.name)))
 
-    def save(self, state: TrainState, recorder_state: Any = None) -> None:
+    def save(self, state: TrainState, recorder_state: Any = None, *, wait: bool = True) -> None:
         """Keep a state, and drop what is older than the last `keep`.
 
         Parameters
@@ -67,6 +73,9 @@ class Checkpoints:
             The state to keep; its step names the checkpoint. If there are several processes, the first one writes.
         recorder_state : optional
             What to keep with it: nested dicts and lists of arrays, numbers and strings.
+        wait : bool
+            Whether to return when the file is on the disk. Otherwise a thread writes it, the state may be changed
+            meanwhile, and `wait` raises what keeps it from being written.
 
         Raises
         ------
@@ -78,8 +87,17 @@ class Checkpoints:
         self._saved = time.monotonic()  # one that fails is tried again as late as one that does not
         if jax.process_index() > 0:
             return
-        step = int(state.step)
-        host = jax.device_get(_without_keys(state))
+        # a copy, because on a CPU these arrays are the memory that the next update writes to
+        host = jax.tree.map(np.array, jax.device_get(_without_keys(state)))
+        self._writer.add(self._write, int(state.step), host, recorder_state)
+        if wait:
+            self.wait()
+
+    def wait(self) -> None:
+        """Return when the checkpoints that were begun are written; raises what `save` raises."""
+        self._writer.wait()
+
+    def _write(self, step: int, host: TrainState, recorder_state: Any) -> None:
         if not all(np.isfinite(leaf).all() for leaf in map(_floating, jax.tree.leaves(host.params))):
             raise DivergenceError(f"The parameters of step {step} are not finite; {self._stays()}.")
         content = serialization.msgpack_serialize(
@@ -92,7 +110,7 @@ class Checkpoints:
                 f"The checkpoint of step {step} could not be written to {self.folder} ({error.strerror}); "
                 f"{self._stays()}."
             ) from error
-        for old in self.steps()[: -self.keep]:
+        for old in self._steps()[: -self.keep]:
             self._path(old).unlink(missing_ok=True)
 
     def latest(self, like: TrainState) -> tuple[TrainState, Any] | None:
@@ -151,7 +169,7 @@ class Checkpoints:
         return self.folder / f"step-{step:08d}.checkpoint"
 
     def _stays(self) -> str:
-        steps = self.steps()
+        steps = self._steps()
         return f"the one of step {steps[-1]} stays" if steps else "there is no earlier one"
 
 

@@ -60,9 +60,10 @@ def run(
     """Apply `update` until `state.step` is `steps`.
 
     SIGINT (Ctrl-C) and SIGTERM (batch systems) end the run after the update at hand; a second Ctrl-C ends it at once.
-    The checkpoint of step k is written before step k is observed. So a run that goes on from it observes step k again,
-    and `recorder_state` holds what was observed before k. If a checkpoint cannot be written, on a full disk for
-    example, this is reported, the one before it stays as it was, and training goes on.
+    The checkpoint of step k is taken before step k is observed. So a run that goes on from it observes step k again,
+    and `recorder_state` holds what was observed before k. It is written while the training goes on, and however the run
+    ends, its last checkpoint is on the disk then. If a checkpoint cannot be written, on a full disk for example, this
+    is reported, the one before it stays as it was, and training goes on.
 
     Losses are checked before anything is observed or saved, and otherwise about ten times a second. So updates of a
     few microseconds do not wait for Python, and a run that has diverged soon ends.
@@ -90,7 +91,7 @@ def run(
         Checkpoints in which the state is kept.
     recorder_state : callable, optional
         Function that returns what a checkpoint keeps of the observer: nested dicts and lists of arrays, numbers and
-        strings.
+        strings. Nobody changes these afterwards, as they are written while the training goes on.
     report_cost : callable, optional
         Function that is called after the first few updates with the seconds that all of them will take.
     steps_per_dispatch : int, optional
@@ -158,6 +159,8 @@ def run(
                     _save(checkpoints, state._replace(key=key), recorder_state)
         except _NotFinite as found:
             return state._replace(key=key), Outcome.diverged(found.step)
+        finally:
+            _written(checkpoints)
 
 
 @compile_once(maxsize=8)
@@ -294,11 +297,17 @@ class _Timer:
 
 
 def _save(checkpoints: Checkpoints | None, state: TrainState, recorder_state: Callable[[], Any]) -> None:
-    """Keep the state if there is a place for it; what keeps it from being kept does not end the training."""
-    if checkpoints is None:
-        return
+    """Begin to keep the state if there is a place for it."""
+    if checkpoints is not None:
+        _written(checkpoints)
+        checkpoints.save(state, recorder_state(), wait=False)
+
+
+def _written(checkpoints: Checkpoints | None) -> None:
+    """Wait for the last checkpoint; what keeps it from being written does not end the training."""
     try:
-        checkpoints.save(state, recorder_state())
+        if checkpoints is not None:
+            checkpoints.wait()
     except (CapacityError, DivergenceError) as error:
         log.warning("%s", error)
 

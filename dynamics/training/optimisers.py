@@ -4,12 +4,15 @@
 0.2
 """
 
+from collections.abc import Callable
+
 import jax
 import numpy as np
 import optax
 from jaxtyping import Float, Int
 
 from dynamics.errors import ConfigError
+from dynamics.support.compiled import compile_once
 
 
 def learning_rates(learning_rate: float, *, steps: int, warmup: int = 0, decay: str = "cosine") -> optax.Schedule:
@@ -55,8 +58,18 @@ def effective_times(schedule: optax.Schedule, at: Int[np.ndarray, " records"]) -
     With momentum μ, gradient descent moves 1/(1 − μ) times as far; that factor is not included.
     """
     at = np.asarray(at)
-    rates = np.asarray(jax.vmap(schedule)(np.arange(at.max(initial=0) + 1)), np.float64)
+    rates = rates_of_steps(schedule, int(at.max(initial=0)) + 1).astype(np.float64)
     return np.concatenate([[0.0], np.cumsum(rates)])[at]
+
+
+def rates_of_steps(schedule: optax.Schedule, steps: int) -> Float[np.ndarray, " steps"]:
+    """Learning rates of the steps 0, 1, …, `steps` − 1, by one program."""
+    return np.asarray(_at_every(schedule)(np.arange(steps)))
+
+
+@compile_once(maxsize=8)
+def _at_every(schedule: optax.Schedule) -> Callable[[Int[np.ndarray, " steps"]], Float[jax.Array, " steps"]]:
+    return jax.jit(jax.vmap(schedule))
 
 
 def optimiser(

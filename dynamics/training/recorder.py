@@ -16,7 +16,7 @@
 
 import time as clock
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -24,23 +24,16 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from dynamics.errors import ConfigError
-from dynamics.kernels.drift import Drift, kernel_drift
 from dynamics.modes.contrastive import ContrastiveModes
-from dynamics.trajectories.metrics import (
-    correlation_spectrum,
-    covariance_spectrum,
-    lidar,
-    rankme,
-    spectrum_metrics,
-    subspace_overlap,
-)
+from dynamics.support.beside import Beside
+from dynamics.training.record import EMBEDDINGS, Looked, Record, record_of
 from dynamics.trajectories.outcome import FINISHED, Outcome
 from dynamics.trajectories.trajectory import Trajectory
 from dynamics.typing import Array
 
-EMBEDDINGS = "embeddings"
 EMBEDDING_BYTES = 64 * 2**20
 _STEPS_A_RECORD = 25  # of the default cadence
+_UNFINISHED = 2  # records whose embeddings wait for the host at a time
 
 
 def recording_steps(steps: int, count: int = 200) -> Int[np.ndarray, " records"]:
@@ -50,16 +43,6 @@ def recording_steps(steps: int, count: int = 200) -> Int[np.ndarray, " records"]
     return np.unique(np.concatenate([even, logarithmic]).round().astype(int))
 
 
-class _Record(NamedTuple):
-    step: int
-    time: float
-    loss: float
-    eigenvalues: np.ndarray
-    covariance: np.ndarray
-    hidden: dict[str, np.ndarray]
-    metrics: dict[str, float]
-
-
 class SpectrumRecorder:
     """Records what a network has learned, direction by direction, on a probe batch that stays the same.
 
@@ -67,7 +50,9 @@ class SpectrumRecorder:
     hidden layers, and by name the metrics `rankme` (not centred, by definition), `lidar`, `effective_rank`,
     `participation_ratio` and `alpha_req`, with `subspace_overlap` and `kernel_distance`, `kernel_alignment` and
     `kernel_scale` (`dynamics.kernels.Drift`) where modes or a kernel are given. Spectra are computed in float64 on the
-    host.
+    host, by a thread of their own and in the order of the records: `record` returns when the device has been told what
+    to embed, and the training goes on meanwhile. What is read of the recorder, such as `trajectory` or `state`, waits
+    for the records that are begun.
 
     Parameters
     ----------
@@ -119,19 +104,25 @@ class SpectrumRecorder:
         self.steps = np.asarray(steps, np.int64)
         if self.steps.ndim != 1 or self.steps.size == 0 or (np.diff(self.steps) <= 0).any():
             raise ConfigError("The steps of a recorder must be a list of integers in ascending order.")
-        self.seconds = 0.0
-        """Time spent recording so far, apart from waiting for the training step before."""
         self._due = set(self.steps.tolist())
         self._embed, self._kernel, self._modes = embed, kernel, modes
         self._learning_rate, self._center, self._kept = learning_rate, center, num_eigenvalues
         self._embedding_bytes = embedding_bytes
-        self._records: list[_Record] = []
+        self._beside, self._last = Beside(_UNFINISHED), -1  # the last step of which a record was begun
+        self._called = self._worked = 0.0
+        # what follows belongs to the thread while there is work for it
+        self._records: list[Record] = []
         self._embeddings: dict[int, np.ndarray] = {}  # index of the record -> F
         self._kernel_at_start: np.ndarray | None = None
 
+    @property
+    def seconds(self) -> float:
+        """Time spent on records so far, by callers and by the thread, without waiting for the device."""
+        return self._called + self._worked
+
     def due(self, step: int) -> bool:
         """Whether a record is to be made after this number of updates."""
-        return int(step) in self._due and (not self._records or step > self._records[-1].step)
+        return int(step) in self._due and step > self._last
 
     def record(
         self,
@@ -162,35 +153,40 @@ class SpectrumRecorder:
         ConfigError
             If the number of embeddings is odd, so that they do not come in pairs, or the modes belong to another number
             of views.
+        Exception
+            What kept an earlier record from being made.
         """
-        if self._records and step <= self._records[-1].step:
-            raise ConfigError(f"Step {step} cannot be recorded after step {self._records[-1].step}.")
-        jax.block_until_ready(variables)
+        if step <= self._last:
+            raise ConfigError(f"Step {step} cannot be recorded after step {self._last}.")
+        self._beside.check()
         began = clock.perf_counter()
-        hidden = self._outputs(variables)
-        raw = hidden.pop(EMBEDDINGS)
-        F = raw.astype(np.float64)
-        if self._center:
-            with np.errstate(invalid="ignore"):  # a run that diverged is recorded as NaN
-                F = F - F.mean(axis=0)
-        covariance = covariance_spectrum(raw, center=self._center)
-        values = {"rankme": rankme(raw), "lidar": lidar(raw), **spectrum_metrics(covariance)}
-        values |= self._overlap(F) | self._drift(variables)
-        values |= {name: float(value) for name, value in (metrics or {}).items()}
-        index = len(self._records)
-        record = _Record(
-            int(step),
-            float(step * self._learning_rate if time is None else time),
-            float(loss),
-            correlation_spectrum(F)[: self._kept],
-            covariance[: self._kept],
-            {name: covariance_spectrum(h, center=self._center)[: self._kept] for name, h in hidden.items()},
-            values,
-        )
-        if index in self._snapshots(raw.nbytes):
-            self._embeddings[index] = raw
+        time = float(step * self._learning_rate if time is None else time)
+        kernel = None if self._kernel is None else _own(self._kernel(variables))
+        looked = Looked(int(step), time, loss, self._outputs(variables), kernel, dict(metrics or {}))
+        for array in jax.tree.leaves(looked):
+            if isinstance(array, jax.Array):
+                array.copy_to_host_async()
+        self._called += clock.perf_counter() - began
+        self._last = int(step)
+        self._beside.add(self._keep, looked)
+
+    def _keep(self, looked: Looked) -> None:
+        """The thread's part of a record."""
+        jax.block_until_ready(looked)
+        began = clock.perf_counter()
+        if self._kernel_at_start is None and looked.kernel is not None:
+            self._kernel_at_start = np.asarray(looked.kernel, np.float64)
+        settings = {"center": self._center, "modes": self._modes, "kept": self._kept}
+        record = record_of(looked, kernel_at_start=self._kernel_at_start, **settings)
+        F, index = np.asarray(looked.outputs[EMBEDDINGS]), len(self._records)
+        if index in self._snapshots(F.nbytes):
+            self._embeddings[index] = F
         self._records.append(record)
-        self.seconds += clock.perf_counter() - began
+        self._worked += clock.perf_counter() - began
+
+    def wait(self) -> None:
+        """Return when the records that were begun are made, or raise what kept one from being made."""
+        self._beside.wait()
 
     def trajectory(
         self,
@@ -207,6 +203,7 @@ class SpectrumRecorder:
         meta, rung, outcome, objective
             Values of the fields of `Trajectory` that have these names. Without an outcome, the run counts as finished.
         """
+        self.wait()
         records, kept = self._records, self._embeddings
         return Trajectory(
             times=np.array([record.time for record in records]),
@@ -232,9 +229,9 @@ class SpectrumRecorder:
 
     def state(self) -> dict[str, np.ndarray]:
         """Return all records as plain arrays by name, for a checkpoint; empty before the first record."""
+        trajectory = self.trajectory()
         if not self._records:
             return {}
-        trajectory = self.trajectory()
         state = {name: getattr(trajectory, name) for name in ("steps", "times", "loss", "eigenvalues", "covariance")}
         state |= {f"hidden.{name}": spectra for name, spectra in trajectory.hidden.items()}
         state |= {f"metrics.{name}": values for name, values in trajectory.metrics.items()}
@@ -246,11 +243,12 @@ class SpectrumRecorder:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Continue from what `state` returned, in place of anything recorded here."""
+        self.wait()
         arrays = {name: np.asarray(array) for name, array in state.items()}
         hidden = {name.removeprefix("hidden."): a for name, a in arrays.items() if name.startswith("hidden.")}
         metrics = {name.removeprefix("metrics."): a for name, a in arrays.items() if name.startswith("metrics.")}
         self._records = [
-            _Record(
+            Record(
                 int(step),
                 float(arrays["times"][i]),
                 float(arrays["loss"][i]),
@@ -264,38 +262,25 @@ class SpectrumRecorder:
         kept = arrays.get("embedding_records", ())
         self._embeddings = {int(index): arrays["embeddings"][i] for i, index in enumerate(kept)}
         self._kernel_at_start = arrays.get("kernel_at_start")
+        self._last = self._records[-1].step if self._records else -1
 
-    def _outputs(self, variables: Any) -> dict[str, np.ndarray]:
-        """Embeddings and hidden layers as matrices (2n, k) on the host."""
+    def _outputs(self, variables: Any) -> dict[str, Array]:
+        """Embeddings and hidden layers as matrices (2n, k), which are no one else's."""
         outputs = self._embed(variables)
         outputs = dict(outputs) if isinstance(outputs, Mapping) else {EMBEDDINGS: outputs}
         if EMBEDDINGS not in outputs:
             raise ConfigError(f"The recorder's embed returned {sorted(outputs)}; one of them must be {EMBEDDINGS!r}.")
-        matrices = jax.device_get({name: _pooled(array) for name, array in outputs.items()})
-        F = matrices[EMBEDDINGS]
-        if len(F) % 2:
-            raise ConfigError(f"The recorder got embeddings of {len(F)} views; give both views of every pair.")
-        return matrices
-
-    def _overlap(self, F: np.ndarray) -> dict[str, float]:
-        if self._modes is None:
-            return {}
-        if len(F) != 2 * self._modes.num_pairs:
+        views = len(outputs[EMBEDDINGS])
+        if views % 2:
+            raise ConfigError(f"The recorder got embeddings of {views} views; give both views of every pair.")
+        if self._modes is not None and views != 2 * self._modes.num_pairs:
             raise ConfigError(
-                f"The recorder's modes belong to {2 * self._modes.num_pairs} views and its embeddings to {len(F)}; "
+                f"The recorder's modes belong to {2 * self._modes.num_pairs} views and its embeddings to {views}; "
                 "solve for the modes on the probe batch."
             )
-        rank = min(F.shape[1], self._modes.num_positive)
-        return {"subspace_overlap": subspace_overlap(F, self._modes, rank) if np.isfinite(F).all() else np.nan}
-
-    def _drift(self, variables: Any) -> dict[str, float]:
-        if self._kernel is None:
-            return {}
-        K = np.asarray(self._kernel(variables), np.float64)
-        if self._kernel_at_start is None:
-            self._kernel_at_start = K
-        drift = kernel_drift(self._kernel_at_start, K) if np.isfinite(K).all() else Drift(np.nan, np.nan, np.nan)
-        return {f"kernel_{name}": value for name, value in drift._asdict().items()}
+        on_device = {name: array for name, array in outputs.items() if not isinstance(array, np.ndarray)}
+        pooled = _pooled_on_device({name: jnp.asarray(array) for name, array in on_device.items()})
+        return {name: pooled[name] if name in pooled else _pooled(array) for name, array in outputs.items()}
 
     def _snapshots(self, nbytes: int) -> set[int]:
         """Records whose embeddings are kept, the first and the last among them."""
@@ -303,10 +288,20 @@ class SpectrumRecorder:
         return set(np.linspace(0, self.steps.size - 1, count).round().astype(int).tolist())
 
 
-def _pooled(array: Any) -> Float[Array, "views _"]:
+def _pooled(array: Array) -> Array:
     """(2n, …, k) -> (2n, k) in at least float32."""
-    array = array if isinstance(array, np.ndarray) else jnp.asarray(array)
     return array.mean(axis=tuple(range(1, array.ndim - 1)), dtype=jnp.promote_types(array.dtype, np.float32))
+
+
+@jax.jit
+def _pooled_on_device(arrays: dict[str, jax.Array]) -> dict[str, jax.Array]:
+    """All of them by one program, in memory of their own: the network's may be used again before they are read."""
+    return jax.tree.map(jnp.copy, {name: _pooled(array) for name, array in arrays.items()})
+
+
+def _own(array: Any) -> Array:
+    """The array in memory of its own."""
+    return jnp.copy(array) if isinstance(array, jax.Array) else np.array(array)
 
 
 def _stacked(rows: list[np.ndarray]) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import jax
 import numpy as np
 import pytest
 
@@ -44,9 +45,29 @@ SCALED = {
 """The preset `gpu` at a size for a CPU; its projector keeps its width, which is what makes the kernel grow."""
 
 
-def test_its_rate_is_recorded_and_adds_up_to_effective_time():
+@pytest.fixture(scope="module")
+def tiny():
+    """A prepared recipe, its training, and how many programs both compiled."""
+    compiled = []
+
+    def count(event, _seconds, **_):
+        if event == "/jax/core/compile/backend_compile_duration":
+            compiled.append(event)
+
+    jax.clear_caches()
+    jax.monitoring.register_event_duration_secs_listener(count)
     prepared = prepare(TINY)
     measured = train(prepared)
+    return prepared, measured, len(compiled)
+
+
+def test_a_run_compiles_few_programs(tiny):
+    """Start, probe and schedule; update, measurement, embeddings and their pooling. A card has one more, a copy."""
+    assert 4 <= tiny[2] <= 7
+
+
+def test_its_rate_is_recorded_and_adds_up_to_effective_time(tiny):
+    prepared, measured, _ = tiny
     assert measured.outcome == Outcome() and measured.times[0] == 0
     rates = measured.metrics["learning_rate"]
     assert (rates > 0).all() and rates[1] == pytest.approx(2 * rates[0], rel=0.5)  # the warm-up

@@ -123,7 +123,7 @@ def test_points_that_cannot_be_run_are_left_out_with_their_reason(tmp_path, monk
 
     running_point = running.run_point
     monkeypatch.setattr(running, "run_point", point)
-    monkeypatch.setattr(running, "ProcessPoolExecutor", lambda jobs, mp_context: ThreadPoolExecutor(jobs))
+    monkeypatch.setattr(running, "ProcessPoolExecutor", lambda jobs, mp_context, initializer: ThreadPoolExecutor(jobs))
     swept = running.sweep(Config(**SMALL), [Axis("lr_fraction", (0.05, 2.0))], tmp_path, jobs=1)
     assert len(swept.points) == 1 and swept.failed == {"lr_fraction=2.0": "too fast"}
     with pytest.raises(Exception, match="No run could be made; the first says: too fast"):
@@ -198,7 +198,7 @@ def test_practical_runs_are_swept_like_the_others(tmp_path, monkeypatch):
             return {}, measured_alone(measured)
 
     monkeypatch.setattr("dynamics.sweeps.point.prepare_run", Made)
-    monkeypatch.setattr(running, "ProcessPoolExecutor", lambda jobs, mp_context: ThreadPoolExecutor(jobs))
+    monkeypatch.setattr(running, "ProcessPoolExecutor", lambda jobs, mp_context, initializer: ThreadPoolExecutor(jobs))
     axes = [Axis("batch", (8, 16)), Axis("seed", (0, 1))]
     swept = running.sweep(Recipe(), axes, tmp_path, jobs=1)
     assert len(swept.points) == 4 and read_sweep(tmp_path).axes == tuple(axes)

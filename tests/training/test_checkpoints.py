@@ -92,6 +92,22 @@ def test_a_full_disk_leaves_the_last_checkpoint_as_it_was(fails, tmp_path, monke
     same(checkpoints.latest(state_at(0))[0], state_at(4))
 
 
+def test_a_write_that_fails_beside_the_caller_is_raised_by_wait(tmp_path, monkeypatch):
+    checkpoints, state = Checkpoints(tmp_path), state_at(1)
+
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "replace", full)
+        checkpoints.save(state, wait=False)
+        assert checkpoints.steps() == []  # which waits for the write, and leaves its error where it belongs
+    checkpoints.save(state_at(2), wait=False)
+    with pytest.raises(CapacityError, match="step 1 could not be written"):
+        checkpoints.wait()
+    assert checkpoints.steps() == [2]
+
+
 def test_what_a_killed_writer_left_is_removed(tmp_path):
     (tmp_path / "step-00000002.checkpoint.0123abcd.partial").write_bytes(b"half")
     assert Checkpoints(tmp_path).steps() == []

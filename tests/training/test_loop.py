@@ -4,6 +4,7 @@ import errno
 import os
 import signal
 import threading
+import time
 from contextlib import nullcontext
 from functools import partial
 
@@ -13,6 +14,7 @@ import numpy as np
 import optax
 import pytest
 
+from dynamics.support import files
 from dynamics.training.checkpoints import Checkpoints
 from dynamics.training.dispatch import UPDATES, updates_per_dispatch
 from dynamics.training.loop import run
@@ -164,17 +166,51 @@ def test_a_resumed_run_is_the_same_run_bit_for_bit(tmp_path):
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.parametrize("together", [1, 4])
+def test_checkpoints_are_written_while_the_training_goes_on(together, tmp_path, monkeypatch):
+    """The checkpoint of each step is written only when that step has been observed, which is after it was taken."""
+    observed = [threading.Event() for _ in range(7)]
+
+    def waits(path, content, **settings):
+        assert observed[int(path.stem.removeprefix("step-"))].wait(30.0)
+        write(path, content, **settings)
+
+    write = files.save_bytes
+    monkeypatch.setattr(files, "save_bytes", waits)
+    checkpoints = Checkpoints(tmp_path, every=0.0, keep=9)
+    run(
+        update,
+        start(),
+        steps=6,
+        observe=lambda state, metrics: observed[int(state.step)].set(),
+        observe_at=range(7),
+        checkpoints=checkpoints,
+        steps_per_dispatch=together,
+    )
+    assert checkpoints.steps() == [1, 2, 3, 4, 5, 6]
+    for step in range(6, 0, -1):  # no update has written into the memory of a state that was to be kept
+        state, _ = checkpoints.before(start(), step)
+        np.testing.assert_allclose(state.params, by_hand(step)[step], rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_the_run_with_its_state_saved(number, tmp_path):
+def test_a_signal_ends_the_run_with_its_state_saved(number, tmp_path, monkeypatch):
     def observe(state, metrics):
         if int(state.step) == 6:
             os.kill(os.getpid(), number)
 
     before = signal.getsignal(number)
+
+    def takes_long(path, content, **settings):
+        time.sleep(0.2)
+        write(path, content, **settings)
+
+    write = files.save_bytes
+    monkeypatch.setattr(files, "save_bytes", takes_long)
     checkpoints = Checkpoints(tmp_path)
     state, outcome = run(update, start(), steps=50, observe=observe, observe_at=range(51), checkpoints=checkpoints)
+    assert [path.name for path in tmp_path.iterdir()] == ["step-00000007.checkpoint"]
     assert outcome == Outcome.interrupted(7) and int(state.step) == 7
-    assert checkpoints.steps() == [7]
     assert signal.getsignal(number) is before
 
 

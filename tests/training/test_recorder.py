@@ -1,5 +1,6 @@
 """The recorder against NumPy on the same embeddings, in loops that know nothing of it."""
 
+import threading
 from types import SimpleNamespace
 
 import jax
@@ -7,10 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dynamics.errors import ConfigError
+from dynamics.errors import ConfigError, KernelError
 from dynamics.kernels import kernel_drift
 from dynamics.modes import contrastive_modes
 from dynamics.training import SpectrumRecorder, recording_steps
+from dynamics.training.record import record_of
 from dynamics.trajectories.metrics import rankme
 
 N, DIM = 12, 3
@@ -189,7 +191,50 @@ def test_it_counts_its_own_time_and_not_that_of_the_training(probe, monkeypatch)
     recorder = SpectrumRecorder(takes(3.0, linear(probe)), [0, 1])
     for step in (0, 1):
         recorder.record(step, np.ones((5, 2)))
+        recorder.wait()  # one clock for the caller and the thread
     assert recorder.seconds == 6.0 and now[0] >= 206.0
+
+
+def test_the_training_goes_on_while_records_are_made(probe, rng, monkeypatch):
+    goes_on = threading.Event()
+
+    def waits(*arguments, **settings):
+        assert goes_on.wait(30.0)
+        return record_of(*arguments, **settings)
+
+    monkeypatch.setattr("dynamics.training.recorder.record_of", waits)
+    recorder = SpectrumRecorder(lambda W: {"embeddings": probe @ W, "own": W, "device": jnp.asarray(W)}, [0, 1])
+    W = rng.normal(size=(5, 2))
+    recorder.record(0, W)
+    before = W.copy()
+    W *= 2.0  # the embedding's memory is used again before it is read
+    recorder.record(1, W)
+    assert not recorder.due(1)
+    goes_on.set()
+    made = recorder.trajectory()
+    np.testing.assert_array_equal(made.steps, [0, 1])
+    np.testing.assert_array_equal(made.embeddings, [probe @ before, probe @ W])
+    np.testing.assert_allclose(made.hidden["own"][1], 4 * made.hidden["own"][0], rtol=1e-12)
+    np.testing.assert_allclose(made.hidden["device"], made.hidden["own"], rtol=1e-4)
+
+
+def test_arrays_that_the_next_update_takes_may_be_recorded(probe, monkeypatch):
+    following = jax.jit(lambda F: 2 * F, donate_argnums=0)
+    F = jnp.asarray(probe, jnp.float32)
+    recorder = SpectrumRecorder(lambda F: F, [0, 1], kernel=lambda F: F)
+    for step in (0, 1):
+        recorder.record(step, F)
+        F = following(F)
+    made = recorder.trajectory()
+    np.testing.assert_array_equal(made.embeddings[1], 2 * made.embeddings[0])
+    np.testing.assert_allclose(made.metrics["kernel_scale"], [1.0, 2.0], rtol=1e-6)
+
+
+def test_what_keeps_a_record_from_being_made_is_raised_in_the_training(probe):
+    recorder = SpectrumRecorder(linear(probe), [0, 1], kernel=lambda W: np.zeros((2, 2)))
+    recorder.record(0, np.ones((5, 2)))
+    with pytest.raises(KernelError, match="has no drift"):
+        recorder.wait()
 
 
 def test_mistakes_are_named(probe, rng):
