@@ -51,6 +51,7 @@ MAY_SEE = {
     "runs": ANYWHERE | {"modes", "trajectories", "training", "experiment", "recipe"},
     "report": ANYWHERE | {"trajectories", "drawing", "runs"},
     "sweeps": ANYWHERE | {"trajectories", "drawing", "experiment", "recipe", "runs"},
+    "diagnosis": ANYWHERE | {"trajectories"},
     "studies": EVERYTHING,
     "cli": EVERYTHING,
     "__main__": {"cli"},

@@ -12,6 +12,7 @@ import tyro
 from msgspec import structs
 
 from dynamics.cli.console import draw_run, duration, show
+from dynamics.cli.diagnosing import diagnose
 from dynamics.cli.flags import with_flags
 from dynamics.cli.recipe import recipe_commands
 from dynamics.cli.sweeping import Varied, draw_sweep, run_sweep
@@ -306,7 +307,7 @@ def info() -> None:
         show(f"{'products':16} {purpose}: {precision}")
 
 
-COMMANDS: dict[str, Callable[..., None]] = {
+COMMANDS: dict[str, Callable[..., int | None]] = {
     "compare": compare,
     "simulate": simulate,
     "train": train,
@@ -314,15 +315,16 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "plot": plot,
     "report": report,
     "study": study,
+    "diagnose": diagnose,
     "info": info,
 }
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; 0 if all went well, 2 with one sentence on stderr if the user can mend it."""
+    """Run one command; 0 or what the command returns, 2 with one sentence on stderr if the user can mend it."""
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        tyro.extras.subcommand_cli_from_dict(
+        code = tyro.extras.subcommand_cli_from_dict(
             COMMANDS | recipe_commands(arguments),
             prog="dynamics",
             description="Forecast how a self-supervised network will learn, train it, and see where they part.",
@@ -334,7 +336,7 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt as interruption:
         print(str(interruption) or "interrupted", file=sys.stderr)
         return _INTERRUPTED
-    return 0
+    return code or 0
 
 
 def _settings() -> set[str]:
