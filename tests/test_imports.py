@@ -50,7 +50,7 @@ MAY_SEE = {
     "recipe": ANYWHERE | {"views", "networks", "kernels", "modes", "objectives", "flow", "trajectories", "training"},
     "runs": ANYWHERE | {"modes", "trajectories", "training", "experiment", "recipe"},
     "report": ANYWHERE | {"trajectories", "drawing", "runs"},
-    "sweeps": ANYWHERE | {"trajectories", "drawing", "experiment", "recipe", "runs"},
+    "sweeps": ANYWHERE | {"views", "trajectories", "drawing", "experiment", "recipe", "runs"},
     "diagnosis": ANYWHERE | {"trajectories"},
     "studies": EVERYTHING,
     "cli": EVERYTHING,

@@ -109,11 +109,13 @@ def simulate(
     from dynamics.cli.tables import forecast_answers, forecast_table
     from dynamics.experiment.forecasting import forecast_of
     from dynamics.runs.store import write_trajectories
+    from dynamics.support.bounds import Count, require_within
     from dynamics.trajectories.trajectory import Trajectory
 
     if dynamics != "barlow-twins":
         _solve(dynamics, config, out, force)
         return
+    require_within("by_step", by_step, Count)
     measured = None if resume_from is None else Trajectory.load(resume_from)
     request = _request("simulate", config, out, force)
     opened = open_run(request)
@@ -226,10 +228,9 @@ def report(runs: RunFolders, out: Path = Path("report.html")) -> None:
 
     matplotlib.use("Agg")
     from dynamics.report import report
-    from dynamics.support.files import output_folder
+    from dynamics.support.files import output_file
 
-    output_folder(out.parent)
-    show(f"Report in {report(runs, out)}")
+    show(f"Report in {report(runs, output_file(out))}")
 
 
 def study(
@@ -287,6 +288,7 @@ def study(
         "steps": steps,
     }
     settings = study_settings(name, {key: value for key, value in chosen.items() if value is not None})
+    study_settings(name, {"seed": seed})
     folder = output_folder(out or Path(f"runs/study-{name}"))
     claims = load_study(name).run(folder, data_dir=data_dir, full=full, seed=seed, **settings)
     save_claims(claims, folder / "claims.json")
@@ -324,6 +326,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command; 0 or what the command returns, 2 with one sentence on stderr if the user can mend it."""
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
+        _require_text(arguments)
         code = tyro.extras.subcommand_cli_from_dict(
             COMMANDS | recipe_commands(arguments),
             prog="dynamics",
@@ -337,6 +340,14 @@ def main(arguments: list[str] | None = None) -> int:
         print(str(interruption) or "interrupted", file=sys.stderr)
         return _INTERRUPTED
     return code or 0
+
+
+def _require_text(arguments: list[str]) -> None:
+    """Raise `ConfigError` if an argument is no text, such as a file name in another encoding than UTF-8."""
+    for argument in arguments:
+        if "\0" in argument or argument != argument.encode(errors="ignore").decode():
+            shown = ascii(argument)
+            raise ConfigError(f"The argument {shown} is no text in UTF-8; rename the file, or write the name anew.")
 
 
 def _settings() -> set[str]:
@@ -373,6 +384,7 @@ def _solve(name: str, config: Config, out: Path | None, force: bool) -> None:
     from dynamics.cli.tables import solution_table
     from dynamics.experiment.preparation import prepare
     from dynamics.experiment.solvable import solve
+    from dynamics.runs.consistency import fingerprint
     from dynamics.runs.resume import claim, found, numbered_folder
     from dynamics.runs.settings import RunSettings
     from dynamics.runs.store import write_modes, write_trajectories
@@ -385,8 +397,10 @@ def _solve(name: str, config: Config, out: Path | None, force: bool) -> None:
     found(folder, settings, without_effect=config.WITHOUT_EFFECT, force=force)
     experiment = prepare(config)
     trajectory = solve(name, experiment)
-    claim(folder, structs.replace(settings, title=experiment.title, resolved=experiment.resolved), force=force)
-    write_modes(folder, experiment.kernel.modes)
+    modes = experiment.kernel.modes
+    prepared = structs.replace(settings, title=experiment.title, resolved=experiment.resolved, modes=fingerprint(modes))
+    claim(folder, prepared, force=force)
+    write_modes(folder, modes)
     write_trajectories(folder, {trajectory.rung: trajectory})
     show(solution_table(trajectory))
     share = f"{100 * trajectory.solution.off_diagonal:.0f} %"

@@ -4,6 +4,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.mathtext import MathTextParser
 
 from dynamics.drawing.trajectories import mode_colors, panel_letters
 from dynamics.trajectories.ladder import rung
@@ -27,14 +28,26 @@ def solution_figure(trajectory: Trajectory, title: str = "") -> Figure:
     figure, (left, right) = plt.subplots(1, 2, figsize=(7.0, 3.0))
     color, dashes = model.line
     left.plot(trajectory.times, trajectory.loss, color=color, ls=dashes)
-    left.set(xlabel=TIME_AXIS, ylabel=solution.loss_name, ylim=(min(0.0, 1.05 * trajectory.loss.min()), None))
+    left.set(
+        xlabel=TIME_AXIS, ylabel=_readable(solution.loss_name), ylim=(min(0.0, 1.05 * trajectory.loss.min()), None)
+    )
     draw_solved_modes(right, trajectory, solution)
     panel_letters(left, right)
     for ax in (left, right):
         ax.ticklabel_format(axis="x", scilimits=(-3, 4), useMathText=True)
     if title:
-        figure.suptitle(f"{model.label}, {solution.source}\n{title}", fontsize=8, color="0.35")
+        heading = f"{model.label}, {solution.source}\n{title}"
+        figure.suptitle(heading, fontsize=8, color="0.35", parse_math=False)
     return figure
+
+
+def _readable(label: str) -> str:
+    """A label that may hold formulas, or, if they cannot be set, the text itself."""
+    try:
+        MathTextParser("path").parse(label)
+    except ValueError:
+        return label.replace("$", r"\$")
+    return label
 
 
 def draw_solved_modes(ax: Axes, trajectory: Trajectory, solution: SolvedModes) -> Axes:
@@ -45,6 +58,6 @@ def draw_solved_modes(ax: Axes, trajectory: Trajectory, solution: SolvedModes) -
         ax.plot(trajectory.times, course, color=color, ls=dashes, label=f"{j + 1}")
         if times is not None and np.isfinite(times[j]):
             ax.plot(times[j], solution.targets[j] / 2, marker="o", ms=4, mfc="none", mec=color)
-    ax.set(xlabel=TIME_AXIS, ylabel=solution.quantity, xlim=(0, trajectory.times[-1]), ylim=(0, None))
+    ax.set(xlabel=TIME_AXIS, ylabel=_readable(solution.quantity), xlim=(0, trajectory.times[-1]), ylim=(0, None))
     ax.legend(title="mode", title_fontsize=7, loc="upper left", bbox_to_anchor=(1.0, 1.0), handlelength=1.2)
     return ax

@@ -64,7 +64,8 @@ def draw_loss(ax: Axes, measured: Trajectory | None, forecasts: Mapping[str, Tra
     if objective in (None, "barlow-twins"):
         ax.set(xlabel=TIME_AXIS, ylabel=r"loss  $\Vert C - I\Vert_F^2$", ylim=(0, None))
     else:  # other losses may be negative
-        ax.set(xlabel=TIME_AXIS, ylabel=f"loss  ({objective})")
+        ax.set_xlabel(TIME_AXIS)
+        ax.set_ylabel(f"loss  ({objective})", parse_math=False)
     ax.legend(loc="upper right")
     return ax
 
@@ -131,13 +132,13 @@ def comparison_figure(
     figure, (left, middle, right) = plt.subplots(1, 3, figsize=(10.2, 3.0), width_ratios=(1.1, 1.1, 1))
     main = main_forecast(forecasts)
     draw_loss(left, measured, forecasts)
-    if main:
+    if main in comparison.step_times:
         draw_step_marks(left, comparison.step_times[main])
     draw_eigenvalues(middle, measured, forecasts[main] if main else None)
     draw_step_times(right, comparison)
     panel_letters(left, middle, right)
     if title:
-        figure.suptitle(title, fontsize=8, color="0.35")
+        figure.suptitle(title, fontsize=8, color="0.35", parse_math=False)
     return figure
 
 
@@ -151,7 +152,7 @@ def trajectory_figure(measured: Trajectory | None, forecasts: Mapping[str, Traje
         draw_step_marks(left, step_times(forecasts[main]))
     panel_letters(left, right)
     if title:
-        figure.suptitle(title, fontsize=8, color="0.35")
+        figure.suptitle(title, fontsize=8, color="0.35", parse_math=False)
     return figure
 
 
@@ -162,7 +163,7 @@ def draw_overlaps(ax: Axes, times: np.ndarray, overlaps: Mapping[str, np.ndarray
     """
     colors = {"conjugate kernel": "#1d4ed8", "tangent kernel": "#c2410c"}
     for name, values in overlaps.items():
-        kernel, when = name.rsplit(", ", 1)
+        kernel, _, when = name.rpartition(", ")
         color, filled = colors.get(kernel, "0.4"), when == "end"
         face = color if filled else "white"
         label = f"{kernel}, {'after' if filled else 'before'} training"
@@ -170,7 +171,9 @@ def draw_overlaps(ax: Axes, times: np.ndarray, overlaps: Mapping[str, np.ndarray
         ax.plot(times, values, "-o", color=color, mfc=face, ms=3.5, lw=1.1, markevery=every, label=label)
     ax.axhline(chance, color="0.5", ls=(0, (1, 1.5)), lw=1.0, label=f"chance, d / 2m = {chance:.2g}")
     ax.set(xlabel=TIME_AXIS, ylabel="subspace overlap", ylim=(0, 1))
-    ax.legend(loc="center right", bbox_to_anchor=(1.0, 0.26), fontsize=6, handlelength=1.5)
+    legend = ax.legend(loc="center right", bbox_to_anchor=(1.0, 0.26), fontsize=6, handlelength=1.5)
+    for text in legend.get_texts():
+        text.set_parse_math(False)
     return ax
 
 
@@ -187,7 +190,7 @@ def recipe_figure(
     draw_overlaps(right, overlaps.times, overlaps.overlaps, overlaps.chance)
     panel_letters(left, middle, right)
     if title:
-        figure.suptitle(title, fontsize=8, color="0.35")
+        figure.suptitle(title, fontsize=8, color="0.35", parse_math=False)
     return figure
 
 

@@ -44,7 +44,7 @@ class Config:
     width: Size | None = None
     """Channels (of a ResNet's first stage) or hidden units; the architecture's default if left out."""
 
-    depth: Annotated[int, Bounds(1, 1000, whole=True)] | None = None
+    depth: Annotated[int, Bounds(1, 100, whole=True)] | None = None
     """Hidden layers of an MLP or ConvNet, or blocks in each stage of a ResNet."""
 
     head: Literal["flatten", "pool"] | None = None

@@ -11,6 +11,7 @@ from flax import linen as nn
 
 from dynamics.errors import ConfigError
 from dynamics.networks import Architecture, PlaneGroup, architecture
+from dynamics.support.memory import require_memory
 from dynamics.support.precision import full_precision
 from dynamics.typing import Views
 
@@ -75,9 +76,12 @@ def random_network(declared: Architecture, views: Views, *, dim: int, seed: int)
     ------
     ConfigError
         If the views do not fit the architecture.
+    CapacityError
+        If the parameters do not fit into the memory that is left.
     """
     declared.check_input(views.shape[1:])
     module = declared.module(dim)
+    require_memory(_initial_parameters.eval_shape(module, jax.random.key(seed), jnp.asarray(views[:1])))
     params = _initial_parameters(module, jax.random.key(seed), jnp.asarray(views[:1]))
     return RandomNetwork(declared, module, params, views)
 

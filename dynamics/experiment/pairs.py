@@ -10,6 +10,7 @@ import numpy as np
 from dynamics.errors import ConfigError
 from dynamics.networks import FiberPairs, PlaneGroup
 from dynamics.views import Pairs, load_pairs
+from dynamics.views.pairs import is_stored
 
 DEFAULT_NUM_PAIRS = 64
 
@@ -46,11 +47,10 @@ def dataset_pairs(
     DataError, ConfigError
         If the data cannot be loaded.
     """
-    stored = dataset.endswith(".npz")
     return load_pairs(
         dataset,
         data_dir=data_dir,
-        num_pairs=num_pairs or (None if stored else DEFAULT_NUM_PAIRS),
+        num_pairs=num_pairs or (None if is_stored(dataset) else DEFAULT_NUM_PAIRS),
         augmentation=augmentation,
         seed=seed,
     )

@@ -5,13 +5,16 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from dynamics.errors import StabilityError
+from dynamics.errors import ConfigError, StabilityError
 from dynamics.training import recording_steps
 
 MARGIN = 1.2
 """A run is so many times as long as its last forecast step."""
 
 FEWEST_STEPS = 10
+
+MOST_STEPS = 10**9
+"""Steps beyond which no run is made, unless it is asked for."""
 
 
 @dataclass(frozen=True)
@@ -68,9 +71,16 @@ def schedule(
     ------
     StabilityError
         If the learning rate is not below the limit.
+    ConfigError
+        If the forecast needs more than `MOST_STEPS` steps, and `steps` says nothing else.
     """
     rate = resolve_learning_rate(stability_limit, learning_rate, fraction)
     needed = MARGIN * step_times[np.isfinite(step_times)].max(initial=0.0) / rate
+    if steps is None and needed > MOST_STEPS:
+        raise ConfigError(
+            f"At the learning rate {rate:.4g} the forecast needs {needed:.3g} steps; raise `learning_rate` or "
+            "`init_scale`, or say in `steps` how far to go."
+        )
     return Schedule(stability_limit, rate, steps or max(FEWEST_STEPS, int(np.ceil(needed))))
 
 

@@ -23,9 +23,10 @@ import numpy as np
 import optax
 from jaxtyping import Float, Int
 
-from dynamics.errors import ConfigError, DivergenceError
+from dynamics.errors import ConfigError, DataError, DivergenceError
 from dynamics.generative.methods import Method, draw_views
 from dynamics.generative.model import Params
+from dynamics.support.numbers import real_array
 from dynamics.training.checkpoints import Checkpoints
 from dynamics.training.loop import run
 from dynamics.training.optimisers import learning_rates
@@ -218,6 +219,14 @@ class _Checkpoints(Checkpoints):
         return found and (found[0]._replace(model_state=like.model_state), found[1])
 
 
+def _terms(recorded: Any, store: Path | None) -> list[dict[str, np.ndarray]]:
+    """The terms that were kept with a checkpoint, if they are what `_train` keeps."""
+    terms = recorded.get("terms") if isinstance(recorded, dict) else None
+    if not isinstance(terms, list) or not all(isinstance(each, dict) for each in terms):
+        raise DataError(f"{store}: the records of its checkpoint are damaged; remove the folder.")
+    return [{name: real_array(value, f"{store}: `{name}`") for name, value in each.items()} for each in terms]
+
+
 def _train(
     update: Callable,
     state: TrainState,
@@ -234,7 +243,7 @@ def _train(
     checkpoints = None if store is None else _Checkpoints(store)
     resumed = None if checkpoints is None else checkpoints.latest(state)
     if resumed is not None:
-        state, kept = resumed[0], list(resumed[1]["terms"])
+        state, kept = resumed[0], _terms(resumed[1], store)
     state, outcome = run(
         update,
         state,

@@ -21,10 +21,11 @@ import numpy as np
 import scipy.linalg
 from jaxtyping import Float
 
-from dynamics.errors import CollapseError, KernelError
+from dynamics.errors import CollapseError, DataError, KernelError
 from dynamics.modes.factor import feature_range, require_symmetric, semidefinite_factor
-from dynamics.support import files
+from dynamics.support import archives
 from dynamics.support.numbers import half_precision
+from dynamics.support.schema import ArrayField, check_arrays
 from dynamics.typing import Array, Embedding, Gram, Spectrum, SquareGram
 
 _EPS = np.finfo(np.float64).eps
@@ -121,13 +122,28 @@ class ContrastiveModes:
     def save(self, path: str | Path) -> None:
         """Write the modes as `.npz`, atomically."""
         arrays = {name: getattr(self, name) for name in ("eigenvalues", "duals", "on_views", "offset")}
-        files.save_npz(path, arrays)
+        archives.save_npz(path, arrays)
 
     @staticmethod
     def load(path: str | Path) -> "ContrastiveModes":
-        """Read what `save` wrote; `DataError` if the file is missing or damaged."""
-        arrays, _ = files.load_npz(path, required=("eigenvalues", "duals", "on_views", "offset"))
-        return ContrastiveModes(**{name: arrays[name] for name in ("eigenvalues", "duals", "on_views", "offset")})
+        """Read what `save` wrote; `DataError` if the file is missing or damaged, or holds no modes."""
+        arrays, _ = archives.load_npz(path, required=tuple(_DECLARED))
+        check_arrays(path, arrays, _DECLARED)
+        modes = ContrastiveModes(**{name: arrays[name] for name in _DECLARED})
+        if len(modes.duals) % 2 or not len(modes) or (np.diff(modes.eigenvalues) > 0).any():
+            raise DataError(
+                f"{path}: `eigenvalues` are no modes of pairs in descending order ({len(modes)} modes of "
+                f"{len(modes.duals)} views); make the file again."
+            )
+        return modes
+
+
+_DECLARED = {
+    "eigenvalues": ArrayField(Float[np.ndarray, " modes"]),
+    "duals": ArrayField(Float[np.ndarray, "views modes"]),
+    "on_views": ArrayField(Float[np.ndarray, "views modes"]),
+    "offset": ArrayField(Float[np.ndarray, " modes"]),
+}
 
 
 def swap(rows: Float[Array, "views columns"]) -> Float[Array, "views columns"]:

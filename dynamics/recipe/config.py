@@ -80,8 +80,8 @@ class Recipe:
     """Norm of a random bias of the projector's last layer at a small start. Cosines do not see the scale of the
     embeddings; with this bias they start close to one direction, which is small for a cosine."""
 
-    batch: Count = 128
-    """Images of a step, on all devices together; each gives two views."""
+    batch: Annotated[int, Bounds(2, 10**9, whole=True)] = 128
+    """Images of a step, on all devices together; each gives two views. Covariances and negatives need two at least."""
 
     steps: Count = 2400
     """Number of updates."""

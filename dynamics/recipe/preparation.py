@@ -26,6 +26,7 @@ from dynamics.objectives.predictor import target_decay
 from dynamics.objectives.registry import get_objective
 from dynamics.recipe.config import AUTO, Recipe
 from dynamics.recipe.losses import recipe_loss
+from dynamics.support.memory import require_memory
 from dynamics.training.minibatch import (
     BATCH_STATS,
     TARGET,
@@ -269,7 +270,9 @@ def _target_decay(recipe: Recipe) -> Callable[[jax.Array], jax.Array]:
 def _start(recipe: Recipe, encoder: Encoder, key: jax.Array, x: jax.Array) -> tuple[Any, dict[str, Any]]:
     """Parameters and model state at the start that the recipe asks for."""
     weights_key, bias_key = jax.random.split(key)
-    variables = jax.jit(partial(encoder.init, method="embed_and_predict"))(weights_key, x)
+    draw = jax.jit(partial(encoder.init, method="embed_and_predict"))
+    require_memory(draw.eval_shape(weights_key, x))
+    variables = draw(weights_key, x)
     params = variables["params"]
     if recipe.init == "small":
         params = scaled_start(params, recipe.init_layers, recipe.init_scale)

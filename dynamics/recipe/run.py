@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 from dynamics.errors import ConfigError
 from dynamics.modes import ContrastiveModes
@@ -10,6 +10,7 @@ from dynamics.recipe.comparison import PAIRS, TANGENT_PAIRS, compare_recipe
 from dynamics.recipe.config import AUTO, Recipe
 from dynamics.recipe.preparation import PreparedRecipe, prepare
 from dynamics.recipe.training import train
+from dynamics.support.bounds import Bounds, require_within
 from dynamics.training.checkpoints import Checkpoints
 from dynamics.training.stability import FRACTION
 from dynamics.trajectories.comparison import Comparison, measured_alone
@@ -42,7 +43,12 @@ class RecipeRun:
 
     @staticmethod
     def of(recipe: Recipe, **comparison: Any) -> "RecipeRun":
-        """Prepare the run of a recipe; errors are those of `dynamics.recipe.preparation`."""
+        """Prepare the run of a recipe; errors are those of `dynamics.recipe.preparation`.
+
+        `comparison` are the other fields; `ConfigError` if one of their numbers is out of its range.
+        """
+        for name in ("pairs", "tangent_pairs"):
+            require_within(name, comparison.get(name), Annotated[int, Bounds(2, 10**6, whole=True)])
         return RecipeRun(prepare(recipe), **comparison)
 
     @property

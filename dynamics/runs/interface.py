@@ -7,7 +7,10 @@ Rungs 0 to 3 of an experiment and rung 4, the recipe, are prepared, trained and 
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
+from msgspec import structs
+
 from dynamics.modes import ContrastiveModes
+from dynamics.runs.consistency import fingerprint
 from dynamics.runs.settings import RunSettings
 from dynamics.training.checkpoints import Checkpoints
 from dynamics.trajectories.comparison import Comparison
@@ -76,5 +79,7 @@ class RunConfig(Protocol):
 
 def settings_of(kind: Any, command: str, config: RunConfig, run: PreparedRun | None = None) -> RunSettings:
     """Settings of a run for `config.json`, before it is prepared or, with `run`, after."""
-    prepared = {} if run is None else {"title": run.title, "resolved": dict(run.resolved)}
-    return RunSettings(kind=kind, command=command, config=config.to_dict(), **prepared)
+    settings = RunSettings(kind=kind, command=command, config=config.to_dict())
+    if run is None:
+        return settings
+    return structs.replace(settings, title=run.title, resolved=dict(run.resolved), modes=fingerprint(run.modes))

@@ -1,5 +1,6 @@
 """What `config.json` holds: everything needed to repeat a run, in one form for all rungs."""
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -9,6 +10,7 @@ import msgspec
 from dynamics.errors import ConfigError, DataError, DynamicsError
 from dynamics.support import files
 from dynamics.support.environment import versions
+from dynamics.support.schema import load_record
 
 FORMAT = 2
 """Version of the form of a run folder. Folders of version 0.1 have no number."""
@@ -34,6 +36,8 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
         Two lines for a figure; empty until the run has been prepared.
     resolved : mapping
         What the automatic settings came to; empty until the run has been prepared.
+    modes : str
+        Fingerprint of the modes of the kernel that drives the run (`dynamics.runs.consistency`); empty without them.
     versions : mapping
         Versions of Python and of the packages that the numbers depend on.
     format : int
@@ -45,6 +49,7 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
     config: dict[str, Any]
     title: str = ""
     resolved: dict[str, Any] = {}
+    modes: str = ""
     versions: dict[str, str] = msgspec.field(default_factory=versions)
     format: int = FORMAT
 
@@ -68,12 +73,12 @@ def read_settings(folder: Path) -> RunSettings:
     DataError
         If there is no such file, it is damaged, or another version of dynamics wrote it.
     """
-    path = Path(folder) / CONFIG
-    if not path.is_file():
-        raise DataError(f"{folder}: holds no run (there is no {CONFIG}); give the folder of a run.")
-    if files.load_record(path, _Versioned).format != FORMAT:
+    path = files.expanded(folder) / CONFIG
+    if not os.path.isfile(path):
+        raise DataError(f"{files.brief(folder)}: holds no run (there is no {CONFIG}); give the folder of a run.")
+    if load_record(path, _Versioned).format != FORMAT:
         raise DataError(f"{path}: was written by another version of dynamics; run the command again.")
-    return files.load_record(path, RunSettings)
+    return load_record(path, RunSettings)
 
 
 def require_same(folder: Path, wanted: RunSettings, without_effect: Sequence[str] = ()) -> None:

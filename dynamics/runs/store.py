@@ -10,13 +10,16 @@
     DIR/*.png, *.pdf               figures
 """
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from dynamics.errors import DataError
 from dynamics.modes import ContrastiveModes
+from dynamics.runs.consistency import require_one_run
 from dynamics.runs.settings import CONFIG, RunSettings, read_settings
+from dynamics.support import files
 from dynamics.trajectories.comparison import Comparison
 from dynamics.trajectories.ladder import in_order, rung
 from dynamics.trajectories.trajectory import Trajectory
@@ -88,8 +91,8 @@ def is_compared(folder: Path) -> bool:
 
 def run_folders(folder: str | Path) -> list[Path]:
     """Folders of the runs that a folder stands for: itself, or the finished ones of a sweep (`DIR/runs/NAME`)."""
-    folder = Path(folder)
-    if (folder / CONFIG).is_file() or not (folder / "runs").is_dir():
+    folder = files.expanded(folder)
+    if os.path.isfile(folder / CONFIG) or not os.path.isdir(folder / "runs"):
         return [folder]
     return sorted(run for run in (folder / "runs").iterdir() if is_compared(run))
 
@@ -100,17 +103,14 @@ def read_run(folder: str | Path) -> Run:
     Raises
     ------
     DataError
-        If the folder holds no run, or one of its files is damaged.
+        If the folder holds no run, one of its files is damaged, or belongs to another run.
     """
-    folder = Path(folder)
+    folder = files.expanded(folder)
     settings = read_settings(folder)
     trajectories = {path.stem: Trajectory.load(path) for path in sorted((folder / TRAJECTORIES).glob("*.npz"))}
     if not trajectories:
         raise DataError(f"{folder}: holds no trajectory; the run was ended before its first one was written.")
-    return Run(
-        folder,
-        settings,
-        ContrastiveModes.load(folder / MODES) if (folder / MODES).is_file() else None,
-        trajectories,
-        Comparison.load(folder / COMPARISON) if is_compared(folder) else None,
-    )
+    modes = ContrastiveModes.load(folder / MODES) if (folder / MODES).is_file() else None
+    comparison = Comparison.load(folder / COMPARISON) if is_compared(folder) else None
+    require_one_run(folder, settings, modes, trajectories, comparison)
+    return Run(folder, settings, modes, trajectories, comparison)

@@ -20,7 +20,7 @@ from jaxtyping import Float
 
 from dynamics.errors import ConfigError
 from dynamics.flow.integrate import integrate
-from dynamics.solvable.saddle import escape_times
+from dynamics.solvable.saddle import escape, escape_times
 from dynamics.solvable.task import Task
 from dynamics.trajectories.trajectory import Trajectory
 
@@ -102,17 +102,23 @@ def directpred(
     gamma, rho, alive, s0 = _setting(task)
     p0 = np.sqrt(predictor_rate) * task.weights if predictor_start is None else np.full(task.dim, predictor_start)
     # modes without a signal stay at zero; ρ = 1 stands in for theirs, which does not exist
-    s, p = directpred_modes(
-        gamma,
-        np.where(alive, rho, 1.0),
-        s0,
-        np.where(alive, p0, 0.0),
-        times,
-        predictor_rate=predictor_rate,
-        target_scale=target_scale,
-        weight_decay=weight_decay,
-    )
-    safe = np.where(alive, rho, 1.0)
+    safe, p0 = np.where(alive, rho, 1.0), np.where(alive, p0, 0.0)
+    x0 = p0 / (target_scale * safe)
+    if predictor_start is None and weight_decay == 0 and (x0 >= 0).all() and (x0 < 1).all():
+        # on the parabola; an ODE solver would follow the fastest mode at its end until the slowest has left its start
+        p = target_scale * safe * escape(gamma * target_scale**2 * rho, 2, x0, times)
+        s = gamma * p**2 / predictor_rate
+    else:
+        s, p = directpred_modes(
+            gamma,
+            safe,
+            s0,
+            p0,
+            times,
+            predictor_rate=predictor_rate,
+            target_scale=target_scale,
+            weight_decay=weight_decay,
+        )
     tau = target_scale
     return Trajectory(
         times=times,

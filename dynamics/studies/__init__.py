@@ -10,12 +10,24 @@ import pkgutil
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from types import ModuleType
-from typing import Any
+from typing import Annotated, Any
 
 from dynamics.errors import ConfigError
 from dynamics.studies.claims import Claim, save_claims
+from dynamics.support.bounds import Bounds, Count, Scale, Seed, Size, require_within
 
 __all__ = ["STUDIES", "Claim", "load_study", "save_claims", "study_settings"]
+
+
+_RANGES: Mapping[str, Any] = {
+    "seed": Seed,
+    "num_pairs": Annotated[int, Bounds(2, 10**6, whole=True)],
+    "dim": Size,
+    "init_scale": Scale,
+    "num_seeds": Annotated[int, Bounds(1, 10**4, whole=True)],
+    "steps": Count,
+}
+"""What the settings may be that studies leave open; a study may ask for more."""
 
 
 def find_studies(path: Sequence[str]) -> dict[str, str]:
@@ -59,10 +71,12 @@ def study_settings(name: str, chosen: Mapping[str, Any]) -> Mapping[str, Any]:
     Raises
     ------
     ConfigError
-        If there is no study of this name, or if it takes no such argument.
+        If there is no study of this name, if it takes no such argument, or if a number is out of its range.
     """
     open_to_choice = inspect.signature(load_study(name).run).parameters
-    for setting in chosen:
+    for setting, value in chosen.items():
         if setting not in open_to_choice:
             raise ConfigError(f"The study `{name}` fixes `{setting}` itself and takes no other value for it.")
+        if setting in _RANGES:
+            require_within(setting, value, _RANGES[setting])
     return chosen

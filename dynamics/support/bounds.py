@@ -80,8 +80,21 @@ def check_bounds(record: Any) -> None:
         value = getattr(record, field.name)
         for bounds in _bounds_within(hints[field.name]):
             for number in value if isinstance(value, tuple) else (value,):
-                if isinstance(number, Real) and not bounds.admit(number):
-                    raise ConfigError(f"`{field.name}` is {_brief(number)}; give {bounds}.")
+                if isinstance(number, Real):
+                    require_within(field.name, number, Annotated[float, bounds])
+
+
+def require_within(name: str, value: float | int | None, hint: Any) -> None:
+    """Check one argument against the `Bounds` in a type, such as `Count`; None passes.
+
+    Raises
+    ------
+    ConfigError
+        If the number is out of its range; the message names the argument.
+    """
+    for bounds in _bounds_within(hint):
+        if value is not None and not bounds.admit(value):
+            raise ConfigError(f"`{name}` is {_brief(value)}; give {bounds}.")
 
 
 def _bounds_within(hint: Any) -> Iterator[Bounds]:

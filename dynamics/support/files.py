@@ -1,98 +1,92 @@
-"""Files that are whole or absent: `.npz` archives with a JSON header, single arrays, and JSON, written atomically."""
+"""Files that are whole or absent: JSON, text, figures, single arrays and bytes, written atomically."""
 
+import errno
 import hashlib
 import io
 import json
 import os
 import secrets
 import tempfile
-import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-import msgspec
 import numpy as np
 
-from dynamics.errors import ConfigError, DataError
+from dynamics.errors import CapacityError, ConfigError, DataError
+from dynamics.support.npy import read_npy
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_HEADER = "header.json"
 _CHECKSUM_BYTES = 32
-_LARGE = 2**20  # bytes of an array that is not compressed
+
+
+def expanded(path: str | Path) -> Path:
+    """The path that a user means: `~` is the home folder."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:  # a user that does not exist
+        return Path(path)
 
 
 def output_folder(path: str | Path) -> Path:
     """Create a folder for results, or raise `ConfigError` if it cannot be written."""
-    path = Path(path)
+    path = expanded(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path):
             pass
-    except OSError as error:
-        raise ConfigError(f"The output folder {path} cannot be written ({error.strerror}); choose another.") from error
+    except (OSError, ValueError) as error:  # ValueError: a name that no file system can write
+        raise ConfigError(
+            f"The output folder {brief(path)} cannot be written ({cause(error)}); choose another."
+        ) from error
     return path
 
 
-def save_npz(path: str | Path, arrays: Mapping[str, np.ndarray], header: Mapping[str, Any] | None = None) -> None:
-    """Write arrays and a JSON header; a reader sees the old file or the new one, never half of it.
-
-    Large arrays are stored as they are: compressing noise takes longer than anything else and saves a tenth.
-    """
-    header_bytes = np.frombuffer(json.dumps(_plain(header or {}, finite=False)).encode(), np.uint8)
-
-    def write(file: Any) -> None:
-        with zipfile.ZipFile(file, "w") as archive:
-            for name, array in {_HEADER: header_bytes, **arrays}.items():
-                values = np.asanyarray(array)
-                member = zipfile.ZipInfo(f"{name}.npy")  # without a date: the same numbers make the same file
-                member.compress_type = zipfile.ZIP_DEFLATED if values.nbytes < _LARGE else zipfile.ZIP_STORED
-                with archive.open(member, "w", force_zip64=True) as entry:
-                    np.lib.format.write_array(entry, values, allow_pickle=False)
-
-    _replace(path, write)
-
-
-def load_npz(path: str | Path, required: Sequence[str]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Arrays and header of a file of `save_npz`.
-
-    Raises
-    ------
-    DataError
-        If the file is missing, damaged, or lacks one of the `required` arrays.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise DataError(f"{path}: no such file.")
+def output_file(path: str | Path) -> Path:
+    """Create the folder of a file for results, and raise `ConfigError` if the file cannot be written there."""
+    path = expanded(path)
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-        header = json.loads(bytes(arrays.pop(_HEADER, np.frombuffer(b"{}", np.uint8))))
-    except Exception as error:  # zipfile, zlib, json and NumPy each raise their own kind for a damaged archive
-        raise DataError(f"{path}: cannot be read ({error}); it is damaged or was not written by dynamics.") from error
-    missing = set(required) - set(arrays)
-    if missing:
-        raise DataError(f"{path}: lacks {sorted(missing)}; it was not written by this part of dynamics.")
-    return arrays, header
+        kept = path.lstat()
+    except FileNotFoundError:
+        kept = None
+    except (OSError, ValueError) as error:
+        raise _unwritable(path, error) from error
+    if path.is_dir() or path.name in ("", ".."):
+        raise ConfigError(f"{brief(path)} is a folder; give the name of a file.")
+    if kept is not None and not path.is_file():
+        raise ConfigError(f"{brief(path)} is a device or a broken link, which is not replaced; choose another.")
+    output_folder(path.parent)
+    return path
+
+
+def brief(path: str | Path) -> str:
+    """A path as it is shown in a message: a very long one with its middle left out."""
+    text = str(path)
+    return text if len(text) <= 200 else f"{text[:100]}…{text[-60:]}"
+
+
+def cause(error: Exception) -> str:
+    """What the system says was wrong, without the path, which the sentence around it names."""
+    return getattr(error, "strerror", None) or str(error)
 
 
 def save_figure(figure: "Figure", path: str | Path) -> None:
-    """Write a figure as PATH.png and PATH.pdf, atomically, and close it."""
+    """Write a figure as PATH.png and PATH.pdf, atomically, and close it; `ConfigError` if they cannot be written."""
     from matplotlib import pyplot as plt
 
     undated = {"png": {}, "pdf": {"CreationDate": None}}  # the same numbers make the same file
     for suffix, metadata in undated.items():
-        _replace(
-            Path(f"{path}.{suffix}"),
+        replace_file(
+            f"{path}.{suffix}",
             lambda file, suffix=suffix, metadata=metadata: figure.savefig(file, format=suffix, metadata=metadata),
         )
     plt.close(figure)
 
 
 def save_array(path: str | Path, array: np.ndarray) -> None:
-    """Write one array behind a checksum of its bytes, uncompressed."""
+    """Write one array behind a checksum of its bytes, uncompressed; errors are those of `save_bytes`."""
     buffer = io.BytesIO()
     np.lib.format.write_array(buffer, np.ascontiguousarray(array), allow_pickle=False)
     save_bytes(path, buffer.getbuffer())
@@ -104,13 +98,25 @@ def load_array(path: str | Path) -> np.ndarray:
     Raises
     ------
     DataError
-        If the file is missing, or its content does not match its checksum.
+        If the file is missing, its content does not match its checksum, or it is no array.
+    CapacityError
+        If it does not fit into the memory that is left.
     """
-    return np.lib.format.read_array(io.BytesIO(load_bytes(path)), allow_pickle=False)
+    content = load_bytes(path)
+    try:
+        return read_npy(io.BytesIO(content), len(content))
+    except (DataError, CapacityError) as error:
+        raise type(error)(f"{path}: cannot be read ({error}).") from error
 
 
 def save_bytes(path: str | Path, content: bytes | memoryview, *, durable: bool = False) -> None:
-    """Write bytes behind their checksum; if `durable`, they are on the disk before they take their place."""
+    """Write bytes behind their checksum; if `durable`, they are on the disk before they take their place.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written. Whoever keeps bytes knows what that means for a run, and says it.
+    """
 
     def write(file: Any) -> None:
         file.writelines((_checksum(content), content))
@@ -150,43 +156,37 @@ def _checksum(content: Any) -> bytes:
 
 
 def save_json(path: str | Path, content: Any) -> None:
-    """Write JSON, atomically; NaN becomes null."""
-    save_text(path, json.dumps(_plain(content), indent=2, allow_nan=False) + "\n")
-
-
-Record = TypeVar("Record")
-
-
-def load_record(path: str | Path, kind: type[Record]) -> Record:
-    """Read JSON as a declared record.
-
-    Parameters
-    ----------
-    path : Path
-        File to read.
-    kind : type
-        A `msgspec.Struct`, which declares fields and their types.
-
-    Raises
-    ------
-    DataError
-        If the file is missing, is no JSON, or a field is missing or of another type; the sentence names the field.
-    """
-    try:
-        return msgspec.json.decode(Path(path).read_bytes(), type=kind)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}).") from error
-    except msgspec.DecodeError as error:
-        raise DataError(f"{path}: is not what dynamics wrote ({error}); run the command again.") from error
+    """Write JSON, atomically; NaN becomes null. `ConfigError` if it cannot be written there."""
+    save_text(path, json.dumps(plain(content), indent=2, allow_nan=False) + "\n")
 
 
 def save_text(path: str | Path, text: str) -> None:
-    """Write text in UTF-8, atomically."""
-    _replace(path, lambda file: file.write(text.encode()))
+    """Write text in UTF-8, atomically; `ConfigError` if it cannot be written there."""
+    replace_file(path, lambda file: file.write(text.encode()))
+
+
+def replace_file(path: str | Path, write: Callable[[Any], Any]) -> None:
+    """Have `write` fill a file that takes its place when it is whole.
+
+    Raises
+    ------
+    ConfigError
+        If the file cannot be written there; what was there stays.
+    """
+    try:
+        _replace(path, write)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+def _unwritable(path: str | Path, error: Exception) -> ConfigError:
+    return ConfigError(f"{brief(path)} cannot be written ({cause(error)}); choose another place, or make room there.")
 
 
 def _replace(path: str | Path, write: Any) -> None:
     path = Path(path)
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise FileExistsError(errno.EEXIST, "it is a folder or a device, and no file")
     temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}.partial")  # mkstemp's would be unreadable to others
     try:
         with temporary.open("xb") as file:
@@ -197,19 +197,19 @@ def _replace(path: str | Path, write: Any) -> None:
         raise
 
 
-def _plain(value: Any, *, finite: bool = True) -> Any:
+def plain(value: Any, *, finite: bool = True) -> Any:
     """What JSON can say: arrays become lists; NaN and infinities None if `finite`, other objects text if it is not."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(item, finite=finite) for key, item in value.items()}
+        return {str(key): plain(item, finite=finite) for key, item in value.items()}
     if isinstance(value, np.ndarray | np.generic):
-        return _plain(value.tolist(), finite=finite)
+        return plain(value.tolist(), finite=finite)
     if isinstance(value, list | tuple):
-        return [_plain(item, finite=finite) for item in value]
+        return [plain(item, finite=finite) for item in value]
     if isinstance(value, float):
         return value if np.isfinite(value) or not finite else None
     if hasattr(value, "__array__"):
         try:
-            return _plain(np.asarray(value), finite=finite)
+            return plain(np.asarray(value), finite=finite)
         except TypeError:  # random keys of JAX
             return str(value)
     # a header is written at the end of a training: nothing in it may lose the run

@@ -69,9 +69,14 @@ def grid(config: AnyConfig, axes: Sequence[Axis]) -> Iterator[tuple[Mapping[str,
         _require_setting(name, type(config))
     if len(set(names)) < len(names):
         raise ConfigError(f"A setting is varied twice: {', '.join(names)}; give all its values at once.")
-    for values in itertools.product(*(axis.values for axis in axes)):
-        point = dict(zip(names, values, strict=True))
+    for point in combinations(axes):
         yield point, _at(config, point)
+
+
+def combinations(axes: Sequence[Axis]) -> Iterator[Mapping[str, Any]]:
+    """Every combination of the values of the axes, the last axis running fastest."""
+    for values in itertools.product(*(axis.values for axis in axes)):
+        yield dict(zip((axis.name for axis in axes), values, strict=True))
 
 
 def _at(config: AnyConfig, point: Mapping[str, Any]) -> AnyConfig:
@@ -93,7 +98,7 @@ def _value(name: str, hint: Any, text: str) -> Any:
     """Read a value as the first of the setting's types that it fits, the narrowest first."""
     kinds = list(_kinds(hint))
     for kind in (int, float):
-        if kind in kinds:
+        if kind in kinds and text.isascii():  # Python reads digits of every script, and file names would differ
             try:
                 return kind(text)
             except ValueError:

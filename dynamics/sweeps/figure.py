@@ -41,26 +41,27 @@ def draw_errors(ax: Axes, name: str, values: Sequence[Any], points: Sequence[tup
         comparison = run.comparison
         for forecast in comparison.step_time_ratio if comparison else ():
             errors.setdefault(forecast, {}).setdefault(point[name], []).append(comparison.median_error(forecast))
+    positive = False
     for forecast in in_order(errors):
-        by_value = errors[forecast]
-        shown = [value for value in values if value in by_value]
+        by_value = {value: np.array(found) for value, found in errors[forecast].items()}
+        judged = {value: found[np.isfinite(found)] for value, found in by_value.items()}  # others have no place here
+        shown = [value for value in values if value in judged and judged[value].size]
         x = [_position(value, values) for value in shown]
         color, dashes = rung(forecast).line
-        ax.plot(x, [np.nanmedian(by_value[v]) for v in shown], color=color, ls=dashes, marker="o", ms=3)
+        ax.plot(x, [np.median(judged[v]) for v in shown], color=color, ls=dashes, marker="o", ms=3)
         ax.plot([], [], color=color, ls=dashes, label=rung(forecast).label)
-        ax.fill_between(
-            x,
-            [np.nanmin(by_value[v]) for v in shown],
-            [np.nanmax(by_value[v]) for v in shown],
-            color=color,
-            alpha=0.15,
-            lw=0,
-        )
+        ends = [judged[v].min() for v in shown], [judged[v].max() for v in shown]
+        ax.fill_between(x, *ends, color=color, alpha=0.15, lw=0)
+        positive = positive or any(end > 0 for end in ends[1])
     _setting_axis(ax, name, values)
-    ax.set(ylabel="median error of the step times", yscale="log")
-    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.set(ylabel="median error of the step times")
+    if positive:
+        ax.set_yscale("log")
+        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.yaxis.set_minor_locator(NullLocator())
+    else:
+        ax.text(0.5, 0.5, "no step was predicted and reached", transform=ax.transAxes, ha="center", color="0.4")
     ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
-    ax.yaxis.set_minor_locator(NullLocator())
     ax.legend()
     return ax
 
@@ -120,5 +121,6 @@ def _setting_axis(ax: Axes, name: str, values: Sequence[Any]) -> None:
     if numeric and min(values) > 0 and max(values) / min(values) >= 8:
         ax.set_xscale("log")
         ax.xaxis.set_minor_locator(NullLocator())
-    ax.set_xticks(values if numeric else range(len(values)), [f"{v:g}" if numeric else str(v) for v in values])
+    labels = [f"{v:g}" if numeric else str(v) for v in values]
+    ax.set_xticks(values if numeric else range(len(values)), labels, parse_math=False)
     ax.set(xlabel=name.replace("_", " "))

@@ -10,6 +10,8 @@ from dynamics.runs.interface import PreparedRun, settings_of
 from dynamics.runs.resume import checkpoints, claim, found, measured
 from dynamics.runs.settings import Kind, holds_run
 from dynamics.runs.store import is_compared, write_comparison, write_modes, write_trajectories
+from dynamics.views.datasets import check_images
+from dynamics.views.sampling import check_dataset
 
 CONFIGS: dict[Kind, type] = {"experiment": Config, "recipe": Recipe}
 
@@ -17,6 +19,14 @@ CONFIGS: dict[Kind, type] = {"experiment": Config, "recipe": Recipe}
 def kind_of(config: Config | Recipe) -> Kind:
     """Which kind of run these settings are of."""
     return "recipe" if isinstance(config, Recipe) else "experiment"
+
+
+def check_data(config: Config | Recipe) -> None:
+    """Raise `DataError` or `ConfigError` if the data set of a run is known not to be there; nothing is loaded."""
+    if isinstance(config, Recipe):
+        check_images(config.dataset, config.data_dir)
+    else:
+        check_dataset(config.dataset, config.data_dir, augmentation=config.augmentation)
 
 
 def prepare_run(config: Config | Recipe) -> PreparedRun:

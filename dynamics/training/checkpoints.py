@@ -129,11 +129,14 @@ class Checkpoints:
         damaged = ""
         for step in reversed(self.steps()):
             try:
-                content = serialization.msgpack_restore(bytes(files.load_bytes(self._path(step))))
+                saved, recorded = _decoded(self._path(step))
             except DataError as error:
                 damaged = str(error)
                 continue
-            return _restored(content["state"], like, self._path(step)), content["recorder"]
+            state = _restored(saved, like, self._path(step))
+            if int(state.step) != step:
+                raise DataError(f"{self._path(step)}: holds step {int(state.step)}; it was renamed or is damaged.")
+            return state, recorded
         if damaged:
             raise DataError(f"{damaged} No older checkpoint is whole.")
         return None
@@ -188,12 +191,22 @@ def _floating(leaf: Any) -> np.ndarray:
     return leaf if leaf.dtype.kind in "fiub" else leaf.astype(np.float32)
 
 
+def _decoded(path: Path) -> tuple[Any, Any]:
+    """State and recorder's state as they were saved, still as plain values."""
+    content = bytes(files.load_bytes(path))
+    try:
+        restored = serialization.msgpack_restore(content)
+        return restored["state"], restored["recorder"]
+    except Exception as error:  # msgpack, Flax and NumPy each raise their own kinds for bytes that they did not write
+        raise DataError(f"{path}: cannot be read ({error}); it is damaged.") from error
+
+
 def _restored(saved: Any, like: TrainState, path: Path) -> TrainState:
     template = _without_keys(like)
     try:
         state = type(like)(*serialization.from_state_dict(tuple(template), saved))
         fits = _form(state) == _form(template)
-    except (ValueError, KeyError, TypeError):
+    except Exception:  # Flax takes the saved values apart as the network's, whatever they are
         fits = False
     if not fits:
         raise DataError(f"{path}: this checkpoint belongs to another network or optimiser.")
@@ -205,8 +218,11 @@ def _restored(saved: Any, like: TrainState, path: Path) -> TrainState:
     )
 
 
-def _form(state: TrainState) -> tuple[Any, list[tuple[int, ...]]]:
-    return jax.tree.structure(state), [np.shape(leaf) for leaf in jax.tree.leaves(state)]
+def _form(state: TrainState) -> tuple[Any, list[tuple[Any, ...]]]:
+    """Structure, shapes, and which of the leaves count and which measure."""
+    return jax.tree.structure(state), [
+        (np.shape(leaf), jnp.issubdtype(np.asarray(leaf).dtype, jnp.floating)) for leaf in jax.tree.leaves(state)
+    ]
 
 
 def _placed(value: np.ndarray, like: Any) -> jax.Array:

@@ -27,6 +27,7 @@ from dynamics.errors import ConfigError
 from dynamics.modes.contrastive import ContrastiveModes
 from dynamics.support.beside import Beside
 from dynamics.training.record import EMBEDDINGS, Looked, Record, record_of
+from dynamics.training.recorder_state import checked_state
 from dynamics.trajectories.outcome import FINISHED, Outcome
 from dynamics.trajectories.trajectory import Trajectory
 from dynamics.typing import Array
@@ -242,9 +243,15 @@ class SpectrumRecorder:
         return state
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Continue from what `state` returned, in place of anything recorded here."""
+        """Continue from what `state` returned, in place of anything recorded here.
+
+        Raises
+        ------
+        DataError
+            If the state is not what `state` returns.
+        """
         self.wait()
-        arrays = {name: np.asarray(array) for name, array in state.items()}
+        arrays = checked_state(state)
         hidden = {name.removeprefix("hidden."): a for name, a in arrays.items() if name.startswith("hidden.")}
         metrics = {name.removeprefix("metrics."): a for name, a in arrays.items() if name.startswith("metrics.")}
         self._records = [

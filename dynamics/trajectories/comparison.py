@@ -10,6 +10,7 @@ from jaxtyping import Float
 
 from dynamics.modes.contrastive import ContrastiveModes
 from dynamics.support import files
+from dynamics.support.schema import load_record, not_ours
 from dynamics.trajectories.metrics import subspace_overlap
 from dynamics.trajectories.trajectory import Trajectory
 from dynamics.typing import Spectrum
@@ -249,7 +250,8 @@ class Comparison:
         DataError
             If the file is missing, damaged, or holds something else.
         """
-        stored = files.load_record(path, _Stored)
+        stored = load_record(path, _Stored)
+        _require_consistent(path, stored)
         overlaps = stored.kernel_overlaps
         return Comparison(
             eigenvalues_gamma=_array(stored.eigenvalues_gamma),
@@ -289,6 +291,32 @@ class _Stored(msgspec.Struct):
     subspace_overlap: list[PlateauOverlap]
     measured: str
     kernel_overlaps: _StoredOverlaps | None = None
+
+
+def _require_consistent(path: str | Path, stored: _Stored) -> None:
+    """Raise `DataError` if the parts of a comparison do not belong together."""
+    if stored.measured not in stored.step_times:
+        raise not_ours(path, f"`measured` is {stored.measured}, and `step_times` has no such run")
+    reached = stored.step_times[stored.measured]
+    expected = {"step_times": len(reached), "step_time_ratio": len(reached), "eigenvalue_error": len(stored.times)}
+    for field, length in expected.items():
+        for name, values in getattr(stored, field).items():
+            if name not in stored.step_times:
+                raise not_ours(path, f"`{field}` speaks of {name}, and `step_times` has no such run")
+            if len(values) != length:
+                raise not_ours(path, f"`{field}` of {name} has {len(values)} numbers, where {length} belong")
+    if None in stored.times or None in stored.eigenvalues_gamma:
+        raise not_ours(path, "`times` and `eigenvalues_gamma` must be numbers")
+    learned = [plateau.learned for plateau in stored.subspace_overlap]
+    if not all(1 <= count <= len(reached) for count in learned):
+        raise not_ours(path, f"`subspace_overlap` counts {max(learned)} dimensions of {len(reached)}")
+    overlaps = stored.kernel_overlaps
+    if overlaps is not None:
+        for name, values in overlaps.overlaps.items():
+            if len(values) != len(overlaps.times):
+                raise not_ours(
+                    path, f"`kernel_overlaps` of {name} has {len(values)} numbers for {len(overlaps.times)} times"
+                )
 
 
 def _array(numbers: Numbers) -> np.ndarray:

@@ -13,11 +13,13 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 from jaxtyping import Float, Int
 
 from dynamics.errors import ConfigError, DataError
-from dynamics.support import files
+from dynamics.support import archives
+from dynamics.support.schema import ArrayField, as_record, check_arrays
 from dynamics.trajectories.outcome import FINISHED, Outcome
 from dynamics.trajectories.solution import SolvedModes
 
@@ -170,7 +172,7 @@ class Trajectory:
             solution = {field.name: getattr(self.solution, field.name) for field in fields(self.solution)}
             arrays |= {f"solution.{name}": solution.pop(name) for name in _OF_SOLUTION}
             header["solution"] = solution
-        files.save_npz(path, arrays, header=header)
+        archives.save_npz(path, arrays, header=header)
 
     @staticmethod
     def load(path: str | Path) -> "Trajectory":
@@ -181,20 +183,37 @@ class Trajectory:
         DataError
             If the file is missing or damaged, holds no trajectory, or was written by version 0.1.
         """
-        arrays, header = files.load_npz(path, required=("times", "eigenvalues", "loss"))
+        arrays, header = archives.load_npz(path, required=("times", "eigenvalues", "loss"))
         if header.get("format") != FORMAT:
             raise DataError(
                 f"{path}: is no trajectory of this version of dynamics, which reads format {FORMAT}; make it again."
             )
-        try:
-            declared: dict[str, Any] = {name: header[name] for name in ("meta", *_IN_HEADER)}
-            declared |= {kind: _with_prefix(arrays, f"{kind}.") for kind in _NAMED}
-            declared |= {name: arrays[name] for name in _ARRAYS if name in arrays}
-            if "solution" in header:
-                declared["solution"] = SolvedModes(**_with_prefix(arrays, "solution."), **header["solution"])
-            return Trajectory(outcome=Outcome(**header["outcome"]), **declared)
-        except (KeyError, ValueError, TypeError) as error:
-            raise DataError(f"{path}: holds no trajectory ({str(error).splitlines()[0]})") from error
+        stored = as_record(path, header, _Header)
+        check_arrays(path, arrays, _DECLARED)
+        declared: dict[str, Any] = {name: getattr(stored, name) for name in ("meta", "outcome", *_IN_HEADER)}
+        declared |= {kind: _with_prefix(arrays, f"{kind}.") for kind in _NAMED}
+        declared |= {name: arrays[name] for name in _ARRAYS if name in arrays}
+        if stored.solution is not None:
+            of_modes = _with_prefix(arrays, "solution.")
+            if missing := set(_OF_SOLUTION) - set(of_modes):
+                raise DataError(f"{path}: lacks `solution.{min(missing)}`; make the file again.")
+            declared["solution"] = SolvedModes(**of_modes, **asdict(stored.solution))
+        return _consistent(path, declared)
+
+
+def _consistent(path: str | Path, declared: Mapping[str, Any]) -> Trajectory:
+    """The trajectory, if what its shapes cannot say is in order, too."""
+    embeddings, tau = declared.get("embeddings"), declared.get("mode_step_times")
+    if (embeddings is None) != (declared.get("embedding_times") is None):
+        raise DataError(f"{path}: holds `embeddings` or `embedding_times` without the other; make the file again.")
+    if tau is not None and np.isnan(tau).any():
+        raise DataError(f"{path}: `mode_step_times` has NaN entries; a mode that is never learned is infinite.")
+    if not 0 <= declared["test_points"] <= (0 if embeddings is None else embeddings.shape[1]):
+        raise DataError(f"{path}: `test_points` is {declared['test_points']}, more than there are embeddings.")
+    try:
+        return Trajectory(**declared)
+    except ValueError as error:
+        raise DataError(f"{path}: holds no trajectory ({str(error).splitlines()[0]})") from error
 
 
 def _with_prefix(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
@@ -215,5 +234,42 @@ _ARRAYS = (
     "mode_step_times",
 )
 _NAMED = ("hidden", "metrics")
+_DECLARED = {  # what diverged, or was not evaluated, is NaN and still to be kept
+    "times": ArrayField(Float[np.ndarray, " times"]),
+    "eigenvalues": ArrayField(Float[np.ndarray, "times dim"], finite=False),
+    "loss": ArrayField(Float[np.ndarray, " times"], finite=False),
+    "covariance": ArrayField(Float[np.ndarray, "times dim"], finite=False),
+    "embedding_times": ArrayField(Float[np.ndarray, " snapshots"]),
+    "embeddings": ArrayField(Float[np.ndarray, "snapshots _ _"], finite=False),
+    "steps": ArrayField(Int[np.ndarray, " times"]),
+    "mode_step_times": ArrayField(Float[np.ndarray, " _"], finite=False),
+    "hidden.*": ArrayField(Float[np.ndarray, "times _"], finite=False),
+    "metrics.*": ArrayField(Float[np.ndarray, " times"], finite=False),
+    "solution.*": ArrayField(Float[np.ndarray, " modes"]),
+}
 _IN_HEADER = ("rung", "objective", "num_modes", "truncation_bound", "test_points")
 _OF_SOLUTION = ("targets", "gamma", "correlation")
+
+
+@dataclass(frozen=True)
+class _SolutionHeader:
+    """What the header says of a solved model."""
+
+    off_diagonal: float
+    source: str
+    quantity: str
+    loss_name: str
+
+
+class _Header(msgspec.Struct):
+    """The header of a file."""
+
+    format: int
+    meta: dict[str, Any]
+    outcome: Outcome
+    rung: str
+    objective: str | None
+    num_modes: int | None
+    truncation_bound: float | None
+    test_points: int
+    solution: _SolutionHeader | None = None

@@ -7,6 +7,7 @@
 """
 
 import logging
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from dynamics.errors import DataError
+from dynamics.support.files import brief, expanded
 from dynamics.views import formats
 from dynamics.views.download import Download, cache_folder, fetch
 
@@ -177,18 +179,36 @@ def load_images(
     DataError
         If the name or the split is unknown, the folder lacks the files, a file is damaged, or a download fails.
     """
-    if name not in NAMES:
-        raise DataError(
-            f"There is no data set `{name}`; known are {', '.join(NAMES)}, or the path of an .npz of pairs."
-        )
-    splits = ("train",) if name == "digits" else tuple(DATASETS[name].splits)
-    if split not in splits:
-        raise DataError(f"{name}: there is no split `{split}`; it has {', '.join(splits)}.")
+    check_images(name, data_dir, split=split)
     if limit is not None and limit < 1:
         raise DataError(f"{name}: a limit of {limit} images leaves nothing; give at least 1.")
     pixels, labels, note = _digits(limit) if name == "digits" else _read(name, data_dir, split, limit)
     log.info("%s %s: %s", name, split, note)
     return Images(pixels, labels, name, note)
+
+
+def check_images(name: str, data_dir: str | Path | None = None, *, split: str = "train") -> None:
+    """Say at once what `load_images` would find missing; nothing is loaded or downloaded.
+
+    Parameters
+    ----------
+    name, data_dir, split
+        As for `load_images`. Without a folder, only the names are checked.
+
+    Raises
+    ------
+    DataError
+        If the name or the split is unknown, or the folder lacks the files.
+    """
+    if name not in NAMES:
+        raise DataError(
+            f"There is no data set `{brief(name)}`; known are {', '.join(NAMES)}, or the path of an .npz of pairs."
+        )
+    splits = ("train",) if name == "digits" else tuple(DATASETS[name].splits)
+    if split not in splits:
+        raise DataError(f"{name}: there is no split `{split}`; it has {', '.join(splits)}.")
+    if name != "digits" and data_dir is not None:
+        _locate(name, data_dir, split)
 
 
 def _digits(limit: int | None) -> tuple[np.ndarray, np.ndarray, str]:
@@ -240,7 +260,8 @@ def _locate(name: str, data_dir: str | Path | None, split: str) -> dict[str, Pat
         found = _find(name, cache, wanted)
         data_dir = cache
     else:
-        found = _find(name, Path(data_dir), wanted)
+        data_dir = expanded(data_dir)
+        found = _find(name, data_dir, wanted)
     if not any(image_file in found for image_file, _ in dataset.splits[split]):
         raise DataError(_missing(name, Path(data_dir), [image_file for image_file, _ in dataset.splits[split]]))
     return found
@@ -249,7 +270,7 @@ def _locate(name: str, data_dir: str | Path | None, split: str) -> dict[str, Pat
 def _find(name: str, data_dir: Path, wanted: list[str]) -> dict[str, Path]:
     """Files of the most complete folder, by official name."""
     candidates = [
-        {file: path for file in wanted for path in _variants(folder, file) if path.is_file()}
+        {file: path for file in wanted for path in _variants(folder, file) if os.path.isfile(path)}
         for folder in _folders(name, data_dir)
     ]
     return max(candidates, key=lambda found: (wanted[0] in found, len(found)))
@@ -274,7 +295,7 @@ def _variants(folder: Path, file: str) -> list[Path]:
 def _missing(name: str, data_dir: Path, wanted: list[str]) -> str:
     archives = [download.file for download in DATASETS[name].downloads if download.folder]
     packed = [path for folder in _folders(name, data_dir) for file in archives if (path := folder / file).is_file()]
-    if not data_dir.is_dir():
+    if not os.path.isdir(data_dir):
         return f"{data_dir}: no such folder; give the folder that holds {', '.join(wanted)} ({name})."
     if packed:
         return f"{packed[0]}: is not unpacked; unpack it there (tar xf {packed[0].name}), then {name} is found."

@@ -8,17 +8,22 @@ silently.
 import gzip
 import math
 import zlib
+from collections.abc import Callable
+from io import BufferedIOBase
 from pathlib import Path
 
 import numpy as np
 
-from dynamics.errors import DataError
+from dynamics.errors import CapacityError, DataError
+from dynamics.support.npy import require_memory
 
 Labelled = tuple[np.ndarray, np.ndarray | None]
 
 CIFAR10_RECORD = 1 + 3 * 32 * 32  # label, then 1024 red, 1024 green and 1024 blue pixels, row by row
 STL10_IMAGE = 3 * 96 * 96
 IDX_UNSIGNED_BYTE = 0x08
+_IDX_HEADER = 16  # bytes after which the sizes of images and of labels are known
+_CHUNK = 2**20
 
 
 def read_mnist(images_path: Path, labels_path: Path | None = None, limit: int | None = None) -> Labelled:
@@ -91,9 +96,13 @@ def read_idx(path: Path, ndim: int) -> np.ndarray:
     DataError
         If the magic number is another, or the size is not what the header says.
     """
-    content, damage = _read_bytes(path)
     header = 4 + 4 * ndim
     expected_magic = bytes([0, 0, IDX_UNSIGNED_BYTE, ndim])
+
+    def announced(start: bytearray) -> int:
+        return header + math.prod(_sizes(start[:header])) if start.startswith(expected_magic) else header
+
+    content, damage = _read_bytes(path, announced)
     if content[:4] != expected_magic[: len(content)] or (len(content) < header and not damage):
         raise DataError(
             f"{path}: starts with 0x{content[:4].hex()} and has {len(content):,} bytes; expected an idx file of magic "
@@ -101,35 +110,61 @@ def read_idx(path: Path, ndim: int) -> np.ndarray:
         )
     if len(content) < header:  # so little could be unpacked that the sizes are unknown
         raise DataError(f"{path}: the gzip stream is damaged ({damage}); found {len(content)} bytes and no header.")
-    shape = tuple(int(size) for size in np.frombuffer(content[4:header], dtype=">u4"))
+    shape = _sizes(content[:header])
     expected = header + math.prod(shape)
     if damage or len(content) != expected or 0 in shape:
         cause = f"the gzip stream is damaged: {damage}" if damage else "the file is truncated or damaged"
+        found = f"{len(content):,}" if len(content) <= expected + _CHUNK else f"at least {len(content):,}"
         raise DataError(
-            f"{path}: the header announces {shape}, so expected {expected:,} bytes, found {len(content):,} ({cause})."
+            f"{path}: the header announces {shape}, so expected {expected:,} bytes, found {found} ({cause})."
         )
     return np.frombuffer(content, dtype=np.uint8, offset=header).reshape(shape)
 
 
-def _read_bytes(path: Path) -> tuple[bytes, str]:
-    """Bytes of a file, unpacked if gzipped, and what is wrong with the gzip stream ("" if nothing, CRC included)."""
+def _sizes(header: bytes | bytearray) -> tuple[int, ...]:
+    """The sizes in an idx header, after its magic number."""
+    return tuple(int(size) for size in np.frombuffer(header[4:], dtype=">u4"))
+
+
+def _read_bytes(path: Path, announced: Callable[[bytearray], int]) -> tuple[bytearray, str]:
+    """Bytes of a file, unpacked if gzipped, and what is wrong with the gzip stream ("" if nothing, CRC included).
+
+    No more is kept than a chunk beyond the size that the file's first bytes announce: a small file may unpack to more
+    than there is memory.
+    """
+    content = bytearray()
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            start = file.peek(2)[:2]  # type: ignore[attr-defined]  # a buffered reader has it
+            packed = start == b"\x1f\x8b"
+            if path.suffix == ".gz" and not packed:
+                found = path.stat().st_size
+                raise DataError(f"{path}: is no gzip file (starts with 0x{start.hex()}, {found:,} bytes).")
+            stream = gzip.GzipFile(fileobj=file) if packed else file
+            while part := _part(stream, path):
+                content += part
+                if len(content) >= _IDX_HEADER:
+                    size = announced(content)
+                    _require_room(path, size)
+                    if len(content) > size + _CHUNK:
+                        break
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        return content, str(error)
     except OSError as error:
         raise _unreadable(path, error) from error
-    if content[:2] != b"\x1f\x8b":
-        if path.suffix == ".gz":
-            raise DataError(f"{path}: is no gzip file (starts with 0x{content[:2].hex()}, {len(content):,} bytes).")
-        return content, ""
+    return content, ""
+
+
+def _part(stream: BufferedIOBase, path: Path) -> bytes:
+    """The next bytes of a stream, as many as there are at once, so that a damaged one gives all before the damage."""
+    return stream.read1(_CHUNK)
+
+
+def _require_room(path: Path, size: int) -> None:
     try:
-        return gzip.decompress(content), ""
-    except (EOFError, OSError, zlib.error) as error:
-        # what can still be unpacked: its length is what the user needs to see
-        stream = zlib.decompressobj(wbits=31)
-        try:
-            return stream.decompress(content), str(error)
-        except zlib.error:
-            return b"", str(error)
+        require_memory(size)
+    except CapacityError as error:
+        raise CapacityError(f"{path}: {error}; it is damaged, or needs a larger machine.") from error
 
 
 def _read_records(path: Path, size: int, limit: int | None = None) -> np.ndarray:

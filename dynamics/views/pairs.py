@@ -8,13 +8,15 @@
 (8, (5, 5, 1), (16, 5, 5, 1))
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Int
 
 from dynamics.errors import DataError
-from dynamics.support import files
+from dynamics.support import archives
 from dynamics.support.numbers import real_array
 
 
@@ -52,12 +54,7 @@ class Pairs:
         if self.x.ndim < 2 or self.x.shape[0] == 0 or self.x[0].size == 0:
             raise DataError(f"{self.source}: views have shape {self.x.shape}; give arrays (n, *input_shape), n ≥ 1.")
         for name in ("x", "x_prime"):
-            bad = ~np.isfinite(getattr(self, name)).reshape(len(self), -1).all(axis=1)
-            if bad.any():
-                raise DataError(
-                    f"{self.source}: `{name}` has NaN or infinite entries in {bad.sum()} of {len(self)} views "
-                    f"(first: row {int(bad.argmax())}); remove or repair them."
-                )
+            _require_finite(getattr(self, name), name, self.source)
         if (self.stacked == self.x[0]).all():
             raise DataError(f"{self.source}: all {2 * len(self)} views are identical, so there is nothing to learn.")
 
@@ -99,30 +96,66 @@ class Pairs:
 
     def save(self, path: str | Path) -> None:
         """Write the pairs as an `.npz` file with arrays `x` and `x_prime`, under exactly this name, atomically."""
-        files.save_npz(path, {"x": self.x, "x_prime": self.x_prime})
+        archives.save_npz(path, {"x": self.x, "x_prime": self.x_prime})
 
     @staticmethod
-    def load(path: str | Path) -> "Pairs":
+    def load(path: str | Path, choose: Callable[[int], Int[np.ndarray, " rows"]] | None = None) -> "Pairs":
         """Read pairs from an `.npz` file with arrays `x` and `x_prime`.
+
+        Parameters
+        ----------
+        path : Path
+            The file; `~` is the home folder.
+        choose : callable, optional
+            Function number of pairs in the file -> indices of those that are wanted. The others are not kept in memory.
 
         Raises
         ------
         DataError
             If the file is missing, is no `.npz`, is truncated, or lacks one of the two arrays.
+        CapacityError
+            If the pairs do not fit into the memory that is left.
         """
-        path = Path(path)
-        if not path.is_file():
-            raise DataError(f"{path}: no such file; give the path of an .npz with arrays `x` and `x_prime`.")
-        try:
-            with np.load(path, allow_pickle=False) as archive:
-                missing = {"x", "x_prime"} - set(archive.files)
-                if missing:
-                    raise DataError(
-                        f"{path}: holds {sorted(archive.files)}, but lacks {sorted(missing)}; "
-                        "save it with np.savez(path, x=x, x_prime=x_prime)."
-                    )
-                return Pairs(archive["x"], archive["x_prime"], source=str(path))
-        except DataError:
-            raise
-        except Exception as error:  # zipfile, zlib and NumPy each raise their own kind for a damaged archive
-            raise DataError(f"{path}: cannot be read as .npz ({error}); save it again with np.savez.") from error
+        with archives.open_npz(path) as archive:
+            _require_both(path, archive)
+            rows = None
+            if choose is not None:
+                lengths = [archive.shape(name)[:1] for name in ("x", "x_prime")]
+                rows = choose(min((length[0] for length in lengths if length), default=0))
+            x, x_prime = archive.read("x", rows), archive.read("x_prime", rows)
+        for name, array in (("x", x), ("x_prime", x_prime)):
+            _require_finite(array, name, str(path), rows)
+        return Pairs(x, x_prime, source=str(path))
+
+    @staticmethod
+    def check(path: str | Path) -> None:
+        """Raise `DataError` if a file is missing or has no two arrays `x` and `x_prime`; they are not read."""
+        with archives.open_npz(path) as archive:
+            _require_both(path, archive)
+
+
+def _require_both(path: str | Path, archive: archives.Archive) -> None:
+    missing = {"x", "x_prime"} - set(archive.names)
+    if missing:
+        raise DataError(
+            f"{path}: holds {sorted(archive.names)}, but lacks {sorted(missing)}; "
+            "save it with np.savez(path, x=x, x_prime=x_prime)."
+        )
+
+
+def is_stored(dataset: str) -> bool:
+    """Whether a data set is the path of a file of pairs."""
+    return dataset.lower().endswith(".npz")
+
+
+def _require_finite(array: np.ndarray, name: str, source: str, rows: np.ndarray | None = None) -> None:
+    """Raise `DataError` if a view is not finite; `rows` are the rows of the user's array that these are."""
+    if array.ndim == 0 or array.dtype.kind not in "fc":
+        return
+    bad = ~np.isfinite(array).reshape(len(array), -1).all(axis=1)
+    if bad.any():
+        first = int(bad.argmax() if rows is None else np.asarray(rows)[bad].min())
+        raise DataError(
+            f"{source}: `{name}` has NaN or infinite entries in {bad.sum()} of {len(array)} views "
+            f"(first: row {first}); remove or repair them."
+        )

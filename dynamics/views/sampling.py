@@ -14,10 +14,11 @@ from jaxtyping import Key, Num
 
 from dynamics.errors import ConfigError, DataError
 from dynamics.support.compiled import comparable
+from dynamics.support.files import brief
 from dynamics.views.augment import Augmentation
-from dynamics.views.datasets import NAMES, Images, load_images
+from dynamics.views.datasets import NAMES, Images, check_images, load_images
 from dynamics.views.intensities import intensities
-from dynamics.views.pairs import Pairs
+from dynamics.views.pairs import Pairs, is_stored
 from dynamics.views.presets import AUGMENTATIONS, TwoViews, default_augmentation, get_augmentation
 from dynamics.views.synthetic import geometric_spectrum, synthetic_pairs
 
@@ -147,29 +148,42 @@ def load_pairs(
     ConfigError
         If the augmentation is unknown, or is asked for where there are no images.
     """
+    check_dataset(dataset, data_dir, augmentation=augmentation, split=split)  # before a download, not after it
     key = jax.random.key(seed)
-    if dataset == "synthetic" or dataset.endswith(".npz"):
-        if augmentation not in (None, "none"):
-            raise ConfigError(
-                f"{dataset}: holds pairs already, so augmentation `{augmentation}` has no images to work on."
-            )
-        return (
-            _synthetic(num_pairs, key, seed)
-            if dataset == "synthetic"
-            else _stored(dataset, num_pairs, key, standardise)
-        )
-    if augmentation is not None and augmentation not in AUGMENTATIONS:  # before a download, not after it
-        raise ConfigError(f"There is no augmentation `{augmentation}`; known are {', '.join(AUGMENTATIONS)}.")
-    if dataset not in NAMES:
-        raise DataError(
-            f"There is no data set `{dataset}`; known are {', '.join(NAMES)}, synthetic, or the path of an .npz."
-        )
+    if dataset == "synthetic":
+        return _synthetic(num_pairs, key, seed)
+    if is_stored(dataset):
+        return _stored(dataset, num_pairs, key, standardise)
     images = load_images(dataset, data_dir, split=split)
     preset = augmentation or default_augmentation(dataset)
     views = get_augmentation(preset, images.shape)
     pairs = make_pairs(images, views, key, num_pairs=num_pairs, standardise=standardise)
     detail = f"{preset} ({views.note})" if views.note else preset
     return Pairs(pairs.x, pairs.x_prime, f"{dataset} {split}, augmentation {detail}, seed {seed}")
+
+
+def check_dataset(
+    dataset: str, data_dir: str | Path | None = None, *, augmentation: str | None = None, split: str = "train"
+) -> None:
+    """Say at once what `load_pairs` would find missing; nothing is loaded or downloaded.
+
+    Parameters and errors are those of `load_pairs`.
+    """
+    if dataset == "synthetic" or is_stored(dataset):
+        if augmentation not in (None, "none"):
+            raise ConfigError(
+                f"{dataset}: holds pairs already, so augmentation `{augmentation}` has no images to work on."
+            )
+        if is_stored(dataset):
+            Pairs.check(dataset)
+        return
+    if augmentation is not None and augmentation not in AUGMENTATIONS:
+        raise ConfigError(f"There is no augmentation `{augmentation}`; known are {', '.join(AUGMENTATIONS)}.")
+    if dataset not in NAMES:
+        raise DataError(
+            f"There is no data set `{brief(dataset)}`; known are {', '.join(NAMES)}, synthetic, or the path of an .npz."
+        )
+    check_images(dataset, data_dir, split=split)
 
 
 def _synthetic(num_pairs: int | None, key: jax.Array, seed: int) -> Pairs:
@@ -181,10 +195,10 @@ def _synthetic(num_pairs: int | None, key: jax.Array, seed: int) -> Pairs:
 
 
 def _stored(path: str, num_pairs: int | None, key: jax.Array, standardise: bool) -> Pairs:
-    pairs = Pairs.load(path)
-    if num_pairs is not None:
-        rows = _draw(key, len(pairs), num_pairs, f"{path}: there are {len(pairs):,} pairs")
-        pairs = Pairs(pairs.x[rows], pairs.x_prime[rows], pairs.source)
+    def chosen(available: int) -> np.ndarray:
+        return _draw(key, available, num_pairs, f"{path}: there are {available:,} pairs")
+
+    pairs = Pairs.load(path, choose=None if num_pairs is None else chosen)
     return pairs.standardised() if standardise else pairs
 
 

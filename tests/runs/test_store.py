@@ -137,12 +137,12 @@ def test_a_comparison_comes_back(tmp_path):
         eigenvalues_gamma=np.array([0.5, 0.25]),
         step_times={"ode": np.array([1.0, np.nan]), "network": np.array([2.0, 4.0])},
         step_time_ratio={"ode": np.array([0.5, np.nan])},
-        eigenvalue_error={"ode": np.array([0.0, 0.1, 0.2])},
-        times=np.array([0.0, 1.0, 2.0]),
+        eigenvalue_error={"ode": np.array([0.0, 0.1, 0.2, 0.1])},
+        times=np.linspace(0, 1, 4),
         subspace_overlap=[PlateauOverlap(1, 1.5, 0.9, 0.1)],
         kernel_overlaps=KernelOverlaps(np.array([0.0]), {"tangent": np.array([0.3])}, 0.03, {"tangent": np.ones(2)}),
     )
-    begin(tmp_path, settings_of("experiment", "train", Config()))
+    begin(tmp_path, settings_of("experiment", "train", Config(dim=2)))
     write_trajectories(tmp_path, {name: trajectory(name) for name in ("ode", "network")})
     write_comparison(tmp_path, comparison)
     run = read_run(tmp_path)

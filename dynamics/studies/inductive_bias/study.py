@@ -35,6 +35,7 @@ from dynamics.studies.inductive_bias.training import (
 from dynamics.support import files
 from dynamics.support.progress import note
 from dynamics.views import SignedCube
+from dynamics.views.datasets import check_images
 
 LAW_CUBE = SignedCube(dim=6, signal=3)
 """The cube on which the error laws are tested; with s = 3 they have values between 0 and 1."""
@@ -65,6 +66,8 @@ def run(
     """
     if num_seeds < 1:
         raise ConfigError(f"num_seeds is {num_seeds}; give at least 1.")
+    if data_dir is not None:
+        check_images("cifar10", data_dir)  # a missing file is reported before anything long begins
     out = Path(out)
     flow, descent = average_errors(seed, LAW_CUBE), trained_laws(seed, LAW_CUBE)
     found, bound_claims = bounds(seed)

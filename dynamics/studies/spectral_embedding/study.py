@@ -20,6 +20,7 @@ from dynamics.studies.spectral_embedding.ranks import rank_claims
 from dynamics.studies.spectral_embedding.twins import find_twins, twin_claims, twin_pictures
 from dynamics.support import files
 from dynamics.views import load_images
+from dynamics.views.datasets import check_images
 
 
 def run(
@@ -49,6 +50,8 @@ def run(
         Number of repetitions of the downstream part.
     """
     out = Path(out)
+    if full or data_dir is not None:
+        check_images("mnist", data_dir)  # a missing file is reported before anything long begins
     digits = load_images("digits")
     chosen = np.random.default_rng(seed).permutation(len(digits))[:num_images]
     x = digits.images[chosen].reshape(num_images, -1).astype(np.float64)

@@ -35,6 +35,7 @@ from dynamics.training import gradient_descent, recording_steps, small_network
 from dynamics.trajectories.comparison import step_times
 from dynamics.trajectories.trajectory import Trajectory
 from dynamics.views import load_pairs
+from dynamics.views.datasets import check_images
 
 # Discrete steps of size η advance mode j late by a fraction 2ηγ_j: 1.5 % of the first step time at 0.03/(4γ_1).
 LR_FRACTION = 0.03
@@ -67,6 +68,8 @@ def run(
     """
     out = Path(out)
     real = full or data_dir is not None
+    if real:
+        check_images("cifar10", data_dir)  # a missing file is reported before anything long begins
     claims = [
         *_exact_solution(num_pairs, seed),
         *_small_starts(num_pairs, seed),
