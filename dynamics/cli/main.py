@@ -1,6 +1,7 @@
 """The command line. Each command imports what it needs when it runs, so that `--help` answers at once."""
 
 import inspect
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import fields
@@ -19,6 +20,7 @@ from dynamics.cli.sweeping import Varied, draw_sweep, run_sweep
 from dynamics.errors import ConfigError, DynamicsError
 from dynamics.experiment.config import Config
 from dynamics.recipe.config import PRESETS, Recipe
+from dynamics.support.files import brief
 
 if TYPE_CHECKING:
     from dynamics.cli.running import Request
@@ -289,6 +291,8 @@ def study(
     }
     settings = study_settings(name, {key: value for key, value in chosen.items() if value is not None})
     study_settings(name, {"seed": seed})
+    if data_dir is not None and not os.path.isdir(data_dir):
+        raise ConfigError(f"`data_dir` is {data_dir}, which is no folder; give the one that holds the official files.")
     folder = output_folder(out or Path(f"runs/study-{name}"))
     claims = load_study(name).run(folder, data_dir=data_dir, full=full, seed=seed, **settings)
     save_claims(claims, folder / "claims.json")
@@ -334,7 +338,8 @@ def main(arguments: list[str] | None = None) -> int:
             args=arguments,
         )
     except DynamicsError as error:
-        print(f"error: {with_flags(str(error), _settings())}", file=sys.stderr)
+        message = with_flags(str(error), _settings())
+        print(f"error: {brief(message, most=1000)}", file=sys.stderr)  # it may quote an argument of any length
         return 2
     except KeyboardInterrupt as interruption:
         print(str(interruption) or "interrupted", file=sys.stderr)

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
-from dynamics.errors import CapacityError, DataError
-from dynamics.support.files import expanded, plain, replace_file
+from dynamics.errors import CapacityError, DataError, DynamicsError
+from dynamics.support.files import cause, expanded, plain, replace_file
 from dynamics.support.npy import read_npy, read_npy_header, require_memory
 
 _HEADER = "header.json"
@@ -120,8 +120,14 @@ def open_npz(path: str | Path) -> Iterator[Archive]:
     except CapacityError as error:
         raise CapacityError(f"{path}: {error}.") from error
     except DataError as error:
-        if str(error).startswith(str(path)):
+        if str(error).startswith(str(path)):  # said by whoever reads, and complete
             raise
-        raise DataError(f"{path}: cannot be read ({error}); it is damaged, or no .npz of plain arrays.") from error
+        raise _damaged(path, error) from error
+    except DynamicsError:
+        raise
     except Exception as error:  # zipfile, zlib, json and struct each raise their own kind for a damaged archive
-        raise DataError(f"{path}: cannot be read ({error}); it is damaged, or no .npz of plain arrays.") from error
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> DataError:
+    return DataError(f"{path}: cannot be read ({cause(error)}); it is damaged, or no .npz of plain arrays.")

@@ -61,15 +61,16 @@ def output_file(path: str | Path) -> Path:
     return path
 
 
-def brief(path: str | Path) -> str:
-    """A path as it is shown in a message: a very long one with its middle left out."""
-    text = str(path)
-    return text if len(text) <= 200 else f"{text[:100]}…{text[-60:]}"
+def brief(text: object, most: int = 200) -> str:
+    """A path or another text as it is shown in a message: a very long one with its middle left out."""
+    text = str(text)
+    return text if len(text) <= most else f"{text[: most // 2]}…{text[-most // 3 :]}"
 
 
 def cause(error: Exception) -> str:
-    """What the system says was wrong, without the path, which the sentence around it names."""
-    return getattr(error, "strerror", None) or str(error)
+    """What the system or a library says was wrong, in one short line, without the path, which is named around it."""
+    lines = (getattr(error, "strerror", None) or str(error)).splitlines() or [type(error).__name__]
+    return lines[0] if len(lines[0]) <= 200 else f"{lines[0][:200]}…"
 
 
 def save_figure(figure: "Figure", path: str | Path) -> None:
@@ -183,8 +184,17 @@ def _unwritable(path: str | Path, error: Exception) -> ConfigError:
     return ConfigError(f"{brief(path)} cannot be written ({cause(error)}); choose another place, or make room there.")
 
 
+def _is_name(path: Path) -> bool:
+    try:
+        return b"\0" not in os.fsencode(path)
+    except UnicodeEncodeError:
+        return False
+
+
 def _replace(path: str | Path, write: Any) -> None:
     path = Path(path)
+    if not _is_name(path):
+        raise OSError(errno.EINVAL, "it is no name of a file")
     if os.path.exists(path) and not os.path.isfile(path):
         raise FileExistsError(errno.EEXIST, "it is a folder or a device, and no file")
     temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}.partial")  # mkstemp's would be unreadable to others

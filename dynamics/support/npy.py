@@ -147,10 +147,19 @@ def _read_rows(stream: BufferedIOBase, header: NpyHeader, rows: np.ndarray) -> n
     for position in np.argsort(rows, kind="stable"):
         row = int(rows[position])
         if row * row_bytes > at:
-            stream.seek(row * row_bytes - at, 1)
+            _pass_over(stream, row * row_bytes - at)
         kept[position] = np.frombuffer(_read(stream, row_bytes), header.dtype).reshape(header.shape[1:])
         at = (row + 1) * row_bytes
     return kept
+
+
+def _pass_over(stream: BufferedIOBase, count: int) -> None:
+    """Read so many bytes and keep none; what archives call seeking holds 16 MiB of them at a time."""
+    while count > 0:
+        part = stream.read(min(_CHUNK, count))
+        if not part:
+            raise DataError("it ends before the rows that are wanted")
+        count -= len(part)
 
 
 def _exactly(stream: BufferedIOBase, count: int) -> bytes:

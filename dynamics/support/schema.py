@@ -3,16 +3,14 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 import numpy as np
 from jaxtyping import jaxtyped
 
 from dynamics.errors import DataError
-from dynamics.support.files import expanded
-
-Record = TypeVar("Record")
+from dynamics.support.files import cause, expanded
 
 
 @dataclass(frozen=True)
@@ -62,7 +60,7 @@ def check_arrays(path: str | Path, arrays: Mapping[str, np.ndarray], declared: M
                 raise DataError(f"{path}: `{name}` has {count:,} entries that are NaN or infinite; make it again.")
 
 
-def load_record(path: str | Path, kind: type[Record]) -> Record:
+def load_record(path: str | Path, kind: Any) -> Any:
     """Read JSON as a declared record.
 
     Parameters
@@ -70,7 +68,7 @@ def load_record(path: str | Path, kind: type[Record]) -> Record:
     path : Path
         File to read.
     kind : type
-        A `msgspec.Struct`, which declares fields and their types.
+        A `msgspec.Struct`, which declares fields and their types, or another type that msgspec decodes to.
 
     Raises
     ------
@@ -85,7 +83,7 @@ def load_record(path: str | Path, kind: type[Record]) -> Record:
         raise not_ours(path, error) from error
 
 
-def as_record(path: str | Path, content: Any, kind: type[Record]) -> Record:
+def as_record(path: str | Path, content: Any, kind: Any) -> Any:
     """Plain values, such as the header of a file, as a declared record; errors are those of `load_record`."""
     try:
         return msgspec.convert(content, type=kind)
@@ -95,7 +93,8 @@ def as_record(path: str | Path, content: Any, kind: type[Record]) -> Record:
 
 def not_ours(path: str | Path, error: Exception | str) -> DataError:
     """The error for a file whose content is not what dynamics writes there."""
-    return DataError(f"{path}: is not what dynamics wrote ({error}); run the command again.")
+    why = error if isinstance(error, str) else cause(error)
+    return DataError(f"{path}: is not what dynamics wrote ({why}); run the command again.")
 
 
 def _matching(arrays: Mapping[str, Any], declared: Mapping[str, ArrayField]) -> Iterator[tuple[str, ArrayField]]:

@@ -198,7 +198,7 @@ def _decoded(path: Path) -> tuple[Any, Any]:
         restored = serialization.msgpack_restore(content)
         return restored["state"], restored["recorder"]
     except Exception as error:  # msgpack, Flax and NumPy each raise their own kinds for bytes that they did not write
-        raise DataError(f"{path}: cannot be read ({error}); it is damaged.") from error
+        raise DataError(f"{path}: cannot be read ({files.cause(error)}); it is damaged.") from error
 
 
 def _restored(saved: Any, like: TrainState, path: Path) -> TrainState:

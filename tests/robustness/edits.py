@@ -1,6 +1,7 @@
 """Run folders that were edited: every field of every file, missing or replaced, as `plot` and `report` find them."""
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ ARRAYS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "descending": lambda a: a[::-1],
     "halved": lambda a: a / 2,
 }
-Edit = tuple[str, Callable[[], None]]
+Edit = tuple[str, Callable[[], object]]
 
 
 def edits(run: Path) -> Iterator[Edit]:
@@ -36,8 +37,8 @@ def edits(run: Path) -> Iterator[Edit]:
         yield from _archive_edits(path)
     yield "a model with an odd name", lambda: (run / "trajectories/ode.npz").rename(run / "trajectories/$^.npz")
     yield "no measured run", lambda: (run / "trajectories/network.npz").unlink()
-    yield "no trajectory", lambda: [path.unlink() for path in (run / "trajectories").glob("*")] and None
-    yield "a folder for a file", lambda: ((run / "modes.npz").unlink(), (run / "modes.npz").mkdir()) and None
+    yield "no trajectory", lambda: shutil.rmtree(run / "trajectories")
+    yield "a folder for a file", lambda: ((run / "comparison.json").unlink(), (run / "comparison.json").mkdir())
 
 
 def _json_edits(path: Path) -> Iterator[Edit]:

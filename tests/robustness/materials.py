@@ -1,4 +1,4 @@
-"""What is damaged: a run, a recorder file, data sets, a checkpoint, a block of a Gram matrix, a sweep; all of them tiny."""
+"""What is damaged: a run, a sweep, a recorder file, data sets, a checkpoint, a block of a Gram matrix; all tiny."""
 
 import gzip
 import json

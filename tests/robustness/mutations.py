@@ -1,5 +1,6 @@
 """Files changed byte by byte, with fixed seeds, and read again by what reads them in the package."""
 
+import gzip
 import hashlib
 import io
 import shutil
@@ -55,9 +56,9 @@ def targets(folder: Path) -> dict[str, Target]:
     block = materials.make_block(folder / "block")
     sweep = materials.make_sweep(folder / "sweep", run)
     plain = materials.make_mnist(folder / "mnist")
-    packed = materials.make_mnist(folder / "mnist-gz", __import__("gzip").compress, ".gz")
+    packed = materials.make_mnist(folder / "mnist-gz", gzip.compress, ".gz")
     cifar = materials.make_cifar(folder / "data_batch_1.bin")
-    network, modes = run / "trajectories" / "network.npz", run / "modes.npz"
+    network, modes, comparison = run / "trajectories" / "network.npz", run / "modes.npz", run / "comparison.json"
 
     def resumed() -> object:
         state, records = Checkpoints(checkpoint.parent).latest(materials.start())
@@ -77,9 +78,7 @@ def targets(folder: Path) -> dict[str, Target]:
         "modes": Target(modes, lambda: ContrastiveModes.load(modes)),
         "modes, inside": Target(modes, lambda: (ContrastiveModes.load(modes), read_run(run)), "members"),
         "config.json": Target(run / "config.json", lambda: (read_settings(run), read_run(run))),
-        "comparison.json": Target(
-            run / "comparison.json", lambda: (Comparison.load(run / "comparison.json"), read_run(run))
-        ),
+        "comparison.json": Target(comparison, lambda: (Comparison.load(comparison), read_run(run))),
         "sweep.json": Target(sweep / "sweep.json", lambda: read_sweep(sweep)),
         "failed.json": Target(sweep / "failed.json", lambda: read_sweep(sweep)),
         "checkpoint": Target(checkpoint, resumed),
@@ -207,6 +206,10 @@ def _word(content, rng):
     content[start : start + 4] = words[int(rng.integers(len(words)))]
 
 
+WORDS = (
+    *(b"null", b"NaN", b"-1", b"1e999", b"9" * 25, b"true", b'"x"', b"[]", b"{}"),
+    *(b"\xed\xa0\x80", b"<c16", b"|O"),
+)
 MUTATORS = (_flip, _set, _digit, _delete, _insert, _repeat, _truncate, _zero, _word)
 
 

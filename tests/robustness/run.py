@@ -13,6 +13,7 @@ named, and the command then ends with status 1. Takes minutes.
 import argparse
 import faulthandler
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -39,6 +40,7 @@ def commands(folder: Path, options: argparse.Namespace) -> attempts.Tally:
     chosen = (case for case in inputs.cases(folder) if options.match in case[0])
     for name, line in islice(chosen, None, None, options.sample):
         _note(name)
+        shutil.rmtree("o", ignore_errors=True)  # every command starts in a folder of its own
         tally.add(name, *attempts.command(line, options.seconds))
     return tally
 

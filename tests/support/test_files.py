@@ -2,6 +2,7 @@
 
 import json
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -101,3 +102,19 @@ def test_an_array_keeps_its_bits_and_damage_is_found(tmp_path, rng):
             files.load_array(tmp_path / "a")
     with pytest.raises(DataError, match="No such file"):
         files.load_array(tmp_path / "none")
+
+
+@pytest.mark.parametrize("place", [".", "", "folder", "/", "/dev/full", "x" * 300, "x/" * 2100 + "x", "a\0b", "\ud800"])
+def test_a_file_is_not_put_where_none_can_be(place, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    for put in (files.output_file, lambda path: files.save_text(path, "text")):
+        with pytest.raises(ConfigError):
+            put(place)
+    assert only_file(tmp_path) == ["folder"]
+
+
+def test_the_home_folder_is_found(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert files.output_folder("~/results") == tmp_path / "results" and (tmp_path / "results").is_dir()
+    assert files.expanded("~nobody-of-this-name/x") == Path("~nobody-of-this-name/x")

@@ -1,12 +1,14 @@
 """Every format is written by hand here, byte by byte."""
 
 import gzip
+import struct
+import tracemalloc
 
 import numpy as np
 import pytest
 from official_files import cifar_record, idx
 
-from dynamics.errors import DataError
+from dynamics.errors import CapacityError, DataError
 from dynamics.views.formats import read_cifar10, read_idx, read_mnist, read_stl10
 
 
@@ -128,3 +130,23 @@ def test_damaged_stl10_is_an_error(tmp_path):
 def test_a_file_that_cannot_be_opened_is_an_error(tmp_path, read):
     with pytest.raises(DataError, match=r"absent: cannot be read"):
         read(tmp_path / "absent")
+
+
+def test_a_stream_that_unpacks_to_more_than_announced_is_not_unpacked(tmp_path):
+    """64 MiB of zeros in a file of 64 KiB, of which the header announces 140 bytes."""
+    announced = idx(np.zeros((7, 5, 4), int))[:16]
+    (tmp_path / "f.gz").write_bytes(gzip.compress(announced + bytes(2**26), compresslevel=1))
+    tracemalloc.start()
+    with pytest.raises(DataError, match=r"f.gz: .*expected 156 bytes, found at least"):
+        read_idx(tmp_path / "f.gz", ndim=3)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**24
+
+
+def test_sizes_beyond_the_memory_are_refused_before_anything_is_unpacked(tmp_path):
+    header = b"\0\0\x08\x03" + struct.pack(">3I", 2**31, 2**31, 2**31)
+    for name, content in (("f", header + bytes(9)), ("f.gz", gzip.compress(header + bytes(9)))):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(CapacityError, match=rf"{name}: it announces 9.9e\+18 GB"):
+            read_idx(tmp_path / name, ndim=3)

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from dynamics.errors import DataError
-from dynamics.views import Pairs
+from dynamics.views import Pairs, load_pairs
+from dynamics.views.sampling import check_dataset
 
 
 @pytest.fixture
@@ -86,3 +87,28 @@ def test_pairs_are_found_where_they_were_saved(pairs, tmp_path, name):
     pairs.save(tmp_path / name)
     assert [path.name for path in tmp_path.iterdir()] == [name]
     np.testing.assert_array_equal(Pairs.load(tmp_path / name).stacked, pairs.stacked)
+
+
+def test_a_row_that_is_not_finite_is_named_as_in_the_file(pairs, tmp_path):
+    x = pairs.x.copy()
+    x[4, 0, 0, 0] = np.nan
+    np.savez(tmp_path / "p.npz", x=x, x_prime=pairs.x_prime)
+    with pytest.raises(DataError, match="first: row 4"):
+        Pairs.load(tmp_path / "p.npz", choose=lambda available: np.array([5, 4, 0]))
+
+
+@pytest.mark.parametrize("name", ["p.NPZ", "p.npz"])
+def test_home_folder_and_capital_letters_in_a_name(name, pairs, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    pairs.save(tmp_path / name)
+    loaded = load_pairs(f"~/{name}", num_pairs=3, standardise=False)
+    assert len(loaded) == 3 and all(row in pairs.x for row in loaded.x)
+
+
+@pytest.mark.parametrize("dataset", ["nope.npz", "nope", "x" * 300, "x" * 300 + ".npz", "text.npz", "folder.npz"])
+def test_a_data_set_that_is_not_there_is_found_missing_before_anything_is_loaded(dataset, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder.npz").mkdir()
+    (tmp_path / "text.npz").write_text("text")
+    with pytest.raises(DataError):
+        check_dataset(dataset)
