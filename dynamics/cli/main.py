@@ -20,7 +20,6 @@ from dynamics.cli.sweeping import Varied, draw_sweep, run_sweep
 from dynamics.errors import ConfigError, DynamicsError
 from dynamics.experiment.config import Config
 from dynamics.recipe.config import PRESETS, Recipe
-from dynamics.support.files import brief
 
 if TYPE_CHECKING:
     from dynamics.cli.running import Request
@@ -338,6 +337,8 @@ def main(arguments: list[str] | None = None) -> int:
             args=arguments,
         )
     except DynamicsError as error:
+        from dynamics.support.files import brief
+
         message = with_flags(str(error), _settings())
         print(f"error: {brief(message, most=1000)}", file=sys.stderr)  # it may quote an argument of any length
         return 2

@@ -207,9 +207,11 @@ def check_images(name: str, data_dir: str | Path | None = None, *, split: str = 
     splits = ("train",) if name == "digits" else tuple(DATASETS[name].splits)
     if split not in splits:
         raise DataError(f"{name}: there is no split `{split}`; it has {', '.join(splits)}.")
-    if data_dir is not None and not os.path.isdir(expanded(data_dir)):
-        raise DataError(f"{brief(data_dir)}: no such folder; give the one that holds the official files of {name}.")
-    if name != "digits" and data_dir is not None:
+    if data_dir is None:
+        return
+    if name == "digits" and not os.path.isdir(expanded(data_dir)):  # it is not needed, and must have been a mistake
+        raise DataError(f"{brief(data_dir)}: no such folder; leave `data_dir` out, since digits need no files.")
+    if name != "digits":
         _locate(name, data_dir, split)
 
 
