@@ -119,7 +119,7 @@ def _chunk(layers: Layers, pixels: int, itemsize: int, a: int, b: int) -> tuple[
     if pooled := Pool() in layers:
         pixels **= 2
     size = CHUNK_BYTES["pairs" if pooled else "equal"]
-    if jax.default_backend() != "cpu":
+    if not _on_cpu():
         size = ACCELERATOR_CHUNK_BYTES
     pairs = max(8, size // (itemsize * pixels))  # eight columns still fill the registers
     columns = min(b, 64 if pooled else 256, pairs)
@@ -136,10 +136,8 @@ def _stacked(x: Array, length: int) -> Array:
 def _of_vectors(layers: Layers, kind: str, x1: Array, x2: Array | None) -> Gram:
     """One matmul, then the recursion on blocks of its rows."""
     products, scale = x1 @ (x1 if x2 is None else x2).T, 1 / x1.shape[1]
-    # a product with ones, because XLA adds up the entries of a row one by one
-    ones = jnp.ones(x1.shape[1], x1.dtype)
-    squares1 = jnp.diagonal(products) if x2 is None else (x1 * x1) @ ones
-    squares2 = squares1 if x2 is None else (x2 * x2) @ ones
+    squares1 = jnp.diagonal(products) if x2 is None else _row_sums(x1 * x1)
+    squares2 = squares1 if x2 is None else _row_sums(x2 * x2)
 
     def rest(products: Array, squares1: Array) -> Gram:
         return _through(layers, kind, _State(products * scale, squares1 * scale, squares2 * scale, None))
@@ -147,10 +145,22 @@ def _of_vectors(layers: Layers, kind: str, x1: Array, x2: Array | None) -> Gram:
     a, b = products.shape
     wanted = max(1, CHUNK_BYTES["vectors"] // (products.dtype.itemsize * b))
     rows = max(r for r in range(1, min(a, wanted) + 1) if a % r == 0)
-    if jax.default_backend() != "cpu" or rows == a or 4 * rows < wanted:
+    if not _on_cpu() or rows == a or 4 * rows < wanted:
         return rest(products, squares1)
     blocks = products.reshape(-1, rows, b), squares1.reshape(-1, rows)
     return lax.map(lambda block: rest(*block), blocks).reshape(a, b)
+
+
+def _row_sums(x: Array) -> Array:
+    """Sum over the last axis; on a CPU by a product with ones, because XLA adds up a row one by one there.
+
+    An accelerator sums in parallel, and XLA tries out many programs for every product before it compiles one.
+    """
+    return x @ jnp.ones(x.shape[1], x.dtype) if _on_cpu() else x.sum(axis=1)
+
+
+def _on_cpu() -> bool:
+    return jax.default_backend() == "cpu"
 
 
 def _recursion(layers: Layers, kind: str, x1: Array, x2: Array) -> Gram:
@@ -209,10 +219,13 @@ def _apply(layer: Layer, state: _State, tangent: bool) -> _State:
 
 
 def _mean(k: Array) -> Array:
-    """Mean over positions: by products with ones, because XLA adds up leading axes a number at a time."""
+    """Mean over positions; on a CPU by products with ones, as XLA adds up leading axes a number at a time there."""
     kept = k.shape[len(_positions(k)) :]
     rows = k.reshape(-1, math.prod(kept))
-    mean = jnp.matmul(jnp.full(len(rows), 1 / len(rows), k.dtype), rows, precision="highest")
+    if _on_cpu():
+        mean = jnp.matmul(jnp.full(len(rows), 1 / len(rows), k.dtype), rows, precision="highest")
+    else:
+        mean = rows.mean(axis=0)
     return mean.reshape(kept)
 
 

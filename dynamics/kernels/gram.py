@@ -15,10 +15,12 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from dynamics.errors import CapacityError, ConfigError, DataError, KernelError
+from dynamics.errors import CapacityError, ConfigError, DataError
 from dynamics.kernels.cache import GramCache
 from dynamics.kernels.kernel import ColumnViews, Kernel, RowViews, as_kernel, blocks, mirror
-from dynamics.kernels.placement import Placement
+from dynamics.kernels.on_device import evaluate_on_device
+from dynamics.kernels.placement import Placement, free_memory
+from dynamics.kernels.tile_checks import check_block
 from dynamics.support.aligned import aligned_empty
 from dynamics.support.environment import available_memory
 from dynamics.support.precision import full_precision
@@ -27,9 +29,6 @@ from dynamics.typing import Gram, KernelFn
 
 Progress = Callable[[int, int], None]
 """(tiles done, tiles in all) -> None, called after every tile."""
-
-ASYMMETRY = 1e-6
-"""Largest |k(x, y) − k(y, x)| put down to rounding, relative to the largest entry; float32 kernels reach 1e-7."""
 
 PROBE_SECONDS = 0.05
 """A probe shorter than this measures the call and not the kernel, so `estimate_cost` takes a larger one."""
@@ -49,6 +48,7 @@ def gram(
     cache: str | Path | None = None,
     devices: Sequence[jax.Device] | None = None,
     progress: bool | Progress = False,
+    on_device: bool = False,
 ) -> Gram:
     """Evaluate a kernel on all pairs of views.
 
@@ -68,8 +68,8 @@ def gram(
         Precision of the evaluation and of the result. float32 halves the memory, and blurs modes whose eigenvalues are
         below 1e-7 of the largest.
     memory : int, optional
-        Bytes that the evaluation may take; by default what the machine has left. `estimate_memory` says how many it
-        needs.
+        Bytes that the evaluation may take; by default what the machine has left, or the device with `on_device`.
+        `estimate_memory` says how many it needs.
     cache : path, optional
         Folder that keeps the row blocks that are done. A call with the same kernel, views and tiles reads them, so that
         an interrupted evaluation goes on where it stopped. The files are never removed automatically.
@@ -77,10 +77,14 @@ def gram(
         Local devices to use; all of them by default.
     progress : bool or callable
         True shows a bar with the time left on the terminal; a callable receives (tiles done, tiles in all).
+    on_device : bool
+        Whether the matrix stays on the device that evaluates it, for what is computed there next. Nothing is copied to
+        the host then, which on an accelerator takes longer than a fully connected kernel. It takes one device, the
+        first local one by default, one process, and no cache.
 
     Returns
     -------
-    array (a, b), NumPy
+    array (a, b), NumPy; a JAX array with `on_device`
 
     Raises
     ------
@@ -104,7 +108,9 @@ def gram(
         )
     if tile is not None and tile < 1:
         raise ConfigError(f"kernel {kernel.name!r}: tile is {tile}; give an integer of at least 1.")
-    _require_memory(kernel, x1, x2, tile, dtype, memory)
+    if on_device:
+        return _kept_on_device(kernel, x1, x2, tile, dtype, memory, cache, devices, progress)
+    _require_memory(kernel, x1, x2, tile, dtype, available_memory() if memory is None else memory)
     x1 = np.asarray(x1, dtype)
     x2 = None if symmetric else np.asarray(x2, dtype)
     stored = None if cache is None else GramCache(cache, kernel, x1, x2)
@@ -171,9 +177,8 @@ def estimate_memory(
 
 
 def _require_memory(
-    kernel: Kernel, x1: RowViews, x2: ColumnViews | None, tile: int | None, dtype: str, memory: int | None
+    kernel: Kernel, x1: RowViews, x2: ColumnViews | None, tile: int | None, dtype: str, limit: int | None
 ) -> None:
-    limit = available_memory() if memory is None else memory
     needed = estimate_memory(kernel, x1, x2, tile=tile, dtype=dtype)
     if limit is not None and needed > limit:
         shape = f"{len(x1):,} × {len(x1 if x2 is None else x2):,}"
@@ -182,6 +187,36 @@ def _require_memory(
             f"kernel {kernel.name!r}: a Gram matrix of {shape} views in {dtype} "
             f"takes {needed / 1e9:.3g} GB, and {limit / 1e9:.3g} GB may be used; {advice}."
         )
+
+
+def _kept_on_device(
+    kernel: Kernel,
+    x1: RowViews,
+    x2: ColumnViews | None,
+    tile: int | None,
+    dtype: str,
+    memory: int | None,
+    cache: str | Path | None,
+    devices: Sequence[jax.Device] | None,
+    progress: bool | Progress,
+) -> Gram:
+    """`gram` with `on_device`; views that are on the device already are not copied to the host either."""
+    devices = jax.local_devices()[:1] if devices is None else list(devices)
+    if cache is not None or len(devices) != 1 or jax.process_count() > 1:
+        raise ConfigError(
+            f"kernel {kernel.name!r}: a Gram matrix stays on a device (on_device) with one device, in one process and "
+            "without a cache; leave out the others, or on_device."
+        )
+    _require_memory(kernel, x1, x2, tile, dtype, free_memory(devices) if memory is None else memory)
+    side = kernel.tile_side(np.shape(x1)[1:]) if tile is None else tile
+    rows, columns = (len(list(blocks(len(x), side))) for x in (x1, x1 if x2 is None else x2))
+    total = rows * (rows + 1) // 2 if x2 is None else rows * columns
+    with full_precision(dtype), reporter(progress, kernel.name, total) as report:
+        views = [
+            None if x is None else x.astype(dtype) if isinstance(x, jax.Array) else np.asarray(x, dtype)
+            for x in (x1, x2)
+        ]
+        return evaluate_on_device(kernel, views[0], views[1], side, devices[0], report)
 
 
 def _evaluate(
@@ -254,26 +289,6 @@ def _cut(count: int, side: int) -> tuple[int, int]:
     """Return the number and the length of the blocks into which `count` rows are cut."""
     cut = list(blocks(count, side))
     return len(cut), cut[0].stop - cut[0].start
-
-
-def check_block(block: np.ndarray, name: str, row: slice, column: slice, diagonal: bool) -> None:
-    """Raise `KernelError` where a tile has another shape than its views, is not finite, or is not symmetric."""
-    expected = (row.stop - row.start, column.stop - column.start)
-    if block.shape != expected:
-        raise KernelError(f"kernel {name!r}: returned shape {block.shape} for {expected[0]} and {expected[1]} views.")
-    finite = np.isfinite(block)
-    if not finite.all():
-        i, j = np.argwhere(~finite)[0]
-        raise KernelError(
-            f"kernel {name!r}: {(~finite).sum()} values are not finite (first: views {row.start + i} and "
-            f"{column.start + j}); check the views and the kernel's settings."
-        )
-    if diagonal and np.abs(block - block.T).max() > ASYMMETRY * np.abs(block).max():
-        i, j = np.unravel_index(np.abs(block - block.T).argmax(), block.shape)
-        raise KernelError(
-            f"kernel {name!r}: k(x, y) = {block[i, j]:.6g} but k(y, x) = {block[j, i]:.6g} for views "
-            f"{row.start + i} and {row.start + j}; a kernel is symmetric."
-        )
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from dynamics.errors import KernelError
 from dynamics.kernels.kernel import ColumnViews, RowViews
+from dynamics.support.environment import available_memory
 
 
 @dataclass(frozen=True)
@@ -80,3 +81,12 @@ class Placement:
         from jax.experimental import multihost_utils
 
         return np.asarray(multihost_utils.process_allgather(block))
+
+
+def free_memory(devices: Sequence[jax.Device]) -> int | None:
+    """Bytes that every device has left; processors share the machine's."""
+    statistics = [device.memory_stats() or {} for device in devices]
+    if all("bytes_limit" in s for s in statistics):
+        return min(s["bytes_limit"] - s.get("bytes_in_use", 0) for s in statistics)
+    memory = available_memory()
+    return None if memory is None else memory // len(devices)

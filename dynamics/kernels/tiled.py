@@ -25,10 +25,10 @@ from jaxtyping import Float
 
 from dynamics.errors import CapacityError, ConfigError, DataError
 from dynamics.kernels.cache import GramCache
-from dynamics.kernels.gram import ASYMMETRY, TILES_IN_FLIGHT, Progress, check_block, reporter
+from dynamics.kernels.gram import TILES_IN_FLIGHT, Progress, reporter
 from dynamics.kernels.kernel import ColumnViews, RowViews, as_kernel, blocks
-from dynamics.kernels.placement import Placement
-from dynamics.support.environment import available_memory
+from dynamics.kernels.placement import Placement, free_memory
+from dynamics.kernels.tile_checks import check_block, is_sound
 from dynamics.support.precision import double_precision, full_precision
 from dynamics.typing import KernelFn
 
@@ -128,7 +128,7 @@ class TiledGram:
         for i, device in self._mine():
             tiles[device] += count - i
         needed = int(dtype.itemsize * side**2 * (tiles.max() + TILES_IN_FLIGHT))
-        limit = _free_memory(self.placement.devices) if memory is None else memory
+        limit = free_memory(self.placement.devices) if memory is None else memory
         if limit is not None and needed > limit:
             advice = ', or `dtype="float32"`' if dtype == np.float64 else ""
             raise CapacityError(
@@ -179,9 +179,9 @@ class TiledGram:
     ) -> None:
         """Wait for the tiles of a row block, check, keep and store them."""
         index, row = tiles[0].row, self.rows[tiles[0].row]
-        sound = [_is_sound(tile.values, tile.column == index) for tile in tiles]
-        for tile, is_sound in zip(tiles, sound, strict=True):
-            if not (tile.values.shape == (row.stop - row.start,) * 2 and is_sound):
+        sound = [is_sound(tile.values, tile.column == index) for tile in tiles]
+        for tile, right in zip(tiles, sound, strict=True):
+            if not (tile.values.shape == (row.stop - row.start,) * 2 and right):
                 column = self.rows[tile.column]
                 check_block(np.asarray(tile.values), self.kernel.name, row, column, tile.column == index)
         tiles[0] = tiles[0]._replace(values=_symmetrised(tiles[0].values))
@@ -233,15 +233,6 @@ def _dealt(index: int, hands: int) -> int:
     return min(place, 2 * hands - 1 - place)
 
 
-def _free_memory(devices: Sequence[jax.Device]) -> int | None:
-    """Bytes that every device has left; processors share the machine's."""
-    statistics = [device.memory_stats() or {} for device in devices]
-    if all("bytes_limit" in s for s in statistics):
-        return min(s["bytes_limit"] - s.get("bytes_in_use", 0) for s in statistics)
-    memory = available_memory()
-    return None if memory is None else memory // len(devices)
-
-
 @partial(jax.jit, donate_argnums=0)
 def _add(total: jax.Array, tile: jax.Array, Q: jax.Array, row: Index, column: Index) -> jax.Array:
     """A tile above the diagonal and its mirror image; values in float32 are multiplied in float64."""
@@ -258,12 +249,3 @@ def _add_diagonal(total: jax.Array, tile: jax.Array, Q: jax.Array, row: Index, c
 @jax.jit
 def _symmetrised(tile: jax.Array) -> jax.Array:
     return jnp.triu(tile) + jnp.triu(tile, 1).T
-
-
-@partial(jax.jit, static_argnums=1)
-def _is_sound(tile: jax.Array, diagonal: bool) -> jax.Array:
-    """What `check_block` asks for, where the tile lies."""
-    sound = jnp.isfinite(tile).all()
-    if diagonal and tile.shape[0] == tile.shape[1]:
-        sound &= jnp.abs(tile - tile.T).max() <= ASYMMETRY * jnp.abs(tile).max()
-    return sound

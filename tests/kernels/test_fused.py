@@ -123,6 +123,16 @@ def test_blocks_of_rows_change_nothing(rng, monkeypatch):
         np.testing.assert_allclose(fused_kernel(layers, "ntk", x1, x1.copy()), square, rtol=1e-12)
 
 
+@pytest.mark.parametrize("name", ["mlp-bias", "convnet-pool", "resnet"])
+def test_the_sums_of_an_accelerator_are_those_of_a_cpu(rng, name, monkeypatch):
+    x1, x2, layers = images(rng, 5), images(rng, 3), ARCHITECTURES[name].layers()
+    with double_precision():
+        here = jax.jit(partial(fused_kernel, layers, "ntk"))(x1, x2)
+        monkeypatch.setattr("dynamics.kernels.fused._on_cpu", lambda: False)
+        there = jax.jit(partial(fused_kernel, layers, "ntk"))(x1, x2)
+    np.testing.assert_allclose(there, here, rtol=1e-12)
+
+
 def test_black_images_and_patches_are_no_number_to_fear(rng):
     x = images(rng, 3, (6, 6, 1))
     x[0] = 0.0
