@@ -71,6 +71,12 @@ def study(name: str, figures: Mapping[str, str], quick: Mapping[str, int], data:
 RECIPES: dict[str, Recipe] = {
     "compare": Recipe((*DYNAMICS, "compare"), {"comparison.png": "compare.png", "comparison.pdf": "compare.pdf"}, TINY),
     "width_sweep": script("width_sweep"),
+    "label_forecast": Recipe(
+        (str(HERE / "label_forecast.py"),),
+        {},
+        ("--quick",),
+        {f"label_forecast.{kind}": f"label_forecast.{kind}" for kind in ("png", "pdf", "json")},
+    ),
     "preconditioning": script("preconditioning"),
     "cost": Recipe(
         (str(HERE.parent / "tests" / "benchmarks" / "run.py"), "--only", "exponents"),

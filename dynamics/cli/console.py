@@ -18,6 +18,7 @@ def show(text: object = "") -> None:
 
 def draw_run(folder: Path, target: Path | None = None) -> None:
     """Draw the figure of a run, as PNG and PDF, into its folder or another one."""
+    from dynamics.drawing.labels import label_figure
     from dynamics.drawing.run import run_figure
     from dynamics.runs.store import read_run
 
@@ -25,6 +26,9 @@ def draw_run(folder: Path, target: Path | None = None) -> None:
     with _figures_without_screen():
         name, figure = run_figure(run.measured, run.forecasts, run.comparison, run.title)
         _save(figure, target / name)
+        labels = label_figure(run.measured, run.forecasts, run.settings.learning_rate or 1.0, run.title)
+        if labels is not None:
+            _save(labels, target / "labels")
     show(f"\nResults in {folder}, figure {target / name}.png")
 
 

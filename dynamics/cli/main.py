@@ -76,6 +76,7 @@ def compare(
     measured = trained(opened, CHECKPOINT_SECONDS)
     _, comparison = compared(opened, measured, forecasts)
     show(comparison_table(comparison, experiment.schedule.learning_rate))
+    _show_labels(forecasts, experiment.schedule.learning_rate, measured)
     show(f"\nKernel: {experiment.kernel.name}; {experiment.kernel.reason}.")
     draw_run(opened.folder)
 
@@ -129,6 +130,7 @@ def simulate(
         show()
         show(forecast_table(ahead))
     show(f"\n{forecast_answers(ahead, by_step)}")
+    _show_labels(forecasts, experiment.schedule.learning_rate)
     write_trajectories(opened.folder, forecasts)
     if measured is not None:
         write_trajectories(opened.folder, {"updated": ahead.trajectory(experiment.schedule.times)})
@@ -383,6 +385,18 @@ def _infinite_width(experiment: "Experiment") -> dict[str, "Trajectory"]:
     show(f"\nThe infinite-width kernel takes about {duration(seconds)} and is left out;")
     show("--kernel infinite asks for it.")
     return {}
+
+
+def _show_labels(
+    forecasts: dict[str, "Trajectory"], learning_rate: float, measured: "Trajectory | None" = None
+) -> None:
+    """Where labels were asked for, say how well probes will read them and how well they do."""
+    from dynamics.cli.labels import label_table
+
+    table = label_table(forecasts, learning_rate, measured)
+    if table is not None:
+        show()
+        show(table)
 
 
 def _solve(name: str, config: Config, out: Path | None, force: bool) -> None:

@@ -89,6 +89,9 @@ class Config:
     seed: Seed = 0
     """Seed of the data, the views and the network."""
 
+    labels: bool = False
+    """Forecast and measure how well probes read the data's labels from what was learned, on 256 held-out pairs."""
+
     allow_collapse: bool = False
     """Go on where fewer than d dimensions can be learned."""
 
@@ -100,6 +103,8 @@ class Config:
             raise ConfigError(f'`pairs="{self.pairs}"` needs a network with a group: `network="group-convnet"`.')
         if self.pairs != "augmented" and self.augmentation is not None:
             raise ConfigError(f'`pairs="{self.pairs}"` makes the views by the group; leave `augmentation` out.')
+        if self.labels and self.pairs != "augmented":
+            raise ConfigError(f'`pairs="{self.pairs}"` makes pairs without labels; leave `labels` or `pairs` out.')
         laws = [name for name in ("distance", "window") if getattr(self, name) is not None]
         if len(laws) == 2 or (laws and self.pairs == "augmented"):
             raise ConfigError('Give one of `distance` and `window`, with `pairs="group"` or `pairs="fibers"`.')

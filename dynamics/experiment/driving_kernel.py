@@ -11,18 +11,20 @@ A network that starts as a small function is driven by a kernel that depends on 
 A network with output multiplier c has c² times the kernel of the same network without one.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+from jaxtyping import Float
 
 from dynamics.experiment.network import RandomNetwork
 from dynamics.flow.matrix_ode import centred_matrix_kernel, matrix_growth_rate
 from dynamics.kernels import Kernel, TiledGram, empirical_ntk, full_empirical_ntk, gram, infinite_kernel
 from dynamics.modes import ContrastiveModes, contrastive_modes, contrastive_modes_from_features, leading_modes
 from dynamics.networks import Architecture
-from dynamics.typing import Views
+from dynamics.typing import Gram, Views
 
 Start = Literal["readout", "centred", "all"]
 
@@ -76,14 +78,20 @@ class DrivingKernel:
         Why this kernel drives training, as a clause that completes "the kernel is …;".
     modes : ContrastiveModes
         Contrastive modes of the kernel on the training pairs.
+    rows : callable
+        Function views (b, …) -> (b, 2n), the kernel between other views and the training views, at multiplier 1.
     matrix : array (2n, 2n, d, d), optional
         The tangent kernel with all outputs, centred as the modes are, where it drives training.
+    factor : float
+        What the kernel was multiplied by (`scaled`).
     """
 
     name: str
     reason: str
     modes: ContrastiveModes
+    rows: Callable[[Views], Gram]
     matrix: np.ndarray | None = None
+    factor: float = 1.0
 
     @property
     def stability_limit(self) -> float:
@@ -95,7 +103,11 @@ class DrivingKernel:
     def scaled(self, factor: float) -> "DrivingKernel":
         """The kernel multiplied by a positive factor."""
         matrix = None if self.matrix is None else factor * self.matrix
-        return replace(self, modes=self.modes.scaled(factor), matrix=matrix)
+        return replace(self, modes=self.modes.scaled(factor), matrix=matrix, factor=factor * self.factor)
+
+    def functions(self, views: Views) -> Float[np.ndarray, "views modes"]:
+        """Mode functions φ (b, m) on other views than those of the training."""
+        return self.modes.functions(self.factor * self.rows(views))
 
 
 def empirical_kernel(
@@ -111,7 +123,10 @@ def empirical_kernel(
     if start == "readout":
         h = network.hidden_layer
         modes = contrastive_modes_from_features(h / h.shape[1] ** 0.5, center=center)
-        return DrivingKernel("empirical conjugate kernel", _REASONS[start], modes)
+        width = h.shape[1]
+        return DrivingKernel(
+            "empirical conjugate kernel", _REASONS[start], modes, lambda x: network.features(x) @ h.T / width
+        )
     apply, params = network.module.apply, network.params
     key = f"{network.architecture!r} with {dim} outputs"  # what the parameters do not say
     ntk = empirical_ntk(apply, params, dtype=budget.dtype, key=key, **budget.jacobian_memory)
@@ -121,7 +136,8 @@ def empirical_kernel(
         theta = full_empirical_ntk(apply, params, network.views, dtype=budget.dtype, **budget.jacobian_memory)
         matrix = theta.astype(np.float64)
         matrix = centred_matrix_kernel(matrix) if center else matrix
-    return DrivingKernel("empirical neural tangent kernel", _REASONS[start], modes, matrix)
+    rows = kernel_rows(ntk, network.views, budget)
+    return DrivingKernel("empirical neural tangent kernel", _REASONS[start], modes, rows, matrix)
 
 
 def infinite_width_kernel(
@@ -130,7 +146,7 @@ def infinite_width_kernel(
     """The kernel of the infinitely wide network at multiplier 1; errors as for `empirical_kernel`."""
     kernel, name = infinite_width(declared, start)
     modes = kernel_modes(kernel, views, dim=dim, center=center, budget=budget)
-    return DrivingKernel(name, _REASONS[start], modes)
+    return DrivingKernel(name, _REASONS[start], modes, kernel_rows(kernel, views, budget))
 
 
 def infinite_width(declared: Architecture, start: Start) -> tuple[Kernel, str]:
@@ -138,6 +154,12 @@ def infinite_width(declared: Architecture, start: Start) -> tuple[Kernel, str]:
     if start == "readout":
         return infinite_kernel(declared, "nngp"), "infinite-width conjugate kernel (NNGP)"
     return infinite_kernel(declared, "ntk"), "infinite-width neural tangent kernel"
+
+
+def kernel_rows(kernel: Kernel, views: Views, budget: KernelBudget) -> Callable[[Views], Gram]:
+    """The kernel between other views and these, as a function of the others."""
+    settings: dict[str, Any] = {"dtype": budget.dtype, "memory": budget.memory, "cache": budget.cache}
+    return lambda x: gram(kernel, x, views, progress=True, **settings)
 
 
 def kernel_modes(kernel: Kernel, views: Views, *, dim: int, center: bool, budget: KernelBudget) -> ContrastiveModes:

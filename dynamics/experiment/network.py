@@ -40,9 +40,13 @@ class RandomNetwork:
     @cached_property
     def hidden_layer(self) -> np.ndarray:
         """The last hidden layer on the training views, (2n, N), computed with all digits of float32."""
+        return self.features(self.views)
+
+    def features(self, views: Views) -> np.ndarray:
+        """The last hidden layer on views (b, …), (b, N), computed with all digits of float32."""
         features = jax.jit(partial(self.module.apply, method="features"))
         with full_precision():
-            return np.asarray(features(self.params, jnp.asarray(self.views)), np.float64)
+            return np.asarray(features(self.params, jnp.asarray(views)), np.float64)
 
     @property
     def readout_width(self) -> int:

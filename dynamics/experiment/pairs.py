@@ -9,10 +9,13 @@ import numpy as np
 
 from dynamics.errors import ConfigError
 from dynamics.networks import FiberPairs, PlaneGroup
-from dynamics.views import Pairs, load_pairs
+from dynamics.views import Pairs, load_held_out, load_pairs
 from dynamics.views.pairs import is_stored
 
 DEFAULT_NUM_PAIRS = 64
+
+HELD_OUT = 256
+"""Pairs on which probes of labels are tested."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +56,21 @@ def dataset_pairs(
         num_pairs=num_pairs or (None if is_stored(dataset) else DEFAULT_NUM_PAIRS),
         augmentation=augmentation,
         seed=seed,
+    )
+
+
+def held_out_pairs(
+    dataset: str, num_pairs: int, *, data_dir: Path | None, augmentation: str | None, seed: int
+) -> Pairs:
+    """Load `HELD_OUT` pairs besides the n that `dataset_pairs` loads, or as many as there are.
+
+    Raises
+    ------
+    DataError, ConfigError
+        If the data cannot be loaded, or no pairs are left.
+    """
+    return load_held_out(
+        dataset, num_pairs=num_pairs, held_out=HELD_OUT, data_dir=data_dir, augmentation=augmentation, seed=seed
     )
 
 

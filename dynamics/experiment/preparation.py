@@ -12,11 +12,12 @@ from typing import Any
 import jax
 import numpy as np
 
+from dynamics.errors import ConfigError, DataError
 from dynamics.experiment.config import Config
 from dynamics.experiment.driving_kernel import DrivingKernel, KernelBudget, empirical_kernel, infinite_width_kernel
 from dynamics.experiment.multiplier import LAZINESS, laziness, lazy_multiplier
 from dynamics.experiment.network import RandomNetwork, declared_network, describe, random_network
-from dynamics.experiment.pairs import GroupPairs, dataset_pairs, group_pairs
+from dynamics.experiment.pairs import GroupPairs, dataset_pairs, group_pairs, held_out_pairs
 from dynamics.experiment.schedule import Schedule, schedule
 from dynamics.flow.closed_form import initial_correlations, mode_step_times
 from dynamics.modes import ContrastiveModes
@@ -50,6 +51,8 @@ class Experiment:
         Effective times at which the closed form has learned half of each mode; infinite for dimensions that collapse.
     schedule : Schedule
         Learning rate, its stability limit, and steps.
+    held_out : Pairs, optional
+        Labelled pairs that are not trained on, where labels are to be read from what was learned.
     fiber_training : (SmallNetwork, array), optional
         What is trained where pairs are fibers: the same network as a function of n images, whose fibers it pairs, and
         these images. `pairs` are then the augmented images that would give the same embeddings.
@@ -64,6 +67,7 @@ class Experiment:
     initial_embeddings: np.ndarray
     mode_step_times: np.ndarray
     schedule: Schedule
+    held_out: Pairs | None = None
     fiber_training: tuple[SmallNetwork, np.ndarray] | None = None
 
     @property
@@ -104,7 +108,13 @@ class Experiment:
         )
 
 
-def prepare(config: Config, *, pairs: Pairs | None = None, declared: Architecture | None = None) -> Experiment:
+def prepare(
+    config: Config,
+    *,
+    pairs: Pairs | None = None,
+    declared: Architecture | None = None,
+    held_out: Pairs | None = None,
+) -> Experiment:
     """Load the pairs, build the network, solve for the modes, and settle what was left automatic.
 
     Parameters
@@ -115,6 +125,9 @@ def prepare(config: Config, *, pairs: Pairs | None = None, declared: Architectur
         Pairs in memory, in place of those that the config names.
     declared : Architecture, optional
         A network, in place of the one that the config names.
+    held_out : Pairs, optional
+        Pairs with labels that are not trained on, standardised as the training pairs are; by default those that the
+        config's `labels` asks for.
 
     Raises
     ------
@@ -128,6 +141,9 @@ def prepare(config: Config, *, pairs: Pairs | None = None, declared: Architectur
     grouped = _group_pairs(config) if pairs is None and config.pairs != "augmented" else None
     if pairs is None:
         pairs = _dataset_pairs(config) if grouped is None else grouped.pairs
+        if config.labels and held_out is None:
+            held_out = _held_out_pairs(config, len(pairs))
+    _require_labels(config, pairs, held_out)
     random = _random_network(config, pairs, declared)
     kernel = _driving_kernel(config, random)
     if not config.allow_collapse:
@@ -157,6 +173,7 @@ def prepare(config: Config, *, pairs: Pairs | None = None, declared: Architectur
         initial_embeddings=F0,
         mode_step_times=tau,
         schedule=schedule(kernel.stability_limit, tau, **rates),
+        held_out=held_out,
         fiber_training=fiber_training,
     )
 
@@ -175,6 +192,31 @@ def _dataset_pairs(config: Config) -> Pairs:
         augmentation=config.augmentation,
         seed=config.seed,
     )
+
+
+def _held_out_pairs(config: Config, num_pairs: int) -> Pairs:
+    return held_out_pairs(
+        config.dataset,
+        num_pairs,
+        data_dir=config.data_dir,
+        augmentation=config.augmentation,
+        seed=config.seed,
+    )
+
+
+def _require_labels(config: Config, pairs: Pairs, held_out: Pairs | None) -> None:
+    """Raise unless there are labels of the training pairs and of held-out ones, or none are asked for."""
+    if config.labels and held_out is None:
+        raise ConfigError("Labels are read from pairs in memory only if `held_out` pairs with labels are given.")
+    if held_out is None:
+        return
+    for part in (pairs, held_out):
+        if part.labels is None:
+            raise DataError(f"{part.source}: the pairs have no labels; give `labels`, one for each pair.")
+    if held_out.input_shape != pairs.input_shape:
+        raise DataError(
+            f"The held-out views have shape {held_out.input_shape} and the training views {pairs.input_shape}."
+        )
 
 
 def _group_pairs(config: Config) -> GroupPairs:

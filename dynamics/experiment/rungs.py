@@ -10,6 +10,7 @@ from dynamics.experiment.bilinear import (
     relinearised_trajectory,
 )
 from dynamics.experiment.driving_kernel import infinite_width, infinite_width_kernel
+from dynamics.experiment.labels import LabelReader
 from dynamics.experiment.preparation import Experiment, kernel_budget
 from dynamics.flow.closed_form import closed_form
 from dynamics.flow.descent import kernel_descent, matrix_kernel_descent
@@ -26,31 +27,35 @@ def forecast_trajectories(experiment: Experiment) -> dict[str, Trajectory]:
 
     They are `closed_form`, `ode`, `matrix_ode` where all layers learn, and `linearised`, which is descent with the best
     of these kernels. Where the kernel will move (`Experiment.kernel_moves`), `bilinear` and `relinearised` follow
-    readout and features together; where their directions do not fit into the memory, a note says so.
+    readout and features together; where their directions do not fit into the memory, a note says so. Where pairs are
+    held out, `ode` and `bilinear` have the scores of probes among their metrics (`dynamics.experiment.labels`).
     """
     modes, matrix, F0 = experiment.kernel.modes, experiment.kernel.matrix, experiment.initial_embeddings
     times = experiment.schedule.times
     steps = experiment.schedule.learning_rate, experiment.schedule.record_at
-    trajectories = {"closed_form": closed_form(modes, F0, times), "ode": kernel_flow(modes, F0, times)}
+    labels = None if experiment.held_out is None else LabelReader(experiment)
+    ode = kernel_flow(modes, F0, times) if labels is None else labels.frozen()
+    trajectories = {"closed_form": closed_form(modes, F0, times), "ode": ode}
     if matrix is None:
         trajectories["linearised"] = kernel_descent(modes, F0, *steps)
     else:
         trajectories["matrix_ode"] = matrix_kernel_flow(matrix, F0, times)
         trajectories["linearised"] = matrix_kernel_descent(matrix, F0, *steps)
-    return trajectories | _moving_kernel_trajectories(experiment)
+    return trajectories | _moving_kernel_trajectories(experiment, labels)
 
 
-def _moving_kernel_trajectories(experiment: Experiment) -> dict[str, Trajectory]:
+def _moving_kernel_trajectories(experiment: Experiment, labels: LabelReader | None) -> dict[str, Trajectory]:
     if not experiment.kernel_moves:
         return {}
     try:
-        network = readout_network(experiment)  # its derivatives are compiled once for both
+        test_views = None if labels is None else labels.test_views
+        network = readout_network(experiment, test_views)  # its derivatives are compiled once for both
         reduction = bilinear_reduction(experiment, network)
     except CapacityError as error:
         note(f"The bilinear forecast is left out: {error}")
         return {}
     return {
-        "bilinear": bilinear_trajectory(experiment, reduction),
+        "bilinear": bilinear_trajectory(experiment, reduction) if labels is None else labels.bilinear(reduction),
         "relinearised": relinearised_trajectory(experiment, reduction, network),
     }
 
@@ -106,6 +111,7 @@ def train(
         checkpoints=checkpoints,
         report_cost=report_cost,
         report_resumed=report_resumed,
+        measure=None if experiment.held_out is None else LabelReader(experiment).measure(),
     )
 
 

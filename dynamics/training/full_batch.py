@@ -11,7 +11,7 @@
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
@@ -44,6 +44,7 @@ def gradient_descent(
     checkpoints: Checkpoints | None = None,
     report_cost: Callable[[float], None] | None = None,
     report_resumed: Callable[[int], None] | None = None,
+    measure: Callable[[int, Params], Mapping[str, float]] | None = None,
 ) -> Trajectory:
     """Train on all pairs at every step, recording the spectrum.
 
@@ -74,6 +75,9 @@ def gradient_descent(
         Function that is called after the first few steps with the seconds that the whole run will take.
     report_resumed : callable, optional
         Function that is called with the step from which training goes on.
+    measure : callable, optional
+        Function of step and parameters that is called at every record; the numbers that it returns by name are kept
+        among the trajectory's metrics.
 
     Raises
     ------
@@ -95,7 +99,8 @@ def gradient_descent(
 
     def observe(state: TrainState, _: Metrics) -> None:
         value, F = look(state.params, *data)
-        recorder.record(int(state.step), F, loss=value)
+        step = int(state.step)
+        recorder.record(step, F, loss=value, metrics=None if measure is None else measure(step, state.params))
 
     _, outcome = run(
         update,

@@ -7,7 +7,7 @@
 Accuracy(train=1.0, test=1.0)
 """
 
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Shaped
@@ -19,6 +19,13 @@ from dynamics.typing import Array
 
 class Accuracy(NamedTuple):
     """Shares of examples classified correctly, between 0 and 1."""
+
+    train: float
+    test: float
+
+
+class Determination(NamedTuple):
+    """Coefficients of determination R², 1 for perfect prediction and 0 for that of the mean; means over the targets."""
 
     train: float
     test: float
@@ -57,18 +64,44 @@ def linear_probe(
     """
     from sklearn.linear_model import LogisticRegression, RidgeClassifier
 
-    Z, Z_test = np.asarray(train_embeddings, np.float64), np.asarray(test_embeddings, np.float64)
-    mean, scale = Z.mean(axis=0), np.sqrt(covariance_spectrum(Z)[0])
-    if not scale > 0:
-        raise ConfigError("A linear probe needs embeddings that differ and are finite; these have collapsed.")
-    if not ridge > 0:
-        raise ConfigError(f"The ridge of a linear probe is {ridge}; give a positive number.")
+    Z, Z_test = _of_unit_scale(train_embeddings, test_embeddings, ridge)
     if classifier == "logistic":
         # scikit-learn weighs the sum of the losses by C beside ‖W‖²/2
         model = LogisticRegression(C=1 / (2 * ridge * len(Z)), max_iter=1000)
     else:
         model = RidgeClassifier(alpha=ridge * len(Z), solver="cholesky")
-    return _accuracy(model, (Z - mean) / scale, train_labels, (Z_test - mean) / scale, test_labels)
+    return Accuracy(*_fitted(model, Z, train_labels, Z_test, test_labels))
+
+
+def linear_regression(
+    train_embeddings: Float[Array, "train dim"],
+    train_targets: Float[Array, "train *targets"],
+    test_embeddings: Float[Array, "test dim"],
+    test_targets: Float[Array, "test *targets"],
+    *,
+    ridge: float = 1e-3,
+) -> Determination:
+    """R² of a linear regression of real targets on frozen embeddings, which are scaled as for `linear_probe`.
+
+    Parameters
+    ----------
+    train_embeddings, train_targets : arrays (N, d), (N,) or (N, t)
+        Embeddings and targets to which the regression is fitted.
+    test_embeddings, test_targets : arrays (M, d), (M,) or (M, t)
+        Embeddings and targets on which it is tested.
+    ridge : float
+        λ of the penalty λ‖W‖² beside the mean squared error over the examples.
+
+    Raises
+    ------
+    ConfigError
+        If all embeddings are equal, or the ridge is not positive.
+    """
+    from sklearn.linear_model import Ridge
+
+    Z, Z_test = _of_unit_scale(train_embeddings, test_embeddings, ridge)
+    model = Ridge(alpha=ridge * len(Z), solver="cholesky")
+    return Determination(*_fitted(model, Z, train_targets, Z_test, test_targets))
 
 
 def knn_probe(
@@ -103,16 +136,63 @@ def knn_probe(
     """
     from sklearn.neighbors import KNeighborsClassifier
 
-    if not 1 <= neighbors <= len(train_embeddings):
-        raise ConfigError(
-            f"A k-NN probe of {neighbors} neighbours needs as many training examples, not {len(train_embeddings)}."
-        )
-    model = KNeighborsClassifier(neighbors, metric="cosine", weights=lambda distance: np.exp(-distance / temperature))
-    model.fit(np.asarray(train_embeddings, np.float64), np.asarray(train_labels))
-    return float(model.score(np.asarray(test_embeddings, np.float64), np.asarray(test_labels)))
+    model = KNeighborsClassifier(**_nearest(neighbors, temperature, len(train_embeddings)))
+    return _fitted(model, _array(train_embeddings), train_labels, _array(test_embeddings), test_labels)[1]
 
 
-def _accuracy(model, Z: np.ndarray, labels: Array, Z_test: np.ndarray, test_labels: Array) -> Accuracy:
+def knn_regression(
+    train_embeddings: Float[Array, "train dim"],
+    train_targets: Float[Array, "train *targets"],
+    test_embeddings: Float[Array, "test dim"],
+    test_targets: Float[Array, "test *targets"],
+    *,
+    neighbors: int = 20,
+    temperature: float = 0.07,
+) -> float:
+    """Test R² of the weighted mean of the nearest neighbours' targets, with the weights of `knn_probe`.
+
+    Parameters
+    ----------
+    train_embeddings, train_targets, test_embeddings, test_targets : arrays
+        As for `linear_regression`.
+    neighbors, temperature
+        As for `knn_probe`.
+
+    Raises
+    ------
+    ConfigError
+        If there are fewer training examples than neighbours.
+    """
+    from sklearn.neighbors import KNeighborsRegressor
+
+    model = KNeighborsRegressor(**_nearest(neighbors, temperature, len(train_embeddings)))
+    return _fitted(model, _array(train_embeddings), train_targets, _array(test_embeddings), test_targets)[1]
+
+
+def _array(embeddings: Array) -> np.ndarray:
+    return np.asarray(embeddings, np.float64)
+
+
+def _of_unit_scale(train: Array, test: Array, ridge: float) -> tuple[np.ndarray, np.ndarray]:
+    """Both without the mean of the first, and divided by the largest standard deviation that it has in a direction."""
+    if not ridge > 0:
+        raise ConfigError(f"The ridge of a linear probe is {ridge}; give a positive number.")
+    Z = _array(train)
+    mean, scale = Z.mean(axis=0), np.sqrt(covariance_spectrum(Z)[0])
+    if not scale > 0:
+        raise ConfigError("A linear probe needs embeddings that differ and are finite; these have collapsed.")
+    return (Z - mean) / scale, (_array(test) - mean) / scale
+
+
+def _nearest(neighbors: int, temperature: float, examples: int) -> dict[str, Any]:
+    """Settings of scikit-learn's neighbours: by cosine, weighted by exp(cos/τ)."""
+    if not 1 <= neighbors <= examples:
+        raise ConfigError(f"A k-NN probe of {neighbors} neighbours needs as many training examples, not {examples}.")
+    return {"n_neighbors": neighbors, "metric": "cosine", "weights": lambda distance: np.exp(-distance / temperature)}
+
+
+def _fitted(model: Any, Z: np.ndarray, labels: Array, Z_test: np.ndarray, test_labels: Array) -> tuple[float, float]:
+    """Score of a model on what it was fitted to and on the rest: accuracy of a classifier, R² of a regression."""
     labels, test_labels = np.asarray(labels), np.asarray(test_labels)
     model.fit(Z, labels)
-    return Accuracy(float(model.score(Z, labels)), float(model.score(Z_test, test_labels)))
+    return float(model.score(Z, labels)), float(model.score(Z_test, test_labels))

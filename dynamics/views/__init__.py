@@ -23,7 +23,7 @@ from dynamics.views.factors import StyledViews, style_factors, styled_views
 from dynamics.views.pairs import Pairs
 from dynamics.views.presets import AUGMENTATIONS, TwoViews, default_augmentation, get_augmentation
 from dynamics.views.relation import Relation
-from dynamics.views.sampling import load_pairs, make_pairs
+from dynamics.views.sampling import load_held_out, load_pairs, make_pairs
 from dynamics.views.synthetic import gaussian_pairs, geometric_spectrum, synthetic_pairs
 from dynamics.views.vectors import group_pairs, scale_entries, scaled_pairs
 
@@ -51,6 +51,7 @@ __all__ = [
     "geometric_spectrum",
     "get_augmentation",
     "group_pairs",
+    "load_held_out",
     "load_images",
     "load_pairs",
     "make_pairs",

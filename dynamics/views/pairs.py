@@ -32,16 +32,21 @@ class Pairs:
         of the two (`dynamics.support.numbers`).
     source : str
         Text that says where the pairs come from, for messages, file headers and figure captions.
+    labels : array (n,) or (n, t), optional
+        What each pair shows: a class as an integer, a boolean or a text, or t real targets as floating-point numbers.
+        Training never sees them; they say what a probe can read from what was learned.
 
     Raises
     ------
     DataError
-        If the shapes differ, there is no pair, an entry is NaN or infinite, or every view is the same.
+        If the shapes differ, there is no pair, an entry is NaN or infinite, every view is the same, or there is not one
+        label for each pair.
     """
 
     x: np.ndarray
     x_prime: np.ndarray
     source: str = "pairs"
+    labels: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         for name in ("x", "x_prime"):
@@ -55,6 +60,8 @@ class Pairs:
             raise DataError(f"{self.source}: views have shape {self.x.shape}; give arrays (n, *input_shape), n ≥ 1.")
         for name in ("x", "x_prime"):
             _require_finite(getattr(self, name), name, self.source)
+        if self.labels is not None:
+            object.__setattr__(self, "labels", _checked_labels(self.labels, len(self), self.source))
         if (self.stacked == self.x[0]).all():
             raise DataError(f"{self.source}: all {2 * len(self)} views are identical, so there is nothing to learn.")
 
@@ -72,10 +79,25 @@ class Pairs:
         """All 2n views, X̃ = (x_1 … x_n, x'_1 … x'_n), array (2n, *input_shape)."""
         return np.concatenate([self.x, self.x_prime])
 
-    def standardised(self) -> "Pairs":
+    @property
+    def stacked_labels(self) -> np.ndarray | None:
+        """Labels of all 2n views in the order of `stacked`, array (2n,) or (2n, t); None without labels."""
+        return None if self.labels is None else np.concatenate([self.labels, self.labels])
+
+    def rows(self, which: slice | np.ndarray) -> "Pairs":
+        """Some of the pairs, with their labels."""
+        labels = None if self.labels is None else self.labels[which]
+        return Pairs(self.x[which], self.x_prime[which], self.source, labels)
+
+    def standardised(self, like: "Pairs | None" = None) -> "Pairs":
         """Pairs with the mean and scale over all views (per channel for images, per feature for vectors) removed.
 
         Uncentred pixels give one huge mean mode that hides the others, so the built-in data sets arrive like this.
+
+        Parameters
+        ----------
+        like : Pairs, optional
+            Other pairs, not yet standardised, whose mean and scale are removed: training pairs, if these are held out.
 
         Raises
         ------
@@ -84,23 +106,27 @@ class Pairs:
         """
         # images (h, w, c): one mean a channel; anything else: one mean for every entry, one scale for all
         axes = tuple(range(self.x.ndim - 1)) if self.x.ndim == 4 else (0,)
-        stacked = self.stacked.astype(np.float64)
-        mean = stacked.mean(axis=axes, keepdims=True)
-        scale = (stacked - mean).std(axis=axes if self.x.ndim == 4 else None, keepdims=True)
+        reference = (self if like is None else like).stacked.astype(np.float64)
+        mean = reference.mean(axis=axes, keepdims=True)
+        scale = (reference - mean).std(axis=axes if self.x.ndim == 4 else None, keepdims=True)
         if not (scale > 0).any():
             raise DataError(f"{self.source}: the views are constant images, so there is nothing to learn.")
-        stacked = (stacked - mean) / np.where(scale > 0, scale, 1.0)
+        stacked = (self.stacked.astype(np.float64) - mean) / np.where(scale > 0, scale, 1.0)
         dtype = self.x.dtype if self.x.dtype.kind == "f" else np.float32
         x, x_prime = np.split(stacked.astype(dtype), 2)
-        return Pairs(x, x_prime, self.source)
+        return Pairs(x, x_prime, self.source, self.labels)
 
     def save(self, path: str | Path) -> None:
-        """Write the pairs as an `.npz` file with arrays `x` and `x_prime`, under exactly this name, atomically."""
-        archives.save_npz(path, {"x": self.x, "x_prime": self.x_prime})
+        """Write the pairs as an `.npz` file with arrays `x`, `x_prime` and, where there are any, `labels`.
+
+        The file has exactly this name and is written atomically.
+        """
+        labels = {} if self.labels is None else {"labels": self.labels}
+        archives.save_npz(path, {"x": self.x, "x_prime": self.x_prime, **labels})
 
     @staticmethod
     def load(path: str | Path, choose: Callable[[int], Int[np.ndarray, " rows"]] | None = None) -> "Pairs":
-        """Read pairs from an `.npz` file with arrays `x` and `x_prime`.
+        """Read pairs from an `.npz` file with arrays `x`, `x_prime` and, where it has them, `labels`.
 
         Parameters
         ----------
@@ -123,9 +149,17 @@ class Pairs:
                 lengths = [archive.shape(name)[:1] for name in ("x", "x_prime")]
                 rows = choose(min((length[0] for length in lengths if length), default=0))
             x, x_prime = archive.read("x", rows), archive.read("x_prime", rows)
+            labels = archive.read("labels", rows) if "labels" in archive.names else None
         for name, array in (("x", x), ("x_prime", x_prime)):
             _require_finite(array, name, str(path), rows)
-        return Pairs(x, x_prime, source=str(path))
+        return Pairs(x, x_prime, str(path), labels)
+
+    @staticmethod
+    def count(path: str | Path) -> int:
+        """Number of pairs in a file, whose arrays are not read; errors are those of `check`."""
+        with archives.open_npz(path) as archive:
+            _require_both(path, archive)
+            return archive.shape("x")[0] if archive.shape("x") else 0
 
     @staticmethod
     def check(path: str | Path) -> None:
@@ -159,3 +193,20 @@ def _require_finite(array: np.ndarray, name: str, source: str, rows: np.ndarray 
             f"{source}: `{name}` has NaN or infinite entries in {bad.sum()} of {len(array)} views "
             f"(first: row {first}); remove or repair them."
         )
+
+
+def _checked_labels(labels: np.ndarray, count: int, source: str) -> np.ndarray:
+    """Labels as an array, one row a pair: classes (n,), or finite real targets (n,) or (n, t)."""
+    labels = np.asarray(labels)
+    if labels.dtype.kind not in "biuUSf":
+        raise DataError(
+            f"{source}: `labels` has dtype {labels.dtype}; give integers, booleans or text for classes, or "
+            "floating-point numbers for real targets."
+        )
+    real = labels.dtype.kind == "f"
+    if len(labels.shape) not in ((1, 2) if real else (1,)) or len(labels) != count or not labels.size:
+        shapes = "(n,) or (n, targets)" if real else "(n,)"
+        raise DataError(f"{source}: `labels` has shape {labels.shape}; give {shapes} for the {count} pairs.")
+    if real and not np.isfinite(labels).all():
+        raise DataError(f"{source}: `labels` has NaN or infinite entries; remove or repair them.")
+    return labels

@@ -5,6 +5,7 @@
 ((50, 8, 8, 1), dtype('float32'))
 """
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -76,6 +77,7 @@ def make_pairs(
         raise ConfigError(f"chunk={chunk}: give at least 1.")
     draw_key, view_key = jax.random.split(key)
     rows = _draw(draw_key, len(stack), num_pairs, f"{source}: there are {len(stack):,} images")
+    labels = images.labels[rows] if isinstance(images, Images) and images.labels is not None else None
     drawn = intensities(stack, rows, source)
     if (np.ptp(drawn.reshape(len(drawn), -1), axis=1) == 0).all():
         raise DataError(f"{source}: the {len(drawn):,} images drawn are constant, so there is nothing to learn.")
@@ -89,7 +91,7 @@ def make_pairs(
             [np.asarray(view)[: len(drawn) - start] for view in _augment(views, view_key, index, drawn[index])]
         )
     x, x_prime = (np.concatenate(part) for part in zip(*parts, strict=True))
-    pairs = Pairs(x, x_prime, source)
+    pairs = Pairs(x, x_prime, source, labels)
     return pairs.standardised() if standardise else pairs
 
 
@@ -159,7 +161,56 @@ def load_pairs(
     views = get_augmentation(preset, images.shape)
     pairs = make_pairs(images, views, key, num_pairs=num_pairs, standardise=standardise)
     detail = f"{preset} ({views.note})" if views.note else preset
-    return Pairs(pairs.x, pairs.x_prime, f"{dataset} {split}, augmentation {detail}, seed {seed}")
+    return replace(pairs, source=f"{dataset} {split}, augmentation {detail}, seed {seed}")
+
+
+def load_held_out(
+    dataset: str,
+    *,
+    num_pairs: int,
+    held_out: int,
+    data_dir: str | Path | None = None,
+    augmentation: str | None = None,
+    seed: int = 0,
+    split: str = "train",
+    standardise: bool = True,
+) -> Pairs:
+    """Load pairs that `load_pairs` did not draw: views of further images of the same split, or the rest of an `.npz`.
+
+    Parameters
+    ----------
+    dataset, data_dir, augmentation, seed, split, standardise
+        As for the `load_pairs` of the training pairs. Mean and scale that are removed are those of the training pairs.
+    num_pairs : int
+        Number n of training pairs, which are left out.
+    held_out : int
+        Number of pairs to load, or as many as there are.
+
+    Raises
+    ------
+    DataError
+        If the data cannot be loaded, or hold no pairs besides those that are trained on.
+    ConfigError
+        As for `load_pairs`.
+    """
+    if dataset == "synthetic":
+        raise DataError("synthetic: its pairs have no labels, so that none are held out for them; choose a data set.")
+    available = Pairs.count(dataset) if is_stored(dataset) else len(load_images(dataset, data_dir, split=split))
+    if available <= num_pairs:
+        raise DataError(
+            f"{dataset}: all of its {available:,} pairs are trained on, so that none is held out; lower `num_pairs`."
+        )
+    drawn = load_pairs(
+        dataset,
+        data_dir=data_dir,
+        num_pairs=min(available, num_pairs + held_out),
+        augmentation=augmentation,
+        seed=seed,
+        split=split,
+        standardise=False,
+    )
+    rest = drawn.rows(slice(num_pairs, None))
+    return rest.standardised(like=drawn.rows(slice(num_pairs))) if standardise else rest
 
 
 def check_dataset(

@@ -112,3 +112,44 @@ def test_a_data_set_that_is_not_there_is_found_missing_before_anything_is_loaded
     (tmp_path / "text.npz").write_text("text")
     with pytest.raises(DataError):
         check_dataset(dataset)
+
+
+# ---------------------------------------------------------------- labels
+
+
+@pytest.mark.parametrize(
+    "labels", [np.arange(4), np.array(["a", "b", "a", "c"]), np.linspace(0, 1, 4), np.zeros((4, 2))], ids=str
+)
+def test_labels_travel_with_their_pairs(tmp_path, labels):
+    x = np.arange(12.0).reshape(4, 3)
+    pairs = Pairs(x, x + 1, labels=labels)
+    pairs.save(tmp_path / "pairs.npz")
+    for same in (Pairs.load(tmp_path / "pairs.npz"), pairs.standardised(), pairs.rows(slice(None))):
+        np.testing.assert_array_equal(same.labels, labels)
+    np.testing.assert_array_equal(pairs.rows(np.array([2, 0])).labels, labels[[2, 0]])
+    np.testing.assert_array_equal(pairs.stacked_labels[4:], labels)
+    assert Pairs(x, x + 1).stacked_labels is None
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (np.arange(3), "shape"),
+        (np.zeros((4, 2), int), "shape"),
+        (np.zeros((4, 0)), "shape"),
+        (np.array([1, "a", None, 2], object), "dtype"),
+        (np.zeros(4, complex), "dtype"),
+        (np.array([0.0, 1.0, np.nan, 2.0]), "NaN"),
+    ],
+)
+def test_labels_are_one_class_or_finite_targets_for_each_pair(labels, message):
+    x = np.arange(12.0).reshape(4, 3)
+    with pytest.raises(DataError, match=message):
+        Pairs(x, x + 1, labels=labels)
+
+
+def test_held_out_pairs_are_standardised_like_the_training_pairs():
+    rng = np.random.default_rng(0)
+    train, rest = (Pairs(3 + 2 * rng.normal(size=(50, 3)), 3 + 2 * rng.normal(size=(50, 3))) for _ in range(2))
+    mean, scale = train.stacked.mean(0), (train.stacked - train.stacked.mean(0)).std()
+    np.testing.assert_allclose(rest.standardised(like=train).x, (rest.x - mean) / scale, rtol=1e-10)

@@ -15,6 +15,7 @@ from dynamics.views import (
     augment,
     compose,
     gaussian_noise,
+    load_held_out,
     load_images,
     load_pairs,
     make_pairs,
@@ -203,3 +204,24 @@ def test_real_cifar10_crops(data_dir):
     # partners show the same scene: their mean colours go together, and are not identical
     colours, colours_prime = pairs.x.mean(axis=(1, 2)), pairs.x_prime.mean(axis=(1, 2))
     assert 0.5 < np.corrcoef(colours.ravel(), colours_prime.ravel())[0, 1] < 1
+
+
+def test_held_out_pairs_are_views_of_other_images_with_their_labels():
+    digits = load_images("digits")
+    train = load_pairs("digits", num_pairs=30, augmentation="none", standardise=False)
+    rest = load_held_out("digits", num_pairs=30, held_out=20, augmentation="none", standardise=False)
+    by_image = {image.tobytes(): label for image, label in zip(digits.images, digits.labels, strict=True)}
+    for pairs in (train, rest):
+        assert [by_image[image.tobytes()] for image in pairs.x] == pairs.labels.tolist()
+    assert len(rest) == 20 and not {x.tobytes() for x in train.x} & {x.tobytes() for x in rest.x}
+
+
+def test_held_out_pairs_of_a_file_are_those_that_are_not_drawn(tmp_path):
+    x = np.arange(20.0).reshape(10, 2)
+    path = str(tmp_path / "pairs.npz")
+    Pairs(x, x + 1, labels=np.arange(10)).save(path)
+    train, rest = load_pairs(path, num_pairs=6), load_held_out(path, num_pairs=6, held_out=100)
+    assert sorted([*train.labels, *rest.labels]) == list(range(10)) and len(rest) == 4
+    assert load_pairs(path).labels.tolist() == list(range(10))
+    with pytest.raises(DataError, match="none is held out"):
+        load_held_out(path, num_pairs=10, held_out=1)
