@@ -75,7 +75,7 @@ def kernel_flow_batch(
         start_of(modes, np.pad(F, ((0, 0), (0, max(dims) - d))), complete=truncation is None)
         for F, d in zip(initial_embeddings, dims, strict=True)
     ]
-    velocity, save = mode_system(loss)
+    velocity, save, _ = mode_system(loss)
     gamma = np.broadcast_to(modes.eigenvalues[:, None], (len(starts), len(modes), 1))
     a, source, constant = (np.stack(values) for values in list(zip(*starts, strict=True))[:3])
     C = integrate_batch(velocity, a, (gamma, source, constant), times, save, tolerance=tolerance)

@@ -18,7 +18,6 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
@@ -27,6 +26,7 @@ from dynamics.flow.descent import descend
 from dynamics.flow.integrate import integrate
 from dynamics.modes.factor import semidefinite_factor
 from dynamics.objectives.correlation import barlow_twins, cross_correlation
+from dynamics.objectives.kinks import kinks_of, subgradient
 from dynamics.objectives.registry import Loss, embedding_loss
 from dynamics.support.compiled import compile_once
 from dynamics.trajectories.trajectory import Trajectory
@@ -174,9 +174,16 @@ def bilinear_flow(
     DivergenceError
         If the solver cannot follow the flow to the last time.
     """
-    velocity, save = _system(embedding_loss(objective))
+    velocity, save, kinks = _system(embedding_loss(objective))
     saved, states = integrate(
-        velocity, _start(model), _ingredients(model), times, save, state_times=embedding_times, tolerance=tolerance
+        velocity,
+        _start(model),
+        _ingredients(model),
+        times,
+        save,
+        kinks=kinks,
+        state_times=embedding_times,
+        tolerance=tolerance,
     )
     run = trajectory_of_records(times, saved, "bilinear_flow", {"tolerance": tolerance})
     if embedding_times is None or states is None:
@@ -226,7 +233,7 @@ def descend_records(
     model: BilinearModel, learning_rate: float, record_at: Int[np.ndarray, " records"], objective: Loss | str
 ) -> tuple[Float[np.ndarray, "records record"], Float[np.ndarray, "records state"]]:
     """The records (C, FᵀF/2n, L) and the states (s, ω) of `bilinear_descent`, each flattened to one row a record."""
-    velocity, save = _system(embedding_loss(objective))
+    velocity, save, _ = _system(embedding_loss(objective))
     return descend(velocity, save, _start(model), _ingredients(model), learning_rate, record_at)
 
 
@@ -243,19 +250,19 @@ def _ingredients(model: BilinearModel) -> tuple[np.ndarray, np.ndarray, np.ndarr
 
 
 @compile_once(maxsize=32)
-def _system(objective: Callable) -> tuple[Callable, Callable]:
-    """d(s, ω)/dt and the record (C, FᵀF/2n, L) of a loss, with (p₀, P, R) as what the solver passes on."""
-    gradient = jax.grad(objective)
+def _system(objective: Callable) -> tuple[Callable, Callable, Callable]:
+    """d(s, ω)/dt, the record (C, FᵀF/2n, L) and the kinks of a loss; the solver passes on (p₀, P, R)."""
+    gradient, kinks_of_loss = subgradient(objective), kinks_of(objective)
 
     def unpack(y: Array, ingredients: tuple) -> tuple[Array, Array]:
         p0, P, R = ingredients
         q = len(P)
         return p0 + (y[:q] @ P).reshape(p0.shape), y[q:].reshape(p0.shape[1], R.shape[1])
 
-    def velocity(t: float | Array, y: Array, ingredients: tuple) -> Array:
+    def velocity(t: float | Array, y: Array, ingredients: tuple, shares: Array | None = None) -> Array:
         _, P, R = ingredients
         p, omega = unpack(y, ingredients)
-        G = gradient(p @ omega + R)
+        G = gradient(p @ omega + R, shares)
         return -jnp.concatenate([P @ (G @ omega.T).ravel(), (p.T @ G).ravel()])
 
     def save(t: float | Array, y: Array, ingredients: tuple) -> Array:
@@ -263,7 +270,11 @@ def _system(objective: Callable) -> tuple[Callable, Callable]:
         F = p @ omega + ingredients[2]
         return jnp.concatenate([cross_correlation(F).ravel(), (F.T @ F / len(F)).ravel(), objective(F)[None]])
 
-    return velocity, save
+    def kinks(t: float | Array, y: Array, ingredients: tuple) -> Array:
+        p, omega = unpack(y, ingredients)
+        return kinks_of_loss(p @ omega + ingredients[2])
+
+    return velocity, save, kinks
 
 
 def trajectory_of_records(

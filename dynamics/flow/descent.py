@@ -56,7 +56,7 @@ def kernel_descent(
     DataError
         If the initial embeddings are not finite, or there is not one for each view.
     """
-    velocity, save = mode_system(loss)
+    velocity, save, _ = mode_system(loss)
     start = start_of(modes, initial_embeddings)
     parameters = (modes.eigenvalues[:, None], start.source, start.constant)
     C, _ = descend(velocity, save, start.coordinates, parameters, learning_rate, record_at)
@@ -79,7 +79,7 @@ def matrix_kernel_descent(
     as a function or by its name in `dynamics.objectives.OBJECTIVES`.
     """
     loss = embedding_loss(objective)
-    velocity, correlation = matrix_system(loss)
+    velocity, correlation, _ = matrix_system(loss)
     start = finite_start(initial_embeddings, len(theta))
     C, F = descend(velocity, correlation, start, flat_matrix_kernel(theta), learning_rate, record_at)
     with double_precision():

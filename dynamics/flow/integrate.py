@@ -1,4 +1,9 @@
-"""The ODE solver of all flows: explicit, adaptive, in float64, and bounded in steps."""
+"""The ODE solver of all flows: adaptive, in float64, bounded in steps, and able to slide along the kinks of a loss.
+
+The solver takes some steps at a time, so that a flow can be interrupted and says how far it is if it takes long. It is
+explicit. A flow that explicit steps would follow for too long, because some directions relax much faster than others
+move, goes on with implicit steps if its state is small.
+"""
 
 from collections.abc import Callable
 from functools import partial
@@ -10,10 +15,21 @@ import numpy as np
 from jaxtyping import Float
 
 from dynamics.errors import DataError, DivergenceError
+from dynamics.flow.sliding import SlidingFlow
 from dynamics.support.precision import double_precision
+from dynamics.support.progress import progress_bar
+from dynamics.typing import Array
 
 MAX_STEPS = 500_000
-"""Largest number of steps of the solver. A flow that needs more is stiff, or slides along a kink of its loss."""
+"""Largest number of steps of the solver."""
+
+_STEPS_AT_ONCE = 1000
+_STIFF_STEPS = 20_000  # a flow that would take more explicit steps than this is stiff
+_IMPLICIT_SIZE = 1024  # numbers in the largest state for which implicit steps are affordable
+_SECONDS = 3.0  # of work without a word
+
+Wanted = list[tuple[np.ndarray, Callable]]
+"""Times, and what to keep of y at each of them."""
 
 
 def integrate(
@@ -23,6 +39,7 @@ def integrate(
     times: Float[np.ndarray, " times"],
     save: Callable,
     *,
+    kinks: Callable | None = None,
     state_times: Float[np.ndarray, " snapshots"] | None = None,
     tolerance: float = 1e-10,
 ) -> tuple[np.ndarray, np.ndarray | None]:
@@ -38,6 +55,9 @@ def integrate(
         Arrays that are passed on to both functions.
     times : array (T,)
         Times at which the result of `save` is kept, ascending from 0.
+    kinks : callable, optional
+        (t, y, parameters) -> x (k,), where the velocity jumps if one of them changes its sign. The velocity takes their
+        shares (k,) as a fourth argument (`dynamics.objectives.kinks`), and the flow slides where it has to.
     state_times : array (S,), optional
         Times at which y itself is kept.
     tolerance : float
@@ -55,34 +75,99 @@ def integrate(
     DivergenceError
         If the solver cannot follow the flow to the last time, or needs more than `MAX_STEPS` steps.
     """
-    import diffrax  # half a second of import, paid by those who integrate
-
     _require_finite(start, parameters, times, state_times)
-    snapshots: Any = [] if state_times is None else state_times
-    end = float(max([times[-1], *snapshots]))
+    wanted: Wanted = [(np.asarray(times, float), save)]
+    if state_times is not None:
+        wanted.append((np.asarray(state_times, float), _state))
+    end = float(max(moments.max(initial=0.0) for moments, _ in wanted))
     with double_precision():
         y0, parameters = jnp.asarray(start, float), jax.tree.map(jnp.asarray, parameters)
-        scale = jnp.abs(y0).max(initial=0.0)
+        t0, scale = jnp.zeros(()), jnp.abs(y0).max(initial=0.0)
         if scale == 0 and end > 0:
-            scale = end * jnp.abs(velocity(0.0, y0, parameters)).max(initial=0.0)
+            scale = end * jnp.abs(velocity(t0, y0, parameters)).max(initial=0.0)
         if end == 0 or scale == 0:  # nothing moves, and the step size has no scale
-            saved = np.asarray(save(0.0, y0, parameters))[None].repeat(len(times), axis=0)
-            return saved, None if state_times is None else np.asarray(y0)[None].repeat(len(snapshots), axis=0)
-        saves = [diffrax.SubSaveAt(ts=jnp.asarray(times, float), fn=save)]
-        if state_times is not None:
-            saves.append(diffrax.SubSaveAt(ts=jnp.asarray(state_times, float)))
-        saves.append(diffrax.SubSaveAt(t1=True, fn=_time))
-        solution = _solve(velocity, y0, scale, parameters, end, diffrax.SaveAt(subs=saves), tolerance)
-        saved = np.asarray(solution.ys[0])
-        states = np.asarray(solution.ys[1]) if state_times is not None else None
-        reached = float(solution.ys[-1][0])
-    if solution.result != diffrax.RESULTS.successful or not np.isfinite(saved).all():
-        raise _lost(end, reached)
-    return saved, states
+            kept = [np.asarray(keep(t0, y0, parameters))[None].repeat(len(moments), axis=0) for moments, keep in wanted]
+        else:
+            # y starts tiny and grows by many orders of magnitude: errors count against its size, not against 1
+            flow = SlidingFlow(velocity, kinks, y0, parameters, end)
+            kept = _walk(flow, y0, end, wanted, tolerance, tolerance * scale)
+    return kept[0], None if state_times is None else kept[1]
 
 
-def _time(t, y, parameters):
-    return t
+def _walk(flow: SlidingFlow, y: Array, end: float, wanted: Wanted, rtol: float, atol: Array) -> list[np.ndarray]:
+    """What is kept at the wanted times, some steps after the other."""
+    import diffrax  # half a second of import, paid by those who integrate
+
+    t, steps, standing, implicit = 0.0, 0, 0, False
+    kept: list[list[np.ndarray]] = [[] for _ in wanted]
+    with progress_bar("flow", 1000, after=_SECONDS) as tell:
+        while True:
+            room = min(_STEPS_AT_ONCE, MAX_STEPS - steps)
+            if room < 1 or standing > 2 * _STEPS_AT_ONCE:
+                raise _lost(end, t)
+            solution = _some_steps(flow, t, y, end, wanted, (rtol, atol), implicit, room)
+            *values, (moment, state) = solution.ys
+            before, t, y, taken = t, float(moment[0]), state[0], int(solution.stats["num_steps"])
+            for rows, found, (moments, _) in zip(kept, values, wanted, strict=True):
+                done = sum(map(len, rows))
+                rows.append(np.asarray(found)[done : int((moments <= t).sum())])
+            if solution.result == diffrax.RESULTS.successful:
+                break
+            if solution.result == diffrax.RESULTS.event_occurred:
+                flow.pass_event(t, y)
+            elif solution.result != diffrax.RESULTS.max_steps_reached:
+                raise _lost(end, t)
+            steps, standing = steps + taken, standing + 1 if t <= before else 0
+            tell(int(1000 * t / end))
+            if taken == room and y.size <= _IMPLICIT_SIZE and steps >= 3 * _STEPS_AT_ONCE:
+                implicit = implicit or taken * (end - t) > _STIFF_STEPS * (t - before)
+    saved = [np.concatenate(rows) for rows in kept]
+    if not np.isfinite(saved[0]).all():
+        raise _lost(end, t)
+    return saved
+
+
+def _some_steps(
+    flow: SlidingFlow,
+    t: float,
+    y: Array,
+    end: float,
+    wanted: Wanted,
+    tolerances: tuple[float, Array],
+    implicit: bool,
+    max_steps: int,
+) -> Any:
+    """Steps from y(t) until the next event, or the end. What was wanted before t is kept again, as of t."""
+    import diffrax
+    import optimistix
+
+    event = None
+    if flow.event is not None:
+        event = diffrax.Event(flow.event, optimistix.Bisection(rtol=1e-13, atol=1e-13), direction=False)
+    saves = [diffrax.SubSaveAt(ts=jnp.asarray(moments.clip(t, end)), fn=flow.keeping(keep)) for moments, keep in wanted]
+    return diffrax.diffeqsolve(
+        diffrax.ODETerm(flow.velocity),
+        diffrax.Kvaerno5() if implicit else diffrax.Dopri8(),
+        # numbers as arrays: a second flow of the same shapes is not compiled again
+        t0=jnp.asarray(t, float),
+        t1=jnp.asarray(end, float),
+        dt0=None,
+        y0=y,
+        args=flow.arguments,
+        saveat=diffrax.SaveAt(subs=[*saves, diffrax.SubSaveAt(t1=True, fn=_moment_and_state)]),
+        stepsize_controller=_controller(*tolerances, end),
+        event=event,
+        max_steps=max_steps,
+        throw=False,
+    )
+
+
+def _state(t, y, parameters):
+    return y
+
+
+def _moment_and_state(t, y, arguments):
+    return t, y
 
 
 def integrate_batch(
@@ -97,59 +182,77 @@ def integrate_batch(
     """Follow the same flow from several starts at once; each keeps a step size of its own.
 
     Parameters, returns and errors are those of `integrate`, with `starts` (B, …), parameters (B, …) of each start, and
-    what is saved (B, T, …).
+    what is saved (B, T, …). It neither slides along kinks nor takes implicit steps.
     """
     _require_finite(starts, parameters, times)
-    with double_precision():
+    times = np.asarray(times, float)
+    end, steps = float(times[-1]), 0
+    with double_precision(), progress_bar("flows", 1000, after=_SECONDS) as tell:
         ys, parameters = jnp.asarray(starts, float), jax.tree.map(jnp.asarray, parameters)
         # a start at zero stays there; any scale will do for its errors
         scales = jnp.abs(ys).reshape(len(ys), -1).max(axis=1)
-        scales = jnp.where(scales > 0, scales, 1.0)
-        solved = _solve_batch(velocity, save, ys, scales, parameters, jnp.asarray(times, float), tolerance)
-        saved, reached, finished = (np.asarray(values) for values in solved)
-    failed = ~finished | ~np.isfinite(saved).all(axis=tuple(range(1, saved.ndim)))
-    if failed.any():
-        first = int(failed.argmax())
-        raise _lost(float(times[-1]), float(reached[first]), f" from start {first}")
+        atol = tolerance * jnp.where(scales > 0, scales, 1.0)
+        t, saved = np.zeros(len(ys)), None
+        while True:
+            room = min(_STEPS_AT_ONCE, MAX_STEPS - steps)
+            found, reached, ys, lost = _some_steps_of_each(
+                velocity, save, room, t, ys, parameters, times, tolerance, atol
+            )
+            found = np.asarray(found)
+            # times that lie behind are kept as they were
+            behind = (times <= t[:, None]).reshape(*found.shape[:2], *[1] * (found.ndim - 2))
+            saved = found if saved is None else np.where(behind, saved, found)
+            t, steps = np.asarray(reached), steps + room
+            if lost.any() or (steps >= MAX_STEPS and (t < end).any()):
+                first = int((np.asarray(lost) if lost.any() else t < end).argmax())
+                raise _lost(end, float(t[first]), f" from start {first}")
+            if (t >= end).all():
+                break
+            tell(int(1000 * t.min() / end))
+    broken = ~np.isfinite(saved).all(axis=tuple(range(1, saved.ndim)))
+    if broken.any():
+        raise _lost(end, float(t[broken.argmax()]), f" from start {int(broken.argmax())}")
     return saved
 
 
-@partial(jax.jit, static_argnums=(0, 1))
-def _solve_batch(velocity, save, ys, scales, parameters, times, tolerance):
+@partial(jax.jit, static_argnums=(0, 1, 2))
+def _some_steps_of_each(velocity, save, max_steps, t, ys, parameters, times, rtol, atol):
     import diffrax
 
-    saveat = diffrax.SaveAt(subs=[diffrax.SubSaveAt(ts=times, fn=save), diffrax.SubSaveAt(t1=True, fn=_time)])
+    def solve(t, y, own, atol):
+        solution = diffrax.diffeqsolve(
+            diffrax.ODETerm(velocity),
+            diffrax.Dopri8(),
+            t0=t,
+            t1=times[-1],
+            dt0=None,
+            y0=y,
+            args=own,
+            saveat=diffrax.SaveAt(
+                subs=[
+                    diffrax.SubSaveAt(ts=jnp.clip(times, t, times[-1]), fn=save),
+                    diffrax.SubSaveAt(t1=True, fn=_moment_and_state),
+                ]
+            ),
+            stepsize_controller=_controller(rtol, atol, times[-1]),
+            max_steps=max_steps,
+            throw=False,
+        )
+        saved, (moment, state) = solution.ys
+        good = (solution.result == diffrax.RESULTS.successful) | (solution.result == diffrax.RESULTS.max_steps_reached)
+        return saved, moment[0], state[0], ~good
 
-    def solve(y, scale, own):
-        solution = _solve(velocity, y, scale, own, times[-1], saveat, tolerance)
-        saved, reached = solution.ys
-        return saved, reached[0], solution.result == diffrax.RESULTS.successful
-
-    return jax.vmap(solve)(ys, scales, parameters)
+    return jax.vmap(solve)(t, ys, parameters, atol)
 
 
-def _solve(velocity, y0, scale, parameters, end, saveat, tolerance):
-    import diffrax  # half a second of import, paid by those who integrate
+def _controller(rtol, atol, end):
+    import diffrax
 
-    return diffrax.diffeqsolve(
-        diffrax.ODETerm(velocity),
-        diffrax.Dopri8(),
-        t0=0.0,
-        # numbers as arrays: a second flow of the same shapes is not compiled again
-        t1=jnp.asarray(end, float),
-        dt0=None,
-        y0=y0,
-        args=parameters,
-        saveat=saveat,
-        stepsize_controller=diffrax.PIDController(
-            rtol=jnp.asarray(tolerance, float),
-            # y starts tiny and grows by many orders of magnitude: errors count against its size, not against 1
-            atol=tolerance * scale,
-            dtmin=jnp.asarray(1e-14 * end, float),  # a flow that blows up stops here, instead of never
-            force_dtmin=False,
-        ),
-        max_steps=MAX_STEPS,
-        throw=False,
+    return diffrax.PIDController(
+        rtol=jnp.asarray(rtol, float),
+        atol=jnp.asarray(atol, float),
+        dtmin=jnp.asarray(1e-14 * end, float),  # a flow that blows up stops here, instead of never
+        force_dtmin=False,
     )
 
 

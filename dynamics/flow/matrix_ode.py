@@ -18,6 +18,7 @@ from dynamics.flow.integrate import integrate
 from dynamics.flow.start import finite_start
 from dynamics.modes.contrastive import contrastive_modes
 from dynamics.objectives.correlation import barlow_twins, cross_correlation
+from dynamics.objectives.kinks import kinks_of, subgradient
 from dynamics.objectives.registry import Loss, embedding_loss
 from dynamics.support.compiled import compile_once
 from dynamics.support.precision import double_precision
@@ -79,7 +80,7 @@ def matrix_kernel_flow(
         If the solver cannot follow the flow to the last time.
     """
     loss = embedding_loss(objective)
-    velocity, correlation = matrix_system(loss)
+    velocity, correlation, kinks = matrix_system(loss)
     F0 = finite_start(initial_embeddings, len(theta))
     C, F = integrate(
         velocity,
@@ -87,6 +88,7 @@ def matrix_kernel_flow(
         flat_matrix_kernel(theta),
         times,
         correlation,
+        kinks=kinks,
         state_times=times,
         tolerance=tolerance,
     )
@@ -115,14 +117,17 @@ def losses_along(objective: Callable) -> Callable:
 
 
 @compile_once(maxsize=16)
-def matrix_system(objective: Callable) -> tuple[Callable, Callable]:
-    """dF/dt and C(F), with the flat Θ (2nd, 2nd) as the argument that the solver passes on."""
-    gradient = jax.grad(objective)
+def matrix_system(objective: Callable) -> tuple[Callable, Callable, Callable]:
+    """dF/dt, C(F) and the kinks of a loss, with the flat Θ (2nd, 2nd) as the argument that the solver passes on."""
+    gradient, kinks_of_loss = subgradient(objective), kinks_of(objective)
 
-    def velocity(t, F, theta):
-        return -(theta @ gradient(F).reshape(-1)).reshape(F.shape)
+    def velocity(t, F, theta, shares=None):
+        return -(theta @ gradient(F, shares).reshape(-1)).reshape(F.shape)
+
+    def kinks(t, F, theta):
+        return kinks_of_loss(F)
 
     def correlation(t, F, theta):
         return cross_correlation(F)
 
-    return velocity, correlation
+    return velocity, correlation, kinks

@@ -14,7 +14,6 @@ lazy network has a frozen kernel. Convolutions whose positions share weights do 
 from collections.abc import Callable
 from dataclasses import replace
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
@@ -22,6 +21,7 @@ from jaxtyping import Float
 from dynamics.flow.bilinear import trajectory_of_records
 from dynamics.flow.integrate import integrate
 from dynamics.objectives.correlation import barlow_twins, cross_correlation
+from dynamics.objectives.kinks import kinks_of, subgradient
 from dynamics.objectives.registry import Loss, embedding_loss
 from dynamics.support.compiled import compile_once
 from dynamics.trajectories.trajectory import Trajectory
@@ -85,9 +85,16 @@ def mean_field_flow(
     W = np.zeros((1, dim)) if readout is None else np.asarray(readout, np.float64)
     # the state is F, what K has moved by and S: all small at the start, so that the solver's errors count against F
     start = np.concatenate([F.ravel(), np.zeros(K.size), scale**2 * (W.T @ W).ravel()])
-    velocity, save = _system(embedding_loss(objective), dim)
+    velocity, save, kinks = _system(embedding_loss(objective), dim)
     saved, states = integrate(
-        velocity, start, (K, K_hid, scale**2), times, save, state_times=embedding_times, tolerance=tolerance
+        velocity,
+        start,
+        (K, K_hid, scale**2),
+        times,
+        save,
+        kinks=kinks,
+        state_times=embedding_times,
+        tolerance=tolerance,
     )
     run = trajectory_of_records(times, saved, "mean_field", {"tolerance": tolerance})
     if embedding_times is None or states is None:
@@ -101,17 +108,21 @@ def mean_field_flow(
 
 
 @compile_once(maxsize=32)
-def _system(objective: Callable, dim: int) -> tuple[Callable, Callable]:
-    """d(F, K − K₀, S)/dt and the record (C, FᵀF/2n, L), with (K₀, K_hid, u²) as what the solver passes on."""
-    gradient = jax.grad(objective)
+def _system(objective: Callable, dim: int) -> tuple[Callable, Callable, Callable]:
+    """d(F, K − K₀, S)/dt, the record (C, FᵀF/2n, L) and the kinks of a loss; the solver passes on (K₀, K_hid, u²)."""
+    gradient, kinks_of_loss = subgradient(objective), kinks_of(objective)
 
-    def velocity(t: float | Array, y: Array, ingredients: tuple) -> Array:
+    def embeddings(y: Array, ingredients: tuple) -> Array:
+        points, views = ingredients[0].shape
+        return y[: points * dim].reshape(points, dim)[:views]
+
+    def velocity(t: float | Array, y: Array, ingredients: tuple, shares: Array | None = None) -> Array:
         K0, K_hid, u2 = ingredients
         points, views = K0.shape
         F, moved, S = jnp.split(y, [points * dim, points * dim + K0.size])
         F, K, S = F.reshape(points, dim), K0 + moved.reshape(K0.shape), S.reshape(dim, dim)
         F_train = F[:views]
-        G = gradient(F_train)
+        G = gradient(F_train, shares)
         along = K_hid @ G
         dF = -(K @ G + along @ S)
         dK = -u2 * (along @ F_train.T + F @ (G.T @ K_hid[:views]))
@@ -119,8 +130,10 @@ def _system(objective: Callable, dim: int) -> tuple[Callable, Callable]:
         return jnp.concatenate([dF.ravel(), dK.ravel(), dS.ravel()])
 
     def save(t: float | Array, y: Array, ingredients: tuple) -> Array:
-        points, views = ingredients[0].shape
-        F = y[: points * dim].reshape(points, dim)[:views]
-        return jnp.concatenate([cross_correlation(F).ravel(), (F.T @ F / views).ravel(), objective(F)[None]])
+        F = embeddings(y, ingredients)
+        return jnp.concatenate([cross_correlation(F).ravel(), (F.T @ F / len(F)).ravel(), objective(F)[None]])
 
-    return velocity, save
+    def kinks(t: float | Array, y: Array, ingredients: tuple) -> Array:
+        return kinks_of_loss(embeddings(y, ingredients))
+
+    return velocity, save, kinks

@@ -14,7 +14,6 @@ Losses that see the embeddings through C = FᵀJF/2n alone have a faster way in 
 
 from collections.abc import Callable
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
@@ -22,6 +21,7 @@ from jaxtyping import Float
 from dynamics.flow.integrate import integrate
 from dynamics.flow.start import finite_start
 from dynamics.objectives.correlation import cross_correlation
+from dynamics.objectives.kinks import kinks_of, subgradient
 from dynamics.objectives.registry import Loss, embedding_loss
 from dynamics.support.compiled import compile_once
 from dynamics.trajectories.trajectory import Trajectory
@@ -53,7 +53,7 @@ def objective_flow(
     objective : callable or str
         Loss of the embeddings (N, d): a function of `dynamics.objectives` or one of your own, with its settings bound
         by `functools.partial`, or the name of one of `dynamics.objectives.OBJECTIVES`. A loss that is singular at zero
-        needs a start away from zero.
+        needs a start away from zero. Along its kinks (hinges, absolute values, maxima) the flow slides.
     graph : array (N, N), optional
         Relation G between the views. The cross-correlation FᵀGF/Σ_ij G_ij is recorded; by default it is that of pairs,
         FᵀJF/2n.
@@ -88,9 +88,11 @@ def objective_flow(
         K = np.concatenate([K, np.asarray(test_rows, np.float64)])
         more = np.zeros((len(test_rows), dim)) if test_start is None else np.asarray(test_start, np.float64)
         F = np.concatenate([F, more])
-    velocity, save = _system(embedding_loss(objective))
+    velocity, save, kinks = _system(embedding_loss(objective))
     parameters = (K, None if graph is None else np.asarray(graph, np.float64))
-    saved, states = integrate(velocity, F, parameters, times, save, state_times=embedding_times, tolerance=tolerance)
+    saved, states = integrate(
+        velocity, F, parameters, times, save, kinks=kinks, state_times=embedding_times, tolerance=tolerance
+    )
     C, moments = np.moveaxis(saved[:, :-1].reshape(len(times), 2, dim, dim), 1, 0)
     return Trajectory(
         times=np.asarray(times, np.float64),
@@ -106,13 +108,16 @@ def objective_flow(
 
 
 @compile_once(maxsize=32)
-def _system(objective: Callable) -> tuple[Callable, Callable]:
-    """dF/dt and the record (C, FᵀF/N, L) of a loss, with (K̃ and the test rows, G) as what the solver passes on."""
-    gradient = jax.grad(objective)
+def _system(objective: Callable) -> tuple[Callable, Callable, Callable]:
+    """dF/dt, the record (C, FᵀF/N, L) and the kinks of a loss; the solver passes on (K̃ and the test rows, G)."""
+    gradient, kinks_of_loss = subgradient(objective), kinks_of(objective)
 
-    def velocity(t: Array, F: Array, parameters: tuple) -> Array:
+    def velocity(t: Array, F: Array, parameters: tuple, shares: Array | None = None) -> Array:
         rows = parameters[0]
-        return -rows @ gradient(F[: rows.shape[1]])
+        return -rows @ gradient(F[: rows.shape[1]], shares)
+
+    def kinks(t: Array, F: Array, parameters: tuple) -> Array:
+        return kinks_of_loss(F[: parameters[0].shape[1]])
 
     def save(t: Array, F: Array, parameters: tuple) -> Array:
         rows, graph = parameters
@@ -120,4 +125,4 @@ def _system(objective: Callable) -> tuple[Callable, Callable]:
         C, moments = cross_correlation(F, graph), F.T @ F / len(F)
         return jnp.concatenate([C.ravel(), moments.ravel(), objective(F)[None]])
 
-    return velocity, save
+    return velocity, save, kinks

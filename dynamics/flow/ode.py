@@ -18,6 +18,7 @@ from dynamics.flow.start import finite_start, start_of
 from dynamics.flow.truncation import truncate
 from dynamics.modes.contrastive import ContrastiveModes
 from dynamics.objectives.correlation import correlation_loss
+from dynamics.objectives.kinks import kinks_of, subgradient
 from dynamics.support.compiled import compile_once
 from dynamics.support.precision import double_precision
 from dynamics.trajectories.trajectory import Trajectory
@@ -82,7 +83,7 @@ def kernel_flow(
         end = max([times[-1], *([] if embedding_times is None else embedding_times)])
         cut = truncate(modes, initial_embeddings, float(end), tolerance=truncation)
         modes, num_modes, bound = cut.modes, len(cut.modes), cut.bound
-    velocity, save_correlation = mode_system(loss)
+    velocity, save_correlation, kinks = mode_system(loss)
     start = start_of(modes, initial_embeddings, complete=num_modes is None)
     C, a = integrate(
         velocity,
@@ -90,6 +91,7 @@ def kernel_flow(
         (modes.eigenvalues[:, None], start.source, start.constant),
         times,
         save_correlation,
+        kinks=kinks,
         state_times=embedding_times,
         tolerance=tolerance,
     )
@@ -110,16 +112,20 @@ def kernel_flow(
 
 @compile_once(maxsize=16)
 def mode_system(loss):
-    """Return da/dt and C(a) for a loss, as functions of (t, a, (γ, b, C_R)) with γ (m, 1) and the rest of `Start`."""
+    """Return da/dt, C(a) and the kinks of a loss, of (t, a, (γ, b, C_R)) with γ (m, 1) and the rest of `Start`."""
+    gradient, kinks_of_loss = subgradient(loss), kinks_of(loss)
 
     def save_correlation(t, a, parameters):
         gamma, source, constant = parameters
         cross = a.T @ source
         return a.T @ (gamma * a) + cross + cross.T + constant
 
-    def velocity(t, a, parameters):
+    def velocity(t, a, parameters, shares=None):
         gamma, source, _ = parameters
-        M = -0.5 * jax.grad(loss)(save_correlation(t, a, parameters))
+        M = -0.5 * gradient(save_correlation(t, a, parameters), shares)
         return 4.0 * (gamma * a + source) @ M
 
-    return velocity, save_correlation
+    def kinks(t, a, parameters):
+        return kinks_of_loss(save_correlation(t, a, parameters))
+
+    return velocity, save_correlation, kinks

@@ -1,12 +1,15 @@
 """How long work reports on itself: by a progress bar in a terminal, and by single lines about what it will cost."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 
 @contextmanager
-def progress_bar(description: str, total: int) -> Iterator[Callable[[int], None]]:
+def progress_bar(description: str, total: int, *, after: float = 0.0) -> Iterator[Callable[[int], None]]:
     """Show a bar while the block runs; call what it yields with the number of units done so far.
+
+    Nothing is shown in the first `after` seconds.
 
     >>> with progress_bar("counting", total=3) as done:
     ...     for i in range(3):
@@ -16,14 +19,26 @@ def progress_bar(description: str, total: int) -> Iterator[Callable[[int], None]
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(description, total=total)
-        yield lambda done: bar.update(task, completed=done)
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    task = bar.add_task(description, total=total)
+    began = time.monotonic()
+
+    def tell(done: int) -> None:
+        if time.monotonic() - began >= after:
+            bar.start()
+        bar.update(task, completed=done)
+
+    try:
+        tell(0)
+        yield tell
+    finally:
+        if bar.live.is_started:
+            bar.stop()
 
 
 def note(line: str) -> None:
     """Write one line about the course of long work to the standard error stream, apart from its results."""
     from rich.console import Console
 
-    Console(stderr=True, highlight=False, markup=False).print(line, soft_wrap=True)
+    Console(stderr=True, highlight=False, markup=False, emoji=False).print(line, soft_wrap=True)
