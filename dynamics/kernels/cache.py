@@ -35,7 +35,9 @@ class GramCache:
     kernel : Kernel
         Kernel with a key.
     x1, x2 : array (a, …), (b, …)
-        Views in the precision of the evaluation; `x2` is None for the Gram matrix of one stack.
+        Views as the kernel takes them; `x2` is None for the Gram matrix of one stack.
+    dtype : {"float64", "float32"}
+        Precision of the evaluation.
 
     Raises
     ------
@@ -45,14 +47,14 @@ class GramCache:
         If the matrix does not fit on the disk.
     """
 
-    def __init__(self, folder: str | Path, kernel: Kernel, x1: np.ndarray, x2: np.ndarray | None):
+    def __init__(self, folder: str | Path, kernel: Kernel, x1: np.ndarray, x2: np.ndarray | None, dtype: str):
         if kernel.key is None:
             raise ConfigError(
                 f"kernel {kernel.name!r}: nothing says what its values depend on, so they cannot be kept on disk; wrap "
                 "it as Kernel(name, function, key=...) with a key that changes when its values do, or evaluate "
                 "without a cache."
             )
-        self.folder = Path(folder) / _digest(kernel.key, x1, x2)
+        self.folder = Path(folder) / _digest(kernel.key, dtype, x1, x2)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -60,7 +62,7 @@ class GramCache:
                 f"The kernel cache {folder} cannot be written ({error.strerror}); choose another folder."
             ) from error
         self._remove_abandoned()
-        self._require_room(x1, x2)
+        self._require_room(x1, x2, np.dtype(dtype).itemsize)
 
     def load(self, row: slice, shape: tuple[int, int], dtype: np.dtype) -> np.ndarray | None:
         """Return a row block, or None if it is not there; a damaged one is named in a warning and not used."""
@@ -94,9 +96,9 @@ class GramCache:
             except FileNotFoundError:  # another process was quicker
                 pass
 
-    def _require_room(self, x1: np.ndarray, x2: np.ndarray | None) -> None:
+    def _require_room(self, x1: np.ndarray, x2: np.ndarray | None, itemsize: int) -> None:
         entries = len(x1) * (len(x1) + 1) // 2 if x2 is None else len(x1) * len(x2)
-        missing = entries * x1.itemsize - sum(path.stat().st_size for path in self.folder.glob("*.block"))
+        missing = entries * itemsize - sum(path.stat().st_size for path in self.folder.glob("*.block"))
         free = shutil.disk_usage(self.folder).free
         if missing > free:
             raise CapacityError(
@@ -120,8 +122,8 @@ def content_hash(*parts: str | Array) -> str:
     return digest.hexdigest()
 
 
-def _digest(key: str, x1: np.ndarray, x2: np.ndarray | None) -> str:
-    return content_hash(key, _versions(), _source(), x1, *([] if x2 is None else [x2]))
+def _digest(key: str, dtype: str, x1: np.ndarray, x2: np.ndarray | None) -> str:
+    return content_hash(key, dtype, _versions(), _source(), x1, *([] if x2 is None else [x2]))
 
 
 @cache

@@ -23,9 +23,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from dynamics.errors import ConfigError
+from dynamics.errors import ConfigError, DataError
 from dynamics.kernels.cache import content_hash
-from dynamics.kernels.kernel import ColumnViews, Kernel, RowViews, blocks
+from dynamics.kernels.kernel import DEFAULT_TILE, ColumnViews, Kernel, RowViews, blocks
 from dynamics.kernels.layerwise import (
     Factors,
     TracedLayers,
@@ -35,6 +35,7 @@ from dynamics.kernels.layerwise import (
     forward_numbers,
     pair_numbers,
 )
+from dynamics.support.numbers import real_array
 from dynamics.support.precision import full_precision
 from dynamics.typing import Array, Gram, Views
 
@@ -69,12 +70,12 @@ def empirical_ntk(
     apply : callable
         (params, x (batch, …)) -> embeddings (batch, d), row by row; BatchNorm belongs in evaluation mode.
     params : pytree of arrays
-        Parameters at which the network is linearised.
+        Parameters at which the network is linearised. Of a mapping that has `params` beside other collections, such as
+        Flax's variables with their running averages, `params` alone is differentiated; of everything else, all leaves.
     output : int, optional
         Use this output alone instead of the mean over all d.
     collection : str, optional
-        Key of the parameters ("params") where `params` is a mapping that holds more than parameters, such as Flax's
-        variables with their running averages. By default every leaf counts as a parameter.
+        Key of the entry of the mapping `params` that is differentiated, where it is another one.
     memory : int
         Bound, in bytes, on what is held at once besides the parameters.
     dtype : {"float64", "float32"}
@@ -97,7 +98,7 @@ def empirical_ntk(
     network = _Network(apply, params, memory, dtype, name, collection)
 
     def bind(x1: RowViews) -> Callable[[ColumnViews], Gram]:
-        plan = network.plan(x1.shape[1:], output)
+        plan = network.plan(x1.shape[1:], x1.dtype, output)
         d = plan.layers.dim
         groups = [plan.cotangents] if output is not None else list(_groups(d, plan.outputs))
         scale = 1.0 if output is not None else 1.0 / d
@@ -117,9 +118,10 @@ def empirical_ntk(
     return Kernel(
         name,
         lambda x1, x2: bind(x1)(x2),
-        lambda view_shape: network.plan(view_shape, output).side,
+        lambda view_shape, view_type=network.dtype: network.plan(view_shape, view_type, output).side,
         bind,
         key and content_hash("empirical-ntk", key, repr(output), *network.identity),
+        integers=True,
     )
 
 
@@ -129,6 +131,7 @@ def full_empirical_ntk(
     x1: RowViews,
     x2: ColumnViews | None = None,
     *,
+    collection: str | None = None,
     memory: int = MEMORY,
     dtype: str = "float64",
 ) -> Float[np.ndarray, "rows columns d d"]:
@@ -136,10 +139,11 @@ def full_empirical_ntk(
 
     Parameters and errors are those of `empirical_ntk`; with infinite width it tends to k(x, y) I_d.
     """
-    x1 = np.asarray(x1)
-    x2 = x1 if x2 is None else np.asarray(x2)
-    network = _Network(apply, params, memory, dtype, "full_empirical_ntk")
-    plan = network.plan(x1.shape[1:], all_pairs=True)
+    name = "full_empirical_ntk"
+    x1 = real_array(x1, f"{name}: x1")
+    x2 = x1 if x2 is None else real_array(x2, f"{name}: x2")
+    network = _Network(apply, params, memory, dtype, name, collection)
+    plan = network.plan(x1.shape[1:], x1.dtype, all_pairs=True)
     d = plan.layers.dim
     values = np.empty((len(x1), len(x2), d, d), dtype)
     units = list(_groups(d, 1))
@@ -188,8 +192,10 @@ def conjugate_kernel(
     return Kernel(
         "conjugate",
         lambda x1, x2: bind(x1)(x2),
-        bind=bind,
-        key=key and content_hash("conjugate", key, *network.identity),
+        lambda view_shape, view_type=None: DEFAULT_TILE,
+        bind,
+        key and content_hash("conjugate", key, *network.identity),
+        integers=True,
     )
 
 
@@ -213,9 +219,11 @@ class _Network:
             raise ConfigError(f"{name}: dtype is {dtype!r}; choose float64 or float32.")
         self.apply, self.memory, self.dtype, self.name = apply, memory, np.dtype(dtype), name
         leaves, self.treedef = jax.tree.flatten(params)
-        self.leaves = [np.asarray(leaf, self.dtype) for leaf in leaves]
-        self.shapes = tuple(jax.ShapeDtypeStruct(leaf.shape, self.dtype) for leaf in self.leaves)
-        self.constants, self.collection = _outside(collection, params, name), collection
+        self.collection = _differentiated(collection, params, name)
+        self.constants = _outside(self.collection, params)
+        counts = [index in self.constants and np.asarray(leaf).dtype.kind in "biu" for index, leaf in enumerate(leaves)]
+        self.leaves = [np.asarray(leaf, None if c else self.dtype) for leaf, c in zip(leaves, counts, strict=True)]
+        self.shapes = tuple(jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in self.leaves)
         self._plans: dict[tuple, _Plan] = {}
 
     @property
@@ -227,20 +235,25 @@ class _Network:
     def on_device(self) -> list[Array]:
         return [jnp.asarray(leaf) for leaf in self.leaves]
 
-    def plan(self, view_shape: tuple[int, ...], output: int | None = None, all_pairs: bool = False) -> _Plan:
-        """What to do at once for views of this shape, traced once."""
-        case = (view_shape, output, all_pairs)
+    def plan(
+        self, view_shape: tuple[int, ...], view_type: np.dtype, output: int | None = None, all_pairs: bool = False
+    ) -> _Plan:
+        """What to do at once for views of this shape and type, traced once."""
+        case = (view_shape, self._type(view_type), output, all_pairs)
         if case not in self._plans:
             self._plans[case] = self._make_plan(*case)
         return self._plans[case]
 
-    def _make_plan(self, view_shape: tuple[int, ...], output: int | None, all_pairs: bool) -> _Plan:
+    def _make_plan(
+        self, view_shape: tuple[int, ...], view_type: np.dtype, output: int | None, all_pairs: bool
+    ) -> _Plan:
         """Divide the memory: three quarters for factors, a quarter for passes through the network and for products.
 
         The trace holds the factors of the rows and lets the columns pass by; all pairs of outputs hold both.
         """
         with full_precision(self.dtype):
-            layers = find_layers(self.apply, self.shapes, self.treedef, self._view(view_shape), self.constants)
+            view = jax.ShapeDtypeStruct((1, *view_shape), _on_device(view_type))
+            layers = find_layers(self.apply, self.shapes, self.treedef, view, self.constants)
         d, size = layers.dim, self.dtype.itemsize
         if output is not None and not -d <= output < d:
             raise ConfigError(f"{self.name}: the network has {d} outputs; give an index from 0 to {d - 1}.")
@@ -299,7 +312,8 @@ class _Network:
     def features(self, x: Views) -> Float[Array, "views features"]:
         """The function itself, flattened."""
         with full_precision(self.dtype):
-            numbers = forward_numbers(self.apply, self.leaves, self.treedef, self._view(x.shape[1:]))
+            view = jax.ShapeDtypeStruct((1, *x.shape[1:]), _on_device(self._type(x.dtype)))
+            numbers = forward_numbers(self.apply, self.leaves, self.treedef, view)
         chunk = max(1, self.memory // (2 * self.dtype.itemsize * numbers))
 
         def run(x: Array) -> list[Array]:
@@ -313,14 +327,18 @@ class _Network:
         # half of it once more: one weight's factors while they are put together, and the columns that pass by
         return min(MOST_VIEWS, 3 * self.memory // 4 * 2 // max(1, 3 * factor_bytes))
 
-    def _view(self, view_shape: tuple[int, ...]) -> jax.ShapeDtypeStruct:
-        return jax.ShapeDtypeStruct((1, *view_shape), self.dtype)
+    def _type(self, view_type: np.dtype) -> np.dtype:
+        """Integers, such as tokens, stay integers; everything else has the precision of the network."""
+        return np.dtype(view_type) if np.dtype(view_type).kind in "iu" else self.dtype
 
     def _in_chunks(self, run: Callable[[Array], list[Array]], x: Views, chunk: int) -> list[Array]:
         """Put together what `run` gives for at most `chunk` views a device."""
         with full_precision(self.dtype):
             cut = list(blocks(len(x), chunk * _devices(x)))
-            parts = [run(jnp.asarray(x[block], self.dtype)) for block in cut]
+            dtype = _on_device(self._type(x.dtype))
+            if dtype.kind in "iu" and not (x.min() >= np.iinfo(dtype).min and x.max() <= np.iinfo(dtype).max):
+                raise DataError(f"{self.name}: integers beyond {np.iinfo(dtype).max:,} need dtype='float64'.")
+            parts = [run(jnp.asarray(x[block], dtype)) for block in cut]
             if len(parts) == 1:
                 return parts[0]
             new = cut[-2].stop - cut[-1].start  # blocks overlap: of the last, only what is not in the one before
@@ -333,14 +351,25 @@ class _Network:
             return whole
 
 
-def _outside(collection: str | None, params: Any, name: str) -> frozenset[int]:
+def _differentiated(collection: str | None, params: Any, name: str) -> str | None:
+    """The collection of parameters: the one asked for, else `params` where there are others beside it."""
+    has = isinstance(params, Mapping) and (collection or "params") in params
+    if collection is not None and not has:
+        raise ConfigError(f"{name}: there is no collection {collection!r} of parameters in what was given.")
+    return collection or ("params" if has and len(params) > 1 else None)
+
+
+def _outside(collection: str | None, params: Any) -> frozenset[int]:
     """Return which leaves do not belong to the collection of parameters."""
     if collection is None:
         return frozenset()
-    if not (isinstance(params, Mapping) and collection in params):
-        raise ConfigError(f"{name}: there is no collection {collection!r} of parameters in what was given.")
     paths = jax.tree_util.tree_flatten_with_path(params)[0]
     return frozenset(index for index, (path, _) in enumerate(paths) if path[0].key != collection)
+
+
+def _on_device(dtype: np.dtype) -> np.dtype:
+    """The type that numbers of this type have on the device, which is at most as long as floats are there."""
+    return np.dtype(jax.dtypes.canonicalize_dtype(dtype))
 
 
 def _devices(x: Views) -> int:

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from dynamics.errors import CapacityError, ConfigError, DataError
@@ -60,8 +61,8 @@ def gram(
     kernel : Kernel or callable
         (x1 (a, …), x2 (b, …)) -> (a, b).
     x1, x2 : array (a, *input_shape), (b, *input_shape)
-        Views, converted to `dtype`. Without `x2` the Gram matrix of `x1` is returned: half the tiles are evaluated and
-        the result is symmetric to the last bit.
+        Views, converted to `dtype`; integers, such as tokens, stay integers for the kernels of networks. Without `x2`
+        the Gram matrix of `x1` is returned: half the tiles are evaluated and the result is symmetric to the last bit.
     tile : int, optional
         Number of views on each side of a tile, which is evaluated at once; the default is the kernel's own bound.
     dtype : {"float64", "float32"}
@@ -111,10 +112,10 @@ def gram(
     if on_device:
         return _kept_on_device(kernel, x1, x2, tile, dtype, memory, cache, devices, progress)
     _require_memory(kernel, x1, x2, tile, dtype, available_memory() if memory is None else memory)
-    x1 = np.asarray(x1, dtype)
-    x2 = None if symmetric else np.asarray(x2, dtype)
-    stored = None if cache is None else GramCache(cache, kernel, x1, x2)
-    return _evaluate(kernel, x1, x2, tile, Placement.over(devices, len(x1)), stored, progress)
+    x1 = kernel.views(x1, dtype)
+    x2 = None if symmetric else kernel.views(x2, dtype)
+    stored = None if cache is None else GramCache(cache, kernel, x1, x2, dtype)
+    return _evaluate(kernel, x1, x2, tile, dtype, Placement.over(devices, len(x1)), stored, progress)
 
 
 def estimate_cost(kernel: KernelFn, x1: RowViews, x2: ColumnViews | None = None, *, dtype: str = "float64") -> float:
@@ -139,15 +140,15 @@ def estimate_cost(kernel: KernelFn, x1: RowViews, x2: ColumnViews | None = None,
     """
     kernel, x1 = as_kernel(kernel), np.asarray(x1)
     placement = Placement.over(None, len(x1))
-    largest = kernel.tile_side(x1.shape[1:])
+    largest = kernel.side(x1)
     (rows, length), (columns, width) = (_cut(len(x), largest) for x in (x1, x1 if x2 is None else x2))
     tiles = rows * (rows + 1) / 2 if x2 is None else rows * columns
     side = min(2, length)
     while True:
-        probe = x1[:side].astype(dtype)
-        _evaluate(kernel, probe, None, side, placement.alone)  # compiles
+        probe = kernel.views(x1[:side], dtype)
+        _evaluate(kernel, probe, None, side, dtype, placement.alone)  # compiles
         start = time.perf_counter()
-        _evaluate(kernel, probe, None, side, placement.alone)
+        _evaluate(kernel, probe, None, side, dtype, placement.alone)
         seconds = time.perf_counter() - start
         if seconds > PROBE_SECONDS or side == length:
             # work on each side alone, a Jacobian, outweighs the products of a tile
@@ -170,7 +171,7 @@ def estimate_memory(
     """
     kernel, stacks = as_kernel(kernel), [x1] if x2 is None else [x1, x2]
     itemsize = np.dtype(dtype).itemsize
-    side = kernel.tile_side(np.shape(x1)[1:]) if tile is None else tile
+    side = kernel.side(x1) if tile is None else tile
     tile_entries = min(side, len(x1)) * min(side, len(stacks[-1]))
     converted = sum(np.size(x) for x in stacks if getattr(x, "dtype", None) != dtype)
     return itemsize * (len(x1) * len(stacks[-1]) + converted + TILES_IN_FLIGHT * tile_entries)
@@ -208,15 +209,19 @@ def _kept_on_device(
             "without a cache; leave out the others, or on_device."
         )
     _require_memory(kernel, x1, x2, tile, dtype, free_memory(devices) if memory is None else memory)
-    side = kernel.tile_side(np.shape(x1)[1:]) if tile is None else tile
+    side = kernel.side(x1) if tile is None else tile
     rows, columns = (len(list(blocks(len(x), side))) for x in (x1, x1 if x2 is None else x2))
     total = rows * (rows + 1) // 2 if x2 is None else rows * columns
     with full_precision(dtype), reporter(progress, kernel.name, total) as report:
         views = [
-            None if x is None else x.astype(dtype) if isinstance(x, jax.Array) else np.asarray(x, dtype)
+            None if x is None else x.astype(dtype) if _is_real_on_device(x) else kernel.views(x, dtype)
             for x in (x1, x2)
         ]
         return evaluate_on_device(kernel, views[0], views[1], side, devices[0], report)
+
+
+def _is_real_on_device(x: RowViews) -> bool:
+    return isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jnp.floating)
 
 
 def _evaluate(
@@ -224,21 +229,22 @@ def _evaluate(
     x1: np.ndarray,
     x2: np.ndarray | None,
     tile: int | None,
+    dtype: str,
     placement: Placement,
     stored: GramCache | None = None,
     progress: bool | Progress = False,
 ) -> np.ndarray:
     """`gram` on checked arguments."""
     symmetric, x2 = x2 is None, x1 if x2 is None else x2
-    side = kernel.tile_side(x1.shape[1:]) if tile is None else tile
+    side = kernel.side(x1) if tile is None else tile
     rows, columns = list(blocks(len(x1), side, len(placement.devices))), list(blocks(len(x2), side))
     if symmetric:
         columns = rows
-    values = aligned_empty((len(x1), len(x2)), x1.dtype)
+    values = aligned_empty((len(x1), len(x2)), np.dtype(dtype))
     mine = range(placement.process, len(rows), placement.processes)
     total = sum(len(rows) - index if symmetric else len(columns) for index in mine)
 
-    with full_precision(x1.dtype), reporter(progress, kernel.name, total) as report:
+    with full_precision(dtype), reporter(progress, kernel.name, total) as report:
 
         def sweep(index: int) -> None:
             """Evaluate one row block, from the diagonal on if the matrix is symmetric."""

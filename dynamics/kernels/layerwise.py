@@ -163,7 +163,7 @@ def factors(
             output = _walk(jaxpr.jaxpr, jaxpr.consts, [*arguments, x[None]], probe, lambda leaf: None)[0]
             return output[0], activations
 
-        probes = [jnp.zeros((p.positions, p.outputs), x.dtype) for p in layers.products]
+        probes = [jnp.zeros((p.positions, p.outputs), leaves[p.leaf].dtype) for p in layers.products]
         output, pullback, activations = jax.vjp(network, probes, [leaves[i] for i in layers.others], has_aux=True)
         gradients, others = jax.vmap(pullback)(cotangents.astype(output.dtype))
         found: Factors = []

@@ -48,8 +48,8 @@ class KernelProduct:
         if dtype not in ("float64", "float32"):
             raise ConfigError(f"KernelProduct: dtype is {dtype!r}; choose float64 or float32.")
         self.kernel = as_kernel(kernel)
-        self.x = np.asarray(x, dtype)
-        self.tile = self.kernel.tile_side(self.x.shape[1:]) if tile is None else tile
+        self.x = self.kernel.views(x, dtype)
+        self.tile = self.kernel.side(self.x) if tile is None else tile
         if self.tile < 1:
             raise ConfigError(f"KernelProduct: tile is {tile}; give an integer of at least 1.")
 

@@ -84,16 +84,16 @@ class TiledGram:
             raise ConfigError(f"kernel {self.kernel.name!r}: dtype is {dtype!r}; choose float64 or float32.")
         if len(x) == 0:
             raise DataError(f"kernel {self.kernel.name!r}: there are no views.")
-        side = self.kernel.tile_side(np.shape(x)[1:]) if tile is None else tile
+        side = self.kernel.side(x) if tile is None else tile
         if side < 1:
             raise ConfigError(f"kernel {self.kernel.name!r}: tile is {tile}; give an integer of at least 1.")
         self.num_views = len(x)
         self.rows = list(blocks(self.num_views, side))
         self.placement = Placement.over(devices, self.num_views)
         self._require_memory(np.dtype(dtype), memory)
-        x = np.asarray(x, dtype)
+        x, self.dtype = self.kernel.views(x, dtype), np.dtype(dtype)
         self.tiles: list[list[_Tile]] = [[] for _ in self.placement.devices]
-        self._evaluate(x, None if cache is None else GramCache(cache, self.kernel, x, None), progress)
+        self._evaluate(x, None if cache is None else GramCache(cache, self.kernel, x, None, dtype), progress)
 
     def __call__(self, Q: Float[np.ndarray, "views columns"]) -> Float[np.ndarray, "views columns"]:
         """Return the product K̃ Q, array (2n, b), in float64."""
@@ -143,7 +143,7 @@ class TiledGram:
         rounds = -(-len(self.rows) // self.placement.processes) + 1 + devices  # of the process with the most blocks
         views = _ViewsOnDevices(x, self.rows, self.placement.devices)
         started: deque[Any] = deque()
-        with full_precision(x.dtype), reporter(progress, self.kernel.name, total) as report:
+        with full_precision(self.dtype), reporter(progress, self.kernel.name, total) as report:
 
             def work(turn: int) -> None:
                 """Start a row block and finish the one that its device had before, so that all devices are busy."""
@@ -161,7 +161,7 @@ class TiledGram:
         """Evaluate the tiles of a row block from the diagonal on, in the background, or read them."""
         row, columns = self.rows[index], range(index, len(self.rows))
         shape = (row.stop - row.start, self.num_views - row.start)
-        strip = None if stored is None else stored.load(row, shape, views.x.dtype)
+        strip = None if stored is None else stored.load(row, shape, self.dtype)
         if strip is None:
             x_row = views(device, index)
             k_row = self.kernel.against(x_row)
@@ -171,7 +171,7 @@ class TiledGram:
             inside = (slice(self.rows[j].start - row.start, self.rows[j].stop - row.start) for j in columns)
             values = (np.ascontiguousarray(strip[:, i]) for i in inside)
         place = self.placement.devices[device]
-        put = [jax.device_put(jnp.asarray(v, views.x.dtype), place) for v in values]
+        put = [jax.device_put(jnp.asarray(v, self.dtype), place) for v in values]
         return device, [_Tile(index, j, v) for j, v in zip(columns, put, strict=True)], strip is not None
 
     def _finish(
