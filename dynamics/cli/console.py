@@ -1,5 +1,7 @@
 """What commands show and draw."""
 
+import io
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,11 +11,27 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+_AS_LONG_AS_IT_IS = 10_000  # characters of a line that goes into a file or another program
+
+
 def show(text: object = "") -> None:
-    """Print text or a table on the standard output."""
+    """Print text or a table on the standard output, letter by letter: nothing in it is markup.
+
+    Lines are as long as they are, so that a path can be copied; only tables are fitted into a terminal.
+    """
     from rich.console import Console
 
-    Console(highlight=False).print(text)
+    console = Console(highlight=False, markup=False, emoji=False)
+    if not console.is_terminal:
+        console.width = _AS_LONG_AS_IT_IS
+    console.print(text, soft_wrap=isinstance(text, str))
+
+
+def accept_every_letter() -> None:
+    """Write letters that the output cannot show by their numbers, in place of ending in an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def draw_run(folder: Path, target: Path | None = None) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 from msgspec import structs
 
-from dynamics.cli.console import draw_run, duration, show
+from dynamics.cli.console import accept_every_letter, draw_run, duration, show
 from dynamics.cli.diagnosing import diagnose
 from dynamics.cli.flags import with_flags
 from dynamics.cli.recipe import recipe_commands
@@ -32,7 +32,7 @@ Preset = Annotated[str | None, tyro.conf.arg(metavar=f"{{{','.join(PRESETS)}}}")
 RunFolders = Annotated[tuple[Path, ...], tyro.conf.arg(metavar="RUN"), tyro.conf.Positional]
 StudyName = Annotated[str, tyro.conf.arg(metavar="NAME"), tyro.conf.Positional]
 
-_INTERRUPTED = 130
+_INTERRUPTED, _CUT_OFF = 130, 141  # as shells have it
 _INFINITE_WIDTH_SECONDS = 60.0
 CHECKPOINT_SECONDS = 60.0
 
@@ -330,6 +330,7 @@ COMMANDS: dict[str, Callable[..., int | None]] = {
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; 0 or what the command returns, 2 with one sentence on stderr if the user can mend it."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    accept_every_letter()
     try:
         _require_text(arguments)
         code = tyro.extras.subcommand_cli_from_dict(
@@ -344,6 +345,9 @@ def main(arguments: list[str] | None = None) -> int:
         message = with_flags(str(error), _settings())
         print(f"error: {brief(message, most=1000)}", file=sys.stderr)  # it may quote an argument of any length
         return 2
+    except BrokenPipeError:  # whoever read the output, `head` say, has enough of it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _CUT_OFF
     except KeyboardInterrupt as interruption:
         print(str(interruption) or "interrupted", file=sys.stderr)
         return _INTERRUPTED

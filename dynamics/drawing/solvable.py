@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.mathtext import MathTextParser
 
 from dynamics.drawing.trajectories import mode_colors, panel_letters
+from dynamics.drawing.words import as_written
 from dynamics.trajectories.ladder import rung
 from dynamics.trajectories.solution import SolvedModes
 from dynamics.trajectories.trajectory import Trajectory
@@ -36,8 +37,7 @@ def solution_figure(trajectory: Trajectory, title: str = "") -> Figure:
     for ax in (left, right):
         ax.ticklabel_format(axis="x", scilimits=(-3, 4), useMathText=True)
     if title:
-        heading = f"{model.label}, {solution.source}\n{title}"
-        figure.suptitle(heading, fontsize=8, color="0.35", parse_math=False)
+        figure.suptitle(f"{model.label}, {solution.source}\n{as_written(title)}", fontsize=8, color="0.35")
     return figure
 
 

@@ -27,6 +27,7 @@ from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import FormatStrFormatter, LogLocator, NullLocator
 
+from dynamics.drawing.words import as_written
 from dynamics.trajectories.comparison import Comparison, KernelOverlaps, step_times
 from dynamics.trajectories.ladder import main_forecast, rung
 from dynamics.trajectories.trajectory import Trajectory
@@ -59,13 +60,12 @@ def draw_loss(ax: Axes, measured: Trajectory | None, forecasts: Mapping[str, Tra
     for name, trajectory, width in drawn:
         model = rung(name)
         color, dashes = model.line
-        ax.plot(trajectory.times, trajectory.loss, color=color, ls=dashes, lw=width, label=model.label)
+        ax.plot(trajectory.times, trajectory.loss, color=color, ls=dashes, lw=width, label=as_written(model.label))
     objective = None if measured is None else measured.objective
     if objective in (None, "barlow-twins"):
         ax.set(xlabel=TIME_AXIS, ylabel=r"loss  $\Vert C - I\Vert_F^2$", ylim=(0, None))
     else:  # other losses may be negative
-        ax.set_xlabel(TIME_AXIS)
-        ax.set_ylabel(f"loss  ({objective})", parse_math=False)
+        ax.set(xlabel=TIME_AXIS, ylabel=f"loss  ({as_written(objective)})")
     ax.legend(loc="upper right")
     return ax
 
@@ -77,7 +77,7 @@ def draw_eigenvalues(ax: Axes, measured: Trajectory | None, forecast: Trajectory
             continue
         for u, color in zip(trajectory.eigenvalues.T, mode_colors(trajectory.dim), strict=True):
             ax.plot(trajectory.times, u, color=color, ls=line, lw=1.3 if line == "-" else 1.0)
-        ax.plot([], [], color="0.4", ls=line, label=rung(trajectory.rung).label)
+        ax.plot([], [], color="0.4", ls=line, label=as_written(rung(trajectory.rung).label))
     ax.set(xlabel=TIME_AXIS, ylabel="eigenvalues of $C$")
     ax.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2, borderaxespad=0.2)  # the curves fill the panel
     return ax
@@ -107,7 +107,7 @@ def draw_step_times(ax: Axes, comparison: Comparison) -> Axes:
         look: dict[str, Any] = {"c": chosen} if has_face else {"facecolors": "none", "edgecolors": chosen}
         ax.scatter(measured[both], predicted[both], s=model.marker_area, marker=model.marker, lw=0.9, **look)
         error = comparison.median_error(name)
-        text = model.label + ("" if np.isnan(error) else f"  ({100 * error:.1f} %)")
+        text = as_written(model.label) + ("" if np.isnan(error) else f"  ({100 * error:.1f} %)")
         ax.plot([], [], ls="", marker=model.marker, mfc="0.4" if model.filled else "none", mec="0.4", label=text)
     if finite:
         ends = np.array([min(finite) / 1.15, max(finite) * 1.15])
@@ -138,7 +138,7 @@ def comparison_figure(
     draw_step_times(right, comparison)
     panel_letters(left, middle, right)
     if title:
-        figure.suptitle(title, fontsize=8, color="0.35", parse_math=False)
+        figure.suptitle(as_written(title), fontsize=8, color="0.35")
     return figure
 
 
@@ -152,7 +152,7 @@ def trajectory_figure(measured: Trajectory | None, forecasts: Mapping[str, Traje
         draw_step_marks(left, step_times(forecasts[main]))
     panel_letters(left, right)
     if title:
-        figure.suptitle(title, fontsize=8, color="0.35", parse_math=False)
+        figure.suptitle(as_written(title), fontsize=8, color="0.35")
     return figure
 
 
@@ -166,14 +166,12 @@ def draw_overlaps(ax: Axes, times: np.ndarray, overlaps: Mapping[str, np.ndarray
         kernel, _, when = name.rpartition(", ")
         color, filled = colors.get(kernel, "0.4"), when == "end"
         face = color if filled else "white"
-        label = f"{kernel}, {'after' if filled else 'before'} training"
+        label = f"{as_written(kernel)}, {'after' if filled else 'before'} training"
         every = max(1, len(times) // 12)
         ax.plot(times, values, "-o", color=color, mfc=face, ms=3.5, lw=1.1, markevery=every, label=label)
     ax.axhline(chance, color="0.5", ls=(0, (1, 1.5)), lw=1.0, label=f"chance, d / 2m = {chance:.2g}")
     ax.set(xlabel=TIME_AXIS, ylabel="subspace overlap", ylim=(0, 1))
-    legend = ax.legend(loc="center right", bbox_to_anchor=(1.0, 0.26), fontsize=6, handlelength=1.5)
-    for text in legend.get_texts():
-        text.set_parse_math(False)
+    ax.legend(loc="center right", bbox_to_anchor=(1.0, 0.26), fontsize=6, handlelength=1.5)
     return ax
 
 
@@ -190,7 +188,7 @@ def recipe_figure(
     draw_overlaps(right, overlaps.times, overlaps.overlaps, overlaps.chance)
     panel_letters(left, middle, right)
     if title:
-        figure.suptitle(title, fontsize=8, color="0.35", parse_math=False)
+        figure.suptitle(as_written(title), fontsize=8, color="0.35")
     return figure
 
 

@@ -46,13 +46,13 @@ def evaluate_on_device(
     columns = rows if symmetric else list(blocks(len(x2), side))
     x_rows = [jax.device_put(_cut(x1, row), device) for row in rows]
     x_columns = x_rows if symmetric else [jax.device_put(_cut(x2, column), device) for column in columns]
-    values = jnp.zeros((len(x1), len(x2)), x1.dtype, device=device)
+    values = jnp.zeros((len(x1), len(x2)), device=device)
     for i, row in enumerate(rows):
         k_row = kernel.against(x_rows[i])
         waiting = None  # the tile before, which is looked at while the next one is evaluated
         for j in range(i if symmetric else 0, len(columns)):
             diagonal = symmetric and i == j
-            tile = jax.device_put(jnp.asarray(k_row(x_columns[j]), x1.dtype), device)
+            tile = jax.device_put(jnp.asarray(k_row(x_columns[j]), values.dtype), device)
             if tile.shape != (row.stop - row.start, columns[j].stop - columns[j].start):
                 check_block(np.asarray(tile), kernel.name, row, columns[j], diagonal)
             following = (tile, is_sound(tile, diagonal), row, columns[j], diagonal)

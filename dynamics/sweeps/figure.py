@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator, PercentFormatter
 
 from dynamics.drawing.trajectories import TIME_AXIS, mode_colors
+from dynamics.drawing.words import as_written
 from dynamics.runs.store import Run
 from dynamics.sweeps.run import Sweep
 from dynamics.trajectories.ladder import in_order, rung
@@ -49,7 +50,7 @@ def draw_errors(ax: Axes, name: str, values: Sequence[Any], points: Sequence[tup
         x = [_position(value, values) for value in shown]
         color, dashes = rung(forecast).line
         ax.plot(x, [np.median(judged[v]) for v in shown], color=color, ls=dashes, marker="o", ms=3)
-        ax.plot([], [], color=color, ls=dashes, label=rung(forecast).label)
+        ax.plot([], [], color=color, ls=dashes, label=as_written(rung(forecast).label))
         ends = [judged[v].min() for v in shown], [judged[v].max() for v in shown]
         ax.fill_between(x, *ends, color=color, alpha=0.15, lw=0)
         positive = positive or any(end > 0 for end in ends[1])
@@ -121,6 +122,6 @@ def _setting_axis(ax: Axes, name: str, values: Sequence[Any]) -> None:
     if numeric and min(values) > 0 and max(values) / min(values) >= 8:
         ax.set_xscale("log")
         ax.xaxis.set_minor_locator(NullLocator())
-    labels = [f"{v:g}" if numeric else str(v) for v in values]
-    ax.set_xticks(values if numeric else range(len(values)), labels, parse_math=False)
+    labels = [f"{v:g}" if numeric else as_written(v) for v in values]
+    ax.set_xticks(values if numeric else range(len(values)), labels)
     ax.set(xlabel=name.replace("_", " "))

@@ -9,6 +9,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
 from dynamics.drawing.trajectories import style
+from dynamics.drawing.words import as_written
 from dynamics.function_classes import linear_head_error
 from dynamics.function_classes.explicit import misled_cube_minimiser
 from dynamics.studies.inductive_bias.exact import CIRCLES, CUBE, RING, Law, law
@@ -145,6 +146,6 @@ def phi_figure(measured: Implementable) -> Figure:
         for (name, phi), marker in zip(PAPER_TABLE.items(), "^v>D", strict=True):
             ax.plot(PAPER_SIZES, phi, marker + ":", mfc="none", color="0.6", ms=4, lw=0.8, label=f"{name} (paper)")
         ax.set(xscale="log", xlabel="orthonormal functions $m$", ylabel=r"discrepancy $\varphi_m$", ylim=(0, None))
-        ax.set_title(f"solid: {measured.dataset};\nhollow: the paper, CIFAR-10", fontsize=6.5)
+        ax.set_title(f"solid: {as_written(measured.dataset)};\nhollow: the paper, CIFAR-10", fontsize=6.5)
         ax.legend(ncols=2, fontsize=6)
     return figure

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dynamics.drawing.trajectories import style
+from dynamics.drawing.words import as_written
 from dynamics.generative import TiedPLDA
 from dynamics.studies.simve.exact import CORRELATIONS, VARIANCES, ModeCourse
 from dynamics.studies.simve.methods import JOINT, RANDOM, VAES, Results, Scores
@@ -115,7 +116,7 @@ def methods_figure(
                 ax.axhline(chance[measure], color="0.7", lw=0.8, ls=_DASHED, zorder=0)
             ax.set(xlabel=_axis(content), ylabel=_axis(measure))
         figure.legend(loc="outside right center")
-        figure.suptitle(title, fontsize=8, color="0.35")
+        figure.suptitle(as_written(title), fontsize=8, color="0.35")
     return figure
 
 
