@@ -26,11 +26,15 @@ DOCS = ROOT / "docs"
 PAGES = sorted(path.relative_to(DOCS) for path in DOCS.rglob("*.md"))
 TEXTS = {page.as_posix(): (DOCS / page).read_text() for page in PAGES} | {"README": (ROOT / "README.md").read_text()}
 SNIPPET = re.compile(r"```python[^\n]*\n(.*?)```", flags=re.DOTALL)
+OPTIONAL = ("torch", "lightning")
 PACKAGES = sorted(path.parent.name for path in Path(dynamics.__file__).parent.glob("*/__init__.py"))
 
 
 @pytest.mark.parametrize("page", [page for page, text in TEXTS.items() if page != "README" and SNIPPET.search(text)])
 def test_snippets_of_a_page_run_in_their_order(page, tmp_path, monkeypatch):
+    for library in OPTIONAL:
+        if re.search(rf"^(?:import|from) {library}\b", TEXTS[page], flags=re.MULTILINE):
+            pytest.importorskip(library, reason=f"{library} is not installed, and the package does not need it")
     monkeypatch.chdir(tmp_path)
     names = {"__name__": "__main__"}
     for block in SNIPPET.findall(TEXTS[page]):

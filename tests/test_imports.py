@@ -44,6 +44,7 @@ MAY_SEE = {
     "function_classes": ANYWHERE | {"modes", "objectives", "views"},
     "training": ANYWHERE | {"modes", "objectives", "trajectories", "views", "networks", "kernels", "function_classes"},
     "generative": ANYWHERE | {"objectives", "views", "networks", "flow", "trajectories", "training"},
+    "callbacks": ANYWHERE | {"training", "trajectories"},
     "drawing": ANYWHERE | {"trajectories"},
     "experiment": ANYWHERE
     | {"views", "networks", "kernels", "modes", "objectives", "flow", "solvable", "trajectories", "training"},

@@ -26,6 +26,7 @@ from jaxtyping import Float, Int
 from dynamics.errors import ConfigError
 from dynamics.modes.contrastive import ContrastiveModes
 from dynamics.support.beside import Beside
+from dynamics.support.foreign import as_array
 from dynamics.training.record import EMBEDDINGS, Looked, Record, record_of
 from dynamics.training.recorder_state import checked_state
 from dynamics.trajectories.outcome import FINISHED, Outcome
@@ -33,6 +34,8 @@ from dynamics.trajectories.trajectory import Trajectory
 from dynamics.typing import Array
 
 EMBEDDING_BYTES = 64 * 2**20
+LOGGED = 16
+"""Eigenvalues that go to a logger, the largest ones."""
 _STEPS_A_RECORD = 25  # of the default cadence
 _UNFINISHED = 2  # records whose embeddings wait for the host at a time
 
@@ -60,8 +63,9 @@ class SpectrumRecorder:
     embed : callable
         Function variables -> embeddings (2n, d) of the probe batch, views in the order x_1 … x_n, x'_1 … x'_n. It may
         also return a mapping with the embeddings under `embeddings` and hidden layers (2n, …) under their names; all
-        axes of these but the first and the last (positions of an image) are averaged. It is not compiled here: wrap it
-        in `jax.jit`. With several processes its outputs have to be replicated.
+        axes of these but the first and the last (positions of an image) are averaged. They may be arrays of NumPy, JAX
+        or PyTorch, or of others with `__dlpack__` or `__array__`. `embed` is not compiled here: wrap it in `jax.jit`.
+        With several processes its outputs have to be replicated.
     steps : int or sequence of int
         Steps at which a record is due, ascending. Or the number of training steps, for at most one record in 25 steps
         and 200 in all, half of them evenly and half logarithmically spaced.
@@ -162,8 +166,9 @@ class SpectrumRecorder:
         self._beside.check()
         began = clock.perf_counter()
         time = float(step * self._learning_rate if time is None else time)
-        kernel = None if self._kernel is None else _own(self._kernel(variables))
-        looked = Looked(int(step), time, loss, self._outputs(variables), kernel, dict(metrics or {}))
+        kernel = None if self._kernel is None else _own(as_array(self._kernel(variables)))
+        numbers = {name: as_array(value) for name, value in (metrics or {}).items()}
+        looked = Looked(int(step), time, as_array(loss), self._outputs(variables), kernel, numbers)
         for array in jax.tree.leaves(looked):
             if isinstance(array, jax.Array):
                 array.copy_to_host_async()
@@ -188,6 +193,18 @@ class SpectrumRecorder:
     def wait(self) -> None:
         """Return when the records that were begun are made, or raise what kept one from being made."""
         self._beside.wait()
+
+    def latest(self) -> dict[str, float]:
+        """The last record as numbers by name, for a logger: loss, metrics and the eigenvalues `eigenvalue_1` and on.
+
+        It waits for the record, and is empty before the first one.
+        """
+        self.wait()
+        if not self._records:
+            return {}
+        last = self._records[-1]
+        eigenvalues = {f"eigenvalue_{j}": float(u) for j, u in enumerate(last.eigenvalues[:LOGGED], start=1)}
+        return {"loss": last.loss, **last.metrics, **eigenvalues}
 
     def trajectory(
         self,
@@ -277,6 +294,7 @@ class SpectrumRecorder:
         outputs = dict(outputs) if isinstance(outputs, Mapping) else {EMBEDDINGS: outputs}
         if EMBEDDINGS not in outputs:
             raise ConfigError(f"The recorder's embed returned {sorted(outputs)}; one of them must be {EMBEDDINGS!r}.")
+        outputs = {name: as_array(array) for name, array in outputs.items()}
         views = len(outputs[EMBEDDINGS])
         if views % 2:
             raise ConfigError(f"The recorder got embeddings of {views} views; give both views of every pair.")
