@@ -2,6 +2,7 @@
 
     uv run python tests/benchmarks/bench_accelerator.py            # ResNet-18 on 32×32, ResNet-50 on 96×96
     uv run python tests/benchmarks/bench_accelerator.py --tiny     # shows that it works, on a CPU
+    uv run python tests/benchmarks/bench_accelerator.py --torch-python PYTHON   # torch.compile beside it
 
 The whole update is timed, augmentation and optimiser included, on synthetic images of the shapes of CIFAR-10 and
 STL-10 (the time does not depend on what they show). The ideal is the longest of: the operations that XLA counts for the
@@ -10,7 +11,9 @@ speed of the device's own copy. Both speeds are measured here.
 """
 
 import argparse
+import subprocess
 from dataclasses import replace
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +21,7 @@ import numpy as np
 from timing import median
 
 from dynamics.recipe.config import Recipe, recipe_preset
-from dynamics.recipe.preparation import PreparedRecipe, prepare
+from dynamics.recipe.preparation import PreparedRecipe, prepare, recipe_encoder
 
 CASES = {
     "ResNet-18, 32×32": {"network": "resnet18", "stem": "cifar", "batch": 512},
@@ -43,7 +46,7 @@ def copy_ceiling(size: int) -> float:
 
 def synthetic(recipe: Recipe, side: int, count: int) -> PreparedRecipe:
     """The recipe on random images of a given size, so that no data set is needed."""
-    from dynamics.recipe import prepare as practical
+    from dynamics.recipe import preparation as practical
     from dynamics.views import Images
 
     pixels = np.random.default_rng(0).uniform(size=(count, side, side, 3)).astype(np.float32)
@@ -79,10 +82,27 @@ def measure(name: str, recipe: Recipe, side: int, steps: int, matmul: float, cop
     )
 
 
+def peer(python: str, name: str, recipe: Recipe, side: int, steps: int) -> str:
+    """A row of the same network under torch.compile, channels last, without augmentation, in a process of its own."""
+    head = recipe_encoder(recipe).projector_head
+    script = Path(__file__).with_name("bench_accelerator_torch.py")
+    settings = {"depth": recipe.network.removeprefix("resnet"), "stem": recipe.stem, "side": side, "steps": steps}
+    settings |= {"batch": recipe.batch, "precision": recipe.precision, "dim": head.dim}
+    flags = [part for key, value in settings.items() for part in (f"--{key}", str(value))]
+    flags += ["--projector", *map(str, head.hidden)]
+    done = subprocess.run([python, str(script), *flags], capture_output=True, text=True)
+    if done.returncode:
+        return f"| {name}, torch.compile | failed: {done.stderr.strip().splitlines()[-1]} | | | | |"
+    took = float(done.stdout.split()[-1])
+    what = f"{name}, {recipe.precision}, batch {recipe.batch}, torch.compile"
+    return f"| {what} | {recipe.batch / took:,.0f} | {1e3 * took:.1f} ms | | | |"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tiny", action="store_true", help="tiny networks and matrices")
     parser.add_argument("--steps", type=int, default=30)
+    parser.add_argument("--torch-python", help="a Python whose PyTorch sees the card")
     arguments = parser.parse_args()
     device = jax.devices()[0]
     size, copied = (512, 2**20) if arguments.tiny else (8192, 2**28)
@@ -101,6 +121,8 @@ def main() -> None:
             if arguments.tiny:
                 recipe, side, steps = replace(recipe, **TINY), 16, 2
             print(measure(name, recipe, side, steps, matmul[precision], copy), flush=True)
+            if arguments.torch_python:
+                print(peer(arguments.torch_python, name, recipe, side, steps), flush=True)
 
 
 if __name__ == "__main__":

@@ -66,7 +66,7 @@ def training_step(
 
 def barlow_twins(F: torch.Tensor, weight: float = 0.0051) -> torch.Tensor:
     z, y = ((half - half.mean(0)) / (half.var(0, unbiased=False) + 1e-5).sqrt() for half in F.chunk(2))
-    error = (z.T @ y / len(z) - torch.eye(F.shape[1])).square()
+    error = (z.T @ y / len(z) - torch.eye(F.shape[1], device=F.device)).square()
     diagonal = error.diagonal().sum()
     return diagonal + weight * (error.sum() - diagonal)
 

@@ -19,6 +19,7 @@ import bench_flow
 import bench_kernels
 import bench_large
 import bench_modes
+import bench_saving
 import curves
 import jax
 import timing
@@ -30,6 +31,7 @@ SECTIONS = {
     "kernel-pca": bench_modes.against_kernel_pca,
     "flow": bench_flow.against_raw_weights,
     "training": bench_flow.against_training,
+    "saving": bench_saving.against_compression,
     "moving-kernel": bench_flow.moving_kernel_against_training,
 }
 
