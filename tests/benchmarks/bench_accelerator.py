@@ -18,6 +18,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+from bench_training import check_torch
 from timing import median
 
 from dynamics.recipe.config import Recipe, recipe_preset
@@ -104,6 +105,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--torch-python", help="a Python whose PyTorch sees the card")
     arguments = parser.parse_args()
+    if arguments.torch_python:
+        check_torch(arguments.torch_python)
     device = jax.devices()[0]
     size, copied = (512, 2**20) if arguments.tiny else (8192, 2**28)
     copy = copy_ceiling(copied)

@@ -13,6 +13,7 @@ import argparse
 import importlib.util
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -48,7 +49,8 @@ def main() -> None:
 
 def check_torch(python: str) -> None:
     """End with one sentence if there is no PyTorch to compare with."""
-    if subprocess.run([python, "-c", "import torch"], capture_output=True).returncode:
+    found = shutil.which(python) is not None
+    if not found or subprocess.run([python, "-c", "import torch"], capture_output=True).returncode:
         sys.exit(f"{python} has no PyTorch to compare with; name one that has with --torch-python.")
 
 

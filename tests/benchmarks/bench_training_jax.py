@@ -71,6 +71,7 @@ def recorder_share(width: float, batch: int, hidden: int, dim: int, steps: int =
         if recorder.due(step):
             recorder.record(step, state, loss=metrics["loss"])
     jax.block_until_ready(state)
+    recorder.wait()
     total = time.perf_counter() - start
     share = recorder.seconds / (total - recorder.seconds)
     return (

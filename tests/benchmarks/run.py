@@ -24,6 +24,8 @@ import curves
 import jax
 import timing
 
+from dynamics.support.compilation_cache import keep_compiled
+
 SECTIONS = {
     "fully-connected": bench_kernels.fully_connected,
     "convolutional": bench_kernels.convolutional,
@@ -52,6 +54,7 @@ def main() -> None:
     if settings.redraw:
         curves.save(*_with_path(settings.out / "cost"))
         return
+    keep_compiled()
     machine = _machine()
     print(machine + "\n")
     alone = not settings.accelerator
