@@ -1,7 +1,7 @@
 """What the recorder costs in a PyTorch loop at its default cadence: `python tests/benchmarks/bench_recorder_torch.py`.
 
-It trains the ResNet-18 of `bench_training_torch` at a quarter of its width on random images, and prints the time in records
-as a share of the loop's time; the embedding of the probe batch is part of it. It needs PyTorch.
+It trains the ResNet-18 of `bench_training_torch` at a quarter of its width on random images, and prints the time of the
+records, with the embedding of the probe batch, as a share of the time of the loop. It needs PyTorch.
 """
 
 import argparse
