@@ -21,5 +21,5 @@ def __getattr__(name: str) -> Any:
     if name == "__version__":
         from importlib.metadata import version  # takes longer than all the rest of this file
 
-        return version("dynamics")
+        return version("ssl-dynamics")  # the name of the distribution
     return _load(name)

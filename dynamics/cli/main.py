@@ -24,6 +24,7 @@ from dynamics.recipe.config import PRESETS, Recipe
 if TYPE_CHECKING:
     from dynamics.cli.running import Request
     from dynamics.experiment import Experiment
+    from dynamics.experiment.forecasting import Forecast
     from dynamics.experiment.run import ExperimentRun
     from dynamics.trajectories.trajectory import Trajectory
 
@@ -69,8 +70,10 @@ def compare(
     opened = open_run(request)
     experiment = opened.run.experiment
     forecasts = opened.run.forecast()
+    ahead = forecast_of(experiment, forecasts.get("relinearised"))
     show()
-    show(forecast_table(forecast_of(experiment, forecasts.get("relinearised"))))
+    show(forecast_table(ahead))
+    _say_caveats(ahead)
     forecasts |= _infinite_width(experiment)
     write_trajectories(opened.folder, forecasts)
     measured = trained(opened, CHECKPOINT_SECONDS)
@@ -109,6 +112,7 @@ def simulate(
     """
     from dynamics.cli.running import open_run
     from dynamics.cli.tables import forecast_answers, forecast_table
+    from dynamics.experiment.fingerprint import require_same_run
     from dynamics.experiment.forecasting import forecast_of
     from dynamics.runs.store import write_trajectories
     from dynamics.support.bounds import Count, require_within
@@ -121,7 +125,10 @@ def simulate(
     measured = None if resume_from is None else Trajectory.load(resume_from)
     request = _request("simulate", config, out, force)
     opened = open_run(request)
-    experiment, forecasts = opened.run.experiment, opened.run.forecast()
+    experiment = opened.run.experiment
+    if measured is not None:
+        require_same_run(experiment, measured)
+    forecasts = opened.run.forecast()
     ahead = forecast_of(experiment, forecasts.get("relinearised"))
     show()
     show(forecast_table(ahead))
@@ -162,8 +169,10 @@ def train(config: Settings, preset: Preset = None, out: Path | None = None, forc
 
     request = _request("train", config, out, force)
     opened = open_run(request)
+    ahead = forecast_of(opened.run.experiment)
     show()
-    show(forecast_table(forecast_of(opened.run.experiment)))
+    show(forecast_table(ahead))
+    _say_caveats(ahead)
     measured = trained(opened, CHECKPOINT_SECONDS)
     show(f"\n{steps_line(measured)}")
     draw_run(opened.folder)
@@ -331,13 +340,18 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command; 0 or what the command returns, 2 with one sentence on stderr if the user can mend it."""
     arguments = sys.argv[1:] if arguments is None else arguments
     accept_every_letter()
+    if arguments == ["--version"]:
+        import dynamics as package
+
+        show(f"dynamics {package.__version__}")
+        return 0
     try:
         _require_text(arguments)
         code = tyro.extras.subcommand_cli_from_dict(
             COMMANDS | recipe_commands(arguments),
             prog="dynamics",
             description="Forecast how a self-supervised network will learn, train it, and see where they part.",
-            args=arguments,
+            args=arguments or ["--help"],
         )
     except DynamicsError as error:
         from dynamics.support.files import brief
@@ -375,6 +389,13 @@ def _request(command: str, config: Config, out: Path | None, force: bool) -> "Re
     from dynamics.experiment.run import ExperimentRun
 
     return Request(command, "experiment", config, partial(ExperimentRun.of, config), out, command, force)
+
+
+def _say_caveats(ahead: "Forecast") -> None:
+    from dynamics.cli.tables import caveats
+
+    for line in caveats(ahead):
+        show(f"\n{line}")
 
 
 def _infinite_width(experiment: "Experiment") -> dict[str, "Trajectory"]:

@@ -14,11 +14,11 @@ from dynamics.trajectories.comparison import (
     KernelOverlaps,
     distinct_steps,
     half_times,
-    num_learned,
     still_since,
 )
 from dynamics.trajectories.ladder import rung
 from dynamics.trajectories.trajectory import Trajectory
+from dynamics.trajectories.verdict import verdict_of
 
 _VERDICT_COLOURS = {"holds": "green", "fails": "red", "unknown": "yellow"}
 
@@ -26,11 +26,16 @@ _VERDICT_COLOURS = {"holds": "green", "fails": "red", "unknown": "yellow"}
 def forecast_table(ahead: Forecast) -> Table:
     """Mode, γ, step time and training step of every dimension: before training, or in the light of a run so far."""
     title = "Forecast, updated from the run" if ahead.known_until else f"Forecast ({ahead.model})"
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    for column in ("mode", "γ", "step time t", "training step", "separation"):
+    table = Table(title=title if ahead.predicts else "Modes", title_justify="left", box=None, pad_edge=False)
+    for column in ("mode", "γ", "step time t", "training step", "separation", "held-out\nagreement"):
         table.add_column(column, justify="right")
     first_of_blur = {first for first, _ in ahead.blurred}
     for j, tau in enumerate(ahead.step_times, start=1):
+        agreement = np.nan if ahead.agreement is None else ahead.agreement[j - 1]
+        last = ["–" if np.isnan(agreement) else f"{agreement:.2f}"]
+        if not ahead.predicts:
+            table.add_row(str(j), f"{ahead.eigenvalues[j - 1]:.4g}", "unknown", "unknown", "", *last)
+            continue
         collapses = not np.isfinite(tau)
         separation = "" if j == len(ahead.step_times) or not np.isfinite(ahead.step_times[j]) else "clear"
         table.add_row(
@@ -39,6 +44,7 @@ def forecast_table(ahead: Forecast) -> Table:
             "never" if collapses else f"{tau:.4g}",
             "–" if collapses else f"{tau / ahead.learning_rate:,.0f}",
             "measured" if tau <= ahead.known_until else "blurs into the next" if j in first_of_blur else separation,
+            *last,
         )
     return table
 
@@ -46,20 +52,45 @@ def forecast_table(ahead: Forecast) -> Table:
 def forecast_answers(ahead: Forecast, by_step: int | None = None) -> str:
     """The questions that a forecast answers, in sentences: how long for all, what by a step, which rate is stable."""
     dims, finite = len(ahead.step_times), int(np.isfinite(ahead.step_times).sum())
-    needed = ahead.steps_for(finite) if finite else None
     lines = []
     if finite < dims:
         lines.append(f"{dims - finite} of {dims} dimensions are never learned: the pairs and the kernel offer no mode.")
-    if needed is not None:
-        lines.append(f"{finite} dimension{'s' * (finite > 1)} half learned after {needed:,} steps.")
-    if by_step is not None:
-        lines.append(f"After {by_step:,} steps: {ahead.learned_by(by_step)} of {dims}.")
-    if ahead.blurred:
-        pairs = ", ".join(f"{a} and {b}" for a, b in ahead.blurred)
-        lines.append(f"Modes that rise as one step: {pairs}.")
+    if ahead.predicts:
+        lines += _when_learned(ahead, finite, by_step)
+    lines += caveats(ahead)
     rate, limit = ahead.learning_rate, ahead.stability_limit
     lines.append(f"Learning rate {rate:.4g}; descent is stable below {limit:.4g}.")
     return "\n".join(lines)
+
+
+def _when_learned(ahead: Forecast, finite: int, by_step: int | None) -> list[str]:
+    lines = []
+    needed = ahead.steps_for(finite) if finite else None
+    if needed is not None:
+        lines.append(f"{finite} dimension{'s' * (finite > 1)} half learned after {needed:,} steps.")
+    if by_step is not None:
+        lines.append(f"After {by_step:,} steps: {ahead.learned_by(by_step)} of {len(ahead.step_times)}.")
+    if ahead.blurred:
+        pairs = ", ".join(f"{a} and {b}" for a, b in ahead.blurred)
+        lines.append(f"Modes that rise as one step: {pairs}.")
+    return lines
+
+
+def caveats(ahead: Forecast) -> list[str]:
+    """What a reader of the forecast must know: that no kernel predicts the start, or that the modes are accidental."""
+    lines = []
+    if not ahead.predicts:
+        lines.append(
+            "When a dimension is learned is not known: no kernel predicts a start with all weights small. "
+            "The modes are those of the kernel of the unscaled network."
+        )
+    if ahead.generalises is False and ahead.agreement is not None:
+        lines.append(
+            "These modes do not generalise: on pairs left out of the fit, partners agree no more than by chance "
+            f"(mean correlation {np.nanmean(ahead.agreement):.2f}). A network learns what these pairs have in common by "
+            "accident; give more pairs, or pairs whose partners share something."
+        )
+    return lines
 
 
 def comparison_table(comparison: Comparison, learning_rate: float) -> Table:
@@ -119,13 +150,16 @@ def solution_table(trajectory: Trajectory) -> Table:
 
 
 def steps_line(trajectory: Trajectory) -> str:
-    """How many dimensions a network learned, how many of them one after the other, and since when it stands still."""
-    learned, distinct = num_learned(trajectory), len(distinct_steps(trajectory))
-    line = f"{learned} of {trajectory.dim} dimensions were learned"
-    if learned:
-        line += f", {distinct} in distinct steps\n(half of an eigenvalue is there before a tenth of the next)"
+    """The verdict on a run, how many of its steps are distinct, and since when it stands still."""
+    verdict, distinct = verdict_of(trajectory), len(distinct_steps(trajectory))
+    line = f"{verdict.describe()}"
+    if verdict.learned:
+        line += (
+            f"; {distinct} of these steps {'is' if distinct == 1 else 'are'} distinct\n"
+            "(a step is distinct if it is half made before the next is a tenth made)"
+        )
     since = still_since(trajectory)
-    if learned < trajectory.dim and since < len(trajectory.times) // 2:
+    if verdict.learned < trajectory.dim and since < len(trajectory.times) // 2:
         moment = (
             f"t = {trajectory.times[since]:.4g}" if trajectory.steps is None else f"step {trajectory.steps[since]:,}"
         )

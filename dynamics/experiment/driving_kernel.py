@@ -23,6 +23,7 @@ from dynamics.experiment.network import RandomNetwork
 from dynamics.flow.matrix_ode import centred_matrix_kernel, matrix_growth_rate
 from dynamics.kernels import Kernel, TiledGram, empirical_ntk, full_empirical_ntk, gram, infinite_kernel
 from dynamics.modes import ContrastiveModes, contrastive_modes, contrastive_modes_from_features, leading_modes
+from dynamics.modes.agreement import held_out_agreement
 from dynamics.networks import Architecture
 from dynamics.typing import Gram, Views
 
@@ -84,6 +85,8 @@ class DrivingKernel:
         The tangent kernel with all outputs, centred as the modes are, where it drives training.
     factor : float
         What the kernel was multiplied by (`scaled`).
+    predicts : bool
+        Whether the kernel predicts when a dimension is learned. None does if all weights start small.
     """
 
     name: str
@@ -92,6 +95,7 @@ class DrivingKernel:
     rows: Callable[[Views], Gram]
     matrix: np.ndarray | None = None
     factor: float = 1.0
+    predicts: bool = True
 
     @property
     def stability_limit(self) -> float:
@@ -108,6 +112,15 @@ class DrivingKernel:
     def functions(self, views: Views) -> Float[np.ndarray, "views modes"]:
         """Mode functions φ (b, m) on other views than those of the training."""
         return self.modes.functions(self.factor * self.rows(views))
+
+    def held_out_agreement(self, dim: int, *, center: bool) -> np.ndarray:
+        """Agreement (dim,) of held-out partners on the modes (`dynamics.modes.agreement`); NaN if not all were solved.
+
+        The modes of few views are all modes of the kernel, and their values on the views its features.
+        """
+        if len(self.modes.on_views) > ALL_MODES_VIEWS:
+            return np.full(dim, np.nan)
+        return held_out_agreement(self.modes.on_views, dim, center=center)
 
 
 def empirical_kernel(
@@ -137,7 +150,9 @@ def empirical_kernel(
         matrix = theta.astype(np.float64)
         matrix = centred_matrix_kernel(matrix) if center else matrix
     rows = kernel_rows(ntk, network.views, budget)
-    return DrivingKernel("empirical neural tangent kernel", _REASONS[start], modes, rows, matrix)
+    return DrivingKernel(
+        "empirical neural tangent kernel", _REASONS[start], modes, rows, matrix, predicts=start != "all"
+    )
 
 
 def infinite_width_kernel(
@@ -146,7 +161,7 @@ def infinite_width_kernel(
     """The kernel of the infinitely wide network at multiplier 1; errors as for `empirical_kernel`."""
     kernel, name = infinite_width(declared, start)
     modes = kernel_modes(kernel, views, dim=dim, center=center, budget=budget)
-    return DrivingKernel(name, _REASONS[start], modes, kernel_rows(kernel, views, budget))
+    return DrivingKernel(name, _REASONS[start], modes, kernel_rows(kernel, views, budget), predicts=start != "all")
 
 
 def infinite_width(declared: Architecture, start: Start) -> tuple[Kernel, str]:

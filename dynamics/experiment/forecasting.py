@@ -24,6 +24,7 @@ from dynamics.flow.closed_form import initial_correlations, mode_correlations, m
 from dynamics.flow.start import finite_start
 from dynamics.kernels import gram
 from dynamics.modes import contrastive_modes
+from dynamics.modes.agreement import generalise, held_out_agreement
 from dynamics.networks import Architecture
 from dynamics.trajectories.comparison import step_times
 from dynamics.trajectories.ladder import rung
@@ -56,6 +57,13 @@ class Forecast:
         Effective time up to which the steps were measured in a run instead of forecast; 0 before training.
     model : str
         Label of the model on the ladder that the step times come from.
+    predicts : bool
+        Whether a kernel predicts this start at all. If all weights start small none does, and the step times are those
+        of the kernel of the unscaled network, which says nothing about when.
+    agreement : array (d,), optional
+        Correlation of each mode between the partners of pairs left out of the fit (`dynamics.modes.agreement`).
+    num_pairs : int
+        Number n of pairs that the modes were solved for; 0 if it is not known.
     """
 
     eigenvalues: Spectrum
@@ -64,6 +72,9 @@ class Forecast:
     stability_limit: float
     known_until: float = 0.0
     model: str = "closed form"
+    predicts: bool = True
+    agreement: Float[np.ndarray, " dim"] | None = None
+    num_pairs: int = 0
 
     def __post_init__(self) -> None:
         if not 0 < self.learning_rate < np.inf:
@@ -97,6 +108,11 @@ class Forecast:
             for j in range(len(tau) - 1)
             if learned[j] and learned[j + 1] and 8 * tau[j + 1] * (gamma[j] - gamma[j + 1]) < SEPARATE
         ]
+
+    @property
+    def generalises(self) -> bool | None:
+        """Whether held-out partners agree on the modes more than by chance; None where that was not found out."""
+        return None if self.agreement is None else generalise(self.agreement, self.num_pairs)
 
     def trajectory(self, times: Float[np.ndarray, " times"]) -> Trajectory:
         """Logistic steps at the forecast times, as a `Trajectory`."""
@@ -235,6 +251,9 @@ def forecast_of(experiment: Experiment, moving: Trajectory | None = None) -> For
         step_times=experiment.mode_step_times,
         learning_rate=experiment.schedule.learning_rate,
         stability_limit=experiment.schedule.stability_limit,
+        predicts=experiment.kernel.predicts,
+        agreement=experiment.kernel.held_out_agreement(experiment.config.dim, center=experiment.config.center),
+        num_pairs=len(experiment.pairs),
     )
     if moving is None:
         return frozen
@@ -256,6 +275,8 @@ def _of_kernel(pairs: Pairs, kernel: Any, config: Config, start: Embedding | Non
         step_times=mode_step_times(gamma, u0),
         learning_rate=resolve_learning_rate(modes.stability_limit, config.learning_rate, config.lr_fraction),
         stability_limit=modes.stability_limit,
+        agreement=held_out_agreement(modes.on_views, config.dim, center=config.center),
+        num_pairs=len(pairs),
     )
 
 

@@ -49,6 +49,11 @@ class RandomNetwork:
             return np.asarray(features(self.params, jnp.asarray(views)), np.float64)
 
     @property
+    def description(self) -> str:
+        """Name of the architecture, with its settings."""
+        return describe(self.architecture)
+
+    @property
     def readout_width(self) -> int:
         """N, the number of units in the last hidden layer; nothing is computed."""
         features = partial(self.module.apply, method="features")

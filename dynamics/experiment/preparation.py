@@ -16,7 +16,7 @@ from dynamics.errors import ConfigError, DataError
 from dynamics.experiment.config import Config
 from dynamics.experiment.driving_kernel import DrivingKernel, KernelBudget, empirical_kernel, infinite_width_kernel
 from dynamics.experiment.multiplier import LAZINESS, laziness, lazy_multiplier
-from dynamics.experiment.network import RandomNetwork, declared_network, describe, random_network
+from dynamics.experiment.network import RandomNetwork, declared_network, random_network
 from dynamics.experiment.pairs import GroupPairs, dataset_pairs, group_pairs, held_out_pairs
 from dynamics.experiment.schedule import Schedule, schedule
 from dynamics.flow.closed_form import initial_correlations, mode_step_times
@@ -88,7 +88,7 @@ class Experiment:
         return {
             "pairs": self.pairs.source,
             "num_pairs": len(self.pairs),
-            "architecture": describe(self.random.architecture),
+            "architecture": self.random.description,
             "kernel": self.kernel.name,
             "reason": self.kernel.reason,
             "multiplier": self.multiplier,
@@ -102,7 +102,7 @@ class Experiment:
         """Two lines for a figure: what was trained on what, and how."""
         config = self.config
         return (
-            f"{self.pairs.source}; {describe(self.random.architecture)}; n = {len(self.pairs)}, d = {config.dim}\n"
+            f"{self.pairs.source}; {self.random.description}; n = {len(self.pairs)}, d = {config.dim}\n"
             f"{config.init} start, α = {config.init_scale:g}, c = {self.multiplier:.3g}; "
             f"η = {self.schedule.learning_rate:.3g}; {self.kernel.name}{', centred' if config.center else ''}"
         )

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from dynamics.experiment.config import Config
-from dynamics.experiment.network import describe
 from dynamics.experiment.preparation import Experiment, prepare
 from dynamics.experiment.rungs import compare_run, forecast_trajectories, train
 from dynamics.modes import ContrastiveModes
@@ -52,7 +51,7 @@ class ExperimentRun:
         automatic = " (automatic)" if experiment.config.multiplier == "auto" else ""
         return (
             f"{experiment.pairs.source}: {len(experiment.pairs)} pairs of {experiment.pairs.input_shape}\n"
-            f"{describe(experiment.random.architecture)}\n"
+            f"{experiment.random.description}\n"
             f"output multiplier c = {experiment.multiplier:.4g}{automatic}; learning rate {schedule.learning_rate:.4g} "
             f"of at most {schedule.stability_limit:.4g}; {schedule.steps:,} steps"
         )

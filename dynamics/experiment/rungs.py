@@ -1,6 +1,7 @@
 """Rungs 0 to 3 of an experiment: its forecasts on the time axis of the run, the run itself, and their comparison."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from dynamics.errors import CapacityError
 from dynamics.experiment.bilinear import (
@@ -10,6 +11,7 @@ from dynamics.experiment.bilinear import (
     relinearised_trajectory,
 )
 from dynamics.experiment.driving_kernel import infinite_width, infinite_width_kernel
+from dynamics.experiment.fingerprint import fingerprint
 from dynamics.experiment.labels import LabelReader
 from dynamics.experiment.preparation import Experiment, kernel_budget
 from dynamics.flow.closed_form import closed_form
@@ -102,7 +104,7 @@ def train(
         Function that is called with the step from which training goes on.
     """
     network, views = experiment.fiber_training or (experiment.network, experiment.pairs)
-    return gradient_descent(
+    trajectory = gradient_descent(
         network,
         views,
         learning_rate=experiment.schedule.learning_rate,
@@ -113,6 +115,7 @@ def train(
         report_resumed=report_resumed,
         measure=None if experiment.held_out is None else LabelReader(experiment).measure(),
     )
+    return replace(trajectory, fingerprint=fingerprint(experiment))
 
 
 def compare_run(experiment: Experiment, measured: Trajectory, forecasts: Mapping[str, Trajectory]) -> Comparison:

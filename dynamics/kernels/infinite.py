@@ -7,6 +7,7 @@ import math
 import warnings
 from collections.abc import Callable
 from functools import partial, wraps
+from importlib.util import find_spec
 from typing import Any
 
 import jax
@@ -48,8 +49,8 @@ def infinite_kernel(architecture: Architecture, kind: str = "ntk", *, backend: s
     Raises
     ------
     ConfigError
-        If `kind` or `backend` is unknown, or the fused recursion does not know a layer; when called, if the views do
-        not fit the architecture.
+        If `kind` or `backend` is unknown, the fused recursion does not know a layer, or neural-tangents is needed and
+        not installed; when called, if the views do not fit the architecture.
     """
     require_kind("infinite_kernel", kind)
     if backend not in BACKENDS:
@@ -61,6 +62,8 @@ def infinite_kernel(architecture: Architecture, kind: str = "ntk", *, backend: s
             f"infinite_kernel: the fused recursion does not know every layer of this {type(architecture).__name__}; "
             'choose the backend "neural-tangents".'
         )
+    if not fused:
+        _require_neural_tangents(architecture)
     evaluate: Callable | None = None
 
     def function(x1: RowViews, x2: ColumnViews) -> Gram:
@@ -76,6 +79,15 @@ def infinite_kernel(architecture: Architecture, kind: str = "ntk", *, backend: s
     tile_side = _fused_tile_side if fused else _tile_side
     key = f"{kind} of {architecture!r}, {'fused' if fused else 'neural-tangents'}"
     return Kernel(f"{type(architecture).__name__}-{kind}", function, partial(tile_side, layers), key=key)
+
+
+def _require_neural_tangents(architecture: Architecture) -> None:
+    if find_spec("neural_tangents") is None:
+        raise ConfigError(
+            f"The infinite-width kernel of this {type(architecture).__name__} needs neural-tangents, since the fused "
+            "recursion is not asked for or does not know every layer (it knows relu and erf); install the extra "
+            "ssl-dynamics[neural-tangents], or use the kernel of the finite network."
+        )
 
 
 def _fused_tile_side(layers: Layers, view_shape: tuple[int, ...]) -> int:
@@ -102,6 +114,7 @@ def stax_kernel(architecture: Architecture) -> Callable:
     `get="nngp"` is the limit of h hᵀ/N, h the last hidden layer; `get="ntk"` that of Σ_θ ∂_θf ∂_θfᵀ for one output,
     with a readout of unit scale and without bias. `infinite_kernel` is the same with its inputs checked.
     """
+    _require_neural_tangents(architecture)
     from dynamics.kernels._neural_tangents import stax  # imported late: it takes seconds, and few need it
 
     kernel_fn = stax.serial(_serial(stax, architecture.layers()), stax.Dense(1, W_std=1.0, b_std=None))[2]

@@ -14,9 +14,10 @@ from dynamics.drawing.trajectories import style
 from dynamics.errors import ConfigError
 from dynamics.runs.store import Run, read_run, run_folders
 from dynamics.support import files
-from dynamics.trajectories.comparison import Comparison, learning_times, num_learned
+from dynamics.trajectories.comparison import Comparison, learning_times
 from dynamics.trajectories.ladder import rung
 from dynamics.trajectories.trajectory import Trajectory
+from dynamics.trajectories.verdict import verdict_of
 
 _HERE = Path(__file__).parent
 _POINTS = 400  # of a curve in the interactive figure
@@ -99,9 +100,8 @@ def _summary(run: Run, comparison: Comparison | None) -> str:
     """The result in two sentences."""
     if run.measured is None:
         return "A forecast; nothing has been trained."
-    reached = num_learned(run.measured)
     end = f" It ended early: {run.measured.outcome.describe()}." if run.measured.partial else ""
-    text = f"{reached} of {run.measured.dim} dimensions were learned.{end}"
+    text = f"{verdict_of(run.measured).describe()}.{end}"
     best = None if comparison is None else comparison.closest_forecast
     if comparison is not None and best is not None:
         error, missing = _percent(comparison.median_error(best)), comparison.missing_steps(best)
@@ -163,23 +163,36 @@ def _figure(run: Run, comparison: Comparison | None) -> str:
 
 
 def _chart_data(run: Run) -> str:
-    """Curves of the interactive figure as JSON that cannot end its script element."""
+    """Curves of the interactive figure and the names of its axes, as JSON that cannot end its script element."""
     curves = []
     if run.measured is not None:
         curves.append(_curve(run.measured, rung(run.measured.rung).label, measured=True))
     curves += [_curve(trajectory, rung(name).label, measured=False) for name, trajectory in run.forecasts.items()]
-    rate = run.settings.learning_rate
-    return json.dumps({"curves": curves, "learningRate": rate}, allow_nan=False).replace("</", "<\\/")
+    solved = next((forecast.solution for forecast in run.forecasts.values() if forecast.solution is not None), None)
+    data: dict[str, Any] = {"curves": curves, "learningRate": run.settings.learning_rate}
+    data |= {"quantity": "eigenvalues of C", "time": "effective time t = learning rate × step"}
+    if solved is not None:  # a flow of its own, which makes no training steps
+        data |= {"quantity": _without_tex(solved.quantity), "time": "gradient-flow time t", "learningRate": None}
+    return json.dumps(data, allow_nan=False).replace("</", "<\\/")
+
+
+def _without_tex(label: str) -> str:
+    """The label of an axis in plain characters, which need no typesetting in the page."""
+    for tex, plain in (("$", ""), (r"\lambda", "λ"), ("_j", "ⱼ"), ("^T W", "ᵀW")):
+        label = label.replace(tex, plain)
+    return label
 
 
 def _curve(trajectory: Trajectory, name: str, measured: bool) -> dict[str, Any]:
     chosen = np.unique(np.linspace(0, len(trajectory.times) - 1, _POINTS).round().astype(int))
     u = np.nan_to_num(trajectory.eigenvalues[chosen], nan=0.0, posinf=0.0, neginf=0.0)
+    learned = learning_times(trajectory)
     return {
         "name": name,
         "measured": measured,
         "times": [float(f"{t:.6g}") for t in trajectory.times[chosen]],
         "eigenvalues": [[float(f"{value:.4g}") for value in mode] for mode in u.T],
+        "learned": [float(f"{t:.6g}") for t in learned[np.isfinite(learned)]],
     }
 
 

@@ -24,21 +24,10 @@ function niceStep(span) {
   return [1, 2, 5, 10].map(m => m * power).find(step => step >= raw);
 }
 
-function valueAt(times, values, t) {
-  let low = 0, high = times.length - 1;
-  if (t >= times[high]) return values[high];
-  while (high - low > 1) {
-    const middle = (low + high) >> 1;
-    if (times[middle] <= t) low = middle; else high = middle;
-  }
-  const part = (t - times[low]) / (times[high] - times[low]);
-  return values[low] + part * (values[high] - values[low]);
-}
-
 function chart(host, data) {
   const curves = data.curves, dims = Math.max(...curves.map(curve => curve.eigenvalues.length));
   const end = Math.max(...curves.map(curve => curve.times[curve.times.length - 1])) || 1;
-  const top = Math.max(1.05, ...curves.flatMap(curve => curve.eigenvalues.map(mode => Math.max(...mode))));
+  const top = 1.05 * Math.max(1e-9, ...curves.flatMap(curve => curve.eigenvalues.map(mode => Math.max(...mode))));
   const x = t => LEFT + (t / end) * (WIDTH - LEFT - RIGHT);
   const y = u => HEIGHT - BOTTOM - (Math.max(u, 0) / top) * (HEIGHT - TOP - BOTTOM);
 
@@ -48,7 +37,7 @@ function chart(host, data) {
   reading.className = "reading";
   reading.setAttribute("aria-live", "off");
   const svg = element("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img",
-    "aria-label": "Eigenvalues of the cross-correlation against effective time" });
+    "aria-label": `${data.quantity} against ${data.time}` });
 
   const step = niceStep(end), unit = niceStep(top);
   for (let t = 0; t <= end * 1.0001; t += step) {
@@ -60,9 +49,9 @@ function chart(host, data) {
     svg.append(element("text", { x: LEFT - 6, y: y(u) + 4, "text-anchor": "end" }, +u.toPrecision(6)));
   }
   svg.append(element("text", { x: (LEFT + WIDTH) / 2, y: HEIGHT - 6, "text-anchor": "middle" },
-    "effective time t = learning rate × step"));
+    data.time));
   svg.append(element("text", { x: 12, y: HEIGHT / 2, "text-anchor": "middle", transform: `rotate(-90 12 ${HEIGHT / 2})` },
-    "eigenvalues of C"));
+    data.quantity));
 
   let forecasts = 0;
   const shown = curves.map((curve, index) => {
@@ -102,7 +91,7 @@ function chart(host, data) {
     cursor.setAttribute("x2", x(t));
     const at = data.learningRate ? `, training step ${Math.round(t / data.learningRate).toLocaleString("en")}` : "";
     const learned = shown.filter(state => state.visible).map(({ curve }) =>
-      `${curve.name}: ${curve.eigenvalues.filter(mode => valueAt(curve.times, mode, t) >= 0.5).length} learned`);
+      `${curve.name}: ${curve.learned.filter(time => time <= t).length} learned`);
     reading.textContent = `t = ${t.toPrecision(4)}${at}: ${learned.join(", ")}`;
   });
   svg.addEventListener("pointerleave", () => {

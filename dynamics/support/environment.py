@@ -6,11 +6,12 @@ from importlib import metadata
 from pathlib import Path
 
 _PACKAGES = ("dynamics", "jax", "jaxlib", "flax", "optax", "neural-tangents", "diffrax", "numpy", "scipy")
+_DISTRIBUTION = {"dynamics": "ssl-dynamics"}  # packages that are installed under another name than they are imported by
 
 
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that the numbers depend on."""
-    return {"python": platform.python_version()} | {name: _version(name) for name in _PACKAGES}
+    return {"python": platform.python_version()} | {name: _version(_DISTRIBUTION.get(name, name)) for name in _PACKAGES}
 
 
 def devices() -> list[str]:

@@ -46,8 +46,8 @@ def half_times(trajectory: Trajectory) -> Float[np.ndarray, " dim"]:
     spread evenly. Eigenvalues that were there from the start have the time of the first record.
     """
     u = trajectory.eigenvalues
-    end = _final_values(u)
-    learned = (end > 0.1 * end.max(initial=0.0)) & (end > _least(trajectory))
+    end = final_values(u)
+    learned = (end > 0.1 * end.max(initial=0.0)) & (end > least_eigenvalue(trajectory))
     return np.where(learned, trajectory.times[np.argmax(u >= end / 2, axis=0)], np.nan)
 
 
@@ -62,23 +62,17 @@ def learning_times(trajectory: Trajectory) -> Float[np.ndarray, " dim"]:
     return step_times(trajectory) if trajectory.objective is None else half_times(trajectory)
 
 
-def num_learned(trajectory: Trajectory) -> int:
-    """How many dimensions were learned, by `learning_times`, without those that were there at the first record."""
-    times = learning_times(trajectory)
-    return int((times > trajectory.times[0]).sum()) if len(trajectory.times) else 0
-
-
 def still_since(trajectory: Trajectory) -> int:
     """Index of the first record from which on no eigenvalue moves by more than what counts as learned (`half_times`).
 
     It is the last record if the eigenvalues move until the end, or if one of them is not finite.
     """
-    moved = ~(np.abs(trajectory.eigenvalues - trajectory.eigenvalues[-1]) <= _least(trajectory)).all(axis=1)
+    moved = ~(np.abs(trajectory.eigenvalues - trajectory.eigenvalues[-1]) <= least_eigenvalue(trajectory)).all(axis=1)
     last = np.flatnonzero(moved)
     return min(int(last[-1]) + 1, len(moved) - 1) if last.size else 0
 
 
-def _least(trajectory: Trajectory) -> float:
+def least_eigenvalue(trajectory: Trajectory) -> float:
     """The smallest eigenvalue that counts, a hundredth of what d cosines have that spread evenly."""
     return 0.01 / max(trajectory.dim, 1)
 
@@ -90,14 +84,14 @@ def distinct_steps(trajectory: Trajectory, apart: float = 0.1) -> Float[np.ndarr
     Where several steps blur into one, only the last of them is returned. What was there at the first record is no step.
     """
     u, times = trajectory.eigenvalues, half_times(trajectory)
-    end = _final_values(u)
+    end = final_values(u)
     learned = int(np.isfinite(times).sum())
     following = [u[trajectory.times == times[j], j + 1].max() / end[j + 1] for j in range(learned - 1)]
     distinct = np.array([*(share < apart for share in following), *[True] * (learned > 0)], bool)
     return times[:learned][distinct & (times[:learned] > trajectory.times[:1])]
 
 
-def _final_values(eigenvalues: Float[np.ndarray, "times dim"]) -> Float[np.ndarray, " dim"]:
+def final_values(eigenvalues: Float[np.ndarray, "times dim"]) -> Float[np.ndarray, " dim"]:
     """Median over the last twentieth of the records, which a single noisy record does not move."""
     return np.median(eigenvalues[-max(1, len(eigenvalues) // 20) :], axis=0)
 

@@ -72,6 +72,8 @@ class Trajectory:
         The part of C that lies in the modes left out is at most this, in the trace norm and at all times.
     test_points : int
         How many rows at the end of each snapshot of `embeddings` belong to points that were not trained on.
+    fingerprint : mapping
+        What the run was of, such as `pairs` and `network` -> a hash of it; empty where the recorder was not told.
     """
 
     times: Float[np.ndarray, " times"]
@@ -92,6 +94,7 @@ class Trajectory:
     num_modes: int | None = None
     truncation_bound: float | None = None
     test_points: int = 0
+    fingerprint: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         times = self.eigenvalues.shape[0]
@@ -247,7 +250,7 @@ _DECLARED = {  # what diverged, or was not evaluated, is NaN and still to be kep
     "metrics.*": ArrayField(Float[np.ndarray, " times"], finite=False),
     "solution.*": ArrayField(Float[np.ndarray, " modes"]),
 }
-_IN_HEADER = ("rung", "objective", "num_modes", "truncation_bound", "test_points")
+_IN_HEADER = ("rung", "objective", "num_modes", "truncation_bound", "test_points", "fingerprint")
 _OF_SOLUTION = ("targets", "gamma", "correlation")
 
 
@@ -273,3 +276,4 @@ class _Header(msgspec.Struct):
     truncation_bound: float | None
     test_points: int
     solution: _SolutionHeader | None = None
+    fingerprint: dict[str, str] = {}

@@ -90,6 +90,24 @@ def test_simulate_answers_questions_and_takes_a_run_in_progress_into_account(com
     assert "same --dim" in capsys.readouterr().err
 
 
+def test_the_record_of_another_network_does_not_update_a_forecast(compared, tmp_path, capsys):
+    recorded = compared / "trajectories" / "network.npz"
+    flags = ["--resume-from", recorded, "--out", tmp_path / "out"]
+    assert run("simulate", *SMALL, "--seed", "1", *flags) == 2
+    assert "another network" in capsys.readouterr().err
+
+
+def test_what_no_kernel_predicts_and_what_does_not_generalise_is_said(tmp_path, rng, capsys):
+    assert run("simulate", *SMALL, "--init", "all", "--by-step", "9", "--out", tmp_path / "all") == 0
+    shown = capsys.readouterr().out
+    assert "no kernel predicts" in shown and "half learned" not in shown and "After 9 steps" not in shown
+    save(tmp_path / "noise.npz", x=views(rng, 24, 16), x_prime=views(rng, 24, 16))
+    noise = [*SMALL, "--dataset", tmp_path / "noise.npz", "--steps", "10"]
+    for command in ("simulate", "train"):
+        assert run(command, *noise, "--out", tmp_path / command) == 0
+        assert "do not generalise" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("kernel", [["--kernel", "infinite"], ["--init", "centred", "--kernel-memory", "1"]])
 def test_kernels_are_kept_in_either_precision(kernel, tmp_path, monkeypatch):
     flags = [*SMALL, *kernel, "--kernel-cache", tmp_path / "kernels", "--out", tmp_path / "run"]
@@ -240,6 +258,16 @@ def test_a_diverging_run_is_saved_marked_and_reported(tmp_path, capsys):
     shown = capsys.readouterr().err
     assert "diverged" in shown and "partial" in shown
     assert Trajectory.load(tmp_path / "trajectories" / "network.npz").partial
+
+
+def test_the_version_and_the_help_of_a_bare_command(capsys):
+    import dynamics
+
+    assert run("--version") == 0
+    assert capsys.readouterr().out == f"dynamics {dynamics.__version__}\n"
+    with pytest.raises(SystemExit) as stopped:
+        run()
+    assert stopped.value.code == 0 and "simulate" in capsys.readouterr().out
 
 
 def test_an_unknown_flag_is_refused(capsys):

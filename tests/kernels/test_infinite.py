@@ -90,3 +90,15 @@ def test_kernels_of_different_networks_have_different_keys_for_the_cache():
     }
     assert len(keys) == 12 and None not in keys
     assert infinite_kernel(MLP(depth=1)).key == infinite_kernel(MLP(depth=1)).key
+
+
+def test_without_neural_tangents_the_fused_kernels_work_and_others_say_what_is_missing(monkeypatch):
+    monkeypatch.setattr("dynamics.kernels.infinite.find_spec", lambda name: None)
+    assert infinite_kernel(MLP(depth=1), backend="auto") is not None
+    for asked in (
+        lambda: infinite_kernel(MLP(depth=1, activation="gelu")),
+        lambda: infinite_kernel(MLP(depth=1), backend="neural-tangents"),
+        lambda: stax_kernel(MLP(depth=1)),
+    ):
+        with pytest.raises(ConfigError, match=r"ssl-dynamics\[neural-tangents\]"):
+            asked()

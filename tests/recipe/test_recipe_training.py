@@ -13,8 +13,8 @@ from dynamics.recipe.training import TIMES_BACK, train
 from dynamics.training import stability
 from dynamics.training.checkpoints import Checkpoints
 from dynamics.training.optimisers import effective_times
-from dynamics.trajectories.comparison import num_learned
 from dynamics.trajectories.outcome import Outcome
+from dynamics.trajectories.verdict import verdict_of
 
 TINY = Recipe(
     network="resnet10",
@@ -106,7 +106,7 @@ def test_presets_finish_without_a_rate_set_by_hand(objective, seed):
     recipe = replace(recipe_preset("gpu", objective), **SCALED, steps=600, seed=seed)
     measured = train(prepare(recipe))
     assert measured.outcome == Outcome()
-    assert num_learned(measured) >= 1
+    assert verdict_of(measured).learned >= 1
 
 
 @pytest.mark.slow

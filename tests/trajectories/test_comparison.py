@@ -11,11 +11,11 @@ from dynamics.trajectories.comparison import (
     distinct_steps,
     eigenvalue_error,
     half_times,
-    num_learned,
     step_times,
     still_since,
 )
 from dynamics.trajectories.trajectory import Trajectory
+from dynamics.trajectories.verdict import verdict_of
 
 
 def logistic(times, centres, rate=3.0, rung="network", **fields):
@@ -126,18 +126,22 @@ RISE = 1 / (1 + np.exp(30 - np.arange(100.0)))
 @pytest.mark.parametrize(
     ("courses", "learned", "line"),
     [
-        ([NOISE] * 3, 0, "0 of 3 dimensions were learned; nothing has moved since step 0."),
+        ([NOISE] * 3, 0, "0 of 3 dimensions learned: learning has not started; nothing has moved since step 0."),
         # equal embeddings from the first record on: the mean alone
-        ([np.full(100, 3.0), *[np.zeros(100)] * 2], 0, "0 of 3 dimensions were learned; nothing has moved since"),
-        ([RISE, NOISE, NOISE], 1, "1 of 3 dimensions were learned, 1 in distinct steps"),
-        ([RISE, RISE, RISE], 3, "3 of 3 dimensions were learned, 1 in distinct steps"),
+        (
+            [np.full(100, 3.0), *[np.zeros(100)] * 2],
+            0,
+            "0 of 3 dimensions learned, 1 there from the start; nothing has moved since",
+        ),
+        ([RISE, NOISE, NOISE], 1, "1 of 3 dimensions learned; 1 of these steps is distinct"),
+        ([RISE, RISE, RISE], 3, "3 of 3 dimensions learned; 1 of these steps is distinct"),
         # cosines of 64 dimensions that spread evenly
-        ([RISE / 64] * 64, 64, "64 of 64 dimensions were learned"),
+        ([RISE / 64] * 64, 64, "64 of 64 dimensions learned"),
     ],
 )
 def test_what_has_not_moved_was_not_learned(courses, learned, line):
     measured = recorded(*courses)
-    assert num_learned(measured) == learned
+    assert verdict_of(measured).learned == learned
     assert steps_line(measured).startswith(line)
     assert len(distinct_steps(measured)) <= learned
 
