@@ -87,7 +87,7 @@ def caveats(ahead: Forecast) -> list[str]:
     if ahead.generalises is False and ahead.agreement is not None:
         lines.append(
             "These modes do not generalise: on pairs left out of the fit, partners agree no more than by chance "
-            f"(mean correlation {np.nanmean(ahead.agreement):.2f}). A network learns what these pairs have in common by "
+            f"(mean correlation {np.nanmean(ahead.agreement):.2f}). A network learns what these pairs share by "
             "accident; give more pairs, or pairs whose partners share something."
         )
     return lines

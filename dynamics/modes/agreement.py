@@ -1,4 +1,4 @@
-"""Whether modes generalise: do the partners of pairs that were left out agree on them?
+"""Whether modes generalise: how far the partners of pairs that were left out agree on them.
 
 >>> import numpy as np
 >>> shared = np.random.default_rng(0).normal(size=(200, 1)) * [3.0, 0.0]  # partners share the first of two features

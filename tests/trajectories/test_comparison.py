@@ -131,7 +131,7 @@ RISE = 1 / (1 + np.exp(30 - np.arange(100.0)))
         (
             [np.full(100, 3.0), *[np.zeros(100)] * 2],
             0,
-            "0 of 3 dimensions learned, 1 there from the start; nothing has moved since",
+            "0 of 3 dimensions learned, 1 there from the start;",
         ),
         ([RISE, NOISE, NOISE], 1, "1 of 3 dimensions learned; 1 of these steps is distinct"),
         ([RISE, RISE, RISE], 3, "3 of 3 dimensions learned; 1 of these steps is distinct"),
