@@ -1,6 +1,7 @@
 """The study of homomorphic SSL: its parts on small settings, and that wrong theories are reported as failing."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -94,6 +95,10 @@ def test_a_network_that_needs_no_structure_would_be_reported():
 
     assert verdicts(study._table(rows(1.48), "")) == {"holds"}
     assert verdicts(study._calibration(rows(1.48), "")) == {"holds"}
+    chance = np.array([0.1])
+    guessing = [replace(row, upright=chance, rotated=chance) for row in rows(1.48)]
+    of_accuracies = [claim for claim in study._calibration(guessing, "") if "accuracy" in claim.claim]
+    assert len(of_accuracies) == 10 and verdicts(of_accuracies) == {"fails"}
     failing = [claim.claim for claim in study._table(rows(0.01), "") if claim.verdict == "fails"]
     assert len(failing) == 1 and "without the structure" in failing[0]
 

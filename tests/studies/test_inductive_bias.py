@@ -15,7 +15,8 @@ from dynamics.studies.inductive_bias.bounds import bounds
 from dynamics.studies.inductive_bias.exact import average_errors, law, law_claims, loss_mode_by_mode, spectra
 from dynamics.studies.inductive_bias.explicit import explicit_minimisers
 from dynamics.studies.inductive_bias.figures import bounds_figure, errors_figure, phi_figure
-from dynamics.studies.inductive_bias.implementable import Budget, measure
+from dynamics.studies.inductive_bias.implementable import PAPER_SIZES, PAPER_TABLE, Budget, Implementable, measure
+from dynamics.studies.inductive_bias.study import phi_claims
 from dynamics.studies.inductive_bias.training import Runs, success_claims, train_and_probe, trained_laws
 from dynamics.views import SignedCube
 
@@ -75,6 +76,33 @@ def test_shares_of_seeds_are_claims_that_can_fail():
     claims = success_claims(runs, at_one=none, num_seeds=4)
     failing = [claim.claim for claim in claims if claim.verdict == "fails"]
     assert any("Lipschitz" in claim for claim in failing) and any("ring" in claim for claim in failing)
+
+
+def test_shares_that_seeds_do_not_tell_apart_are_no_finding():
+    """All of 16 seeds against none tell; 9 of 16 against 6 do not."""
+
+    def runs(solved):
+        return Runs(np.where(np.arange(16) < solved, 0.0, 0.3), np.ones(16))
+
+    other = {"convolution": {4: runs(16)}, "Lipschitz": {4: runs(16)}, "ReLU units, ring": {4: runs(0)}}
+    for four, eight, at_one, verdicts in (
+        (16, 0, 3, ["holds", "holds", "holds"]),
+        (9, 6, 12, ["fails", "fails", "fails"]),
+    ):
+        claims = success_claims({"ReLU units": {4: runs(four), 8: runs(eight)}, **other}, runs(at_one), 16)
+        assert [claim.verdict for claim in claims[:3]] == verdicts
+
+
+def test_order_and_values_of_table_1_are_claims():
+    def claims(dataset, **phi):
+        return phi_claims(Implementable({name: np.array(v) for name, v in phi.items()}, PAPER_SIZES, dataset))
+
+    table = {"ResNet": PAPER_TABLE["ResNet-18"], "ViT": PAPER_TABLE["ViT"]}
+    assert {claim.verdict for claim in claims("cifar10 train", **table)} == {"holds"}
+    assert len(claims("cifar10 train", **table)) == 10 and len(claims("digits", **table)) == 2
+    other = claims("cifar10 train", ResNet=table["ViT"], ViT=table["ResNet"])
+    assert [claim.verdict for claim in other[:2]] == ["holds", "fails"] and other[5].verdict == "fails"
+    assert claims("digits", **dict.fromkeys(table, table["ViT"]))[0].verdict == "fails"
 
 
 def test_a_trained_class_solves_its_task_with_some_seed():

@@ -10,7 +10,7 @@ from dynamics.cli.main import main
 from dynamics.errors import ConfigError, DataError
 from dynamics.generative import Bernoulli
 from dynamics.studies import load_study
-from dynamics.studies.simve import study
+from dynamics.studies.simve import exact, study
 from dynamics.studies.simve.exact import expansion_claims, mehler_claims, prior_claims, threshold_claims
 from dynamics.studies.simve.methods import JOINT, RANDOM, VAES, Results, load_task
 from dynamics.studies.simve.settings import CPU, RELEASED, setting
@@ -19,10 +19,18 @@ METHODS = (RANDOM, *VAES, "SimVAE J = 2", "SimVAE J = 6", *JOINT)
 
 
 @pytest.mark.parametrize(
-    "claims", [threshold_claims, lambda: prior_claims(1), lambda: mehler_claims(1), lambda: expansion_claims(1)]
+    "claims", [threshold_claims, lambda: prior_claims(1), lambda: mehler_claims(1), lambda: expansion_claims(1)[:2]]
 )
 def test_exact_claims_hold(claims):
     assert {claim.verdict for claim in claims()} == {"holds"}
+
+
+def test_weights_are_told_from_those_of_the_expansion(monkeypatch):
+    """The released covariance weighs a third of what the expansion gives, so the claim fails; its own weights hold."""
+    claim = expansion_claims(1)[-1]
+    assert claim.verdict == "fails" and claim.measured == pytest.approx(2 / 25 * 4)
+    monkeypatch.setattr(exact, "RELEASED_WEIGHTS", exact.vicreg_weights(0.15))
+    assert expansion_claims(1)[-1].verdict == "holds"
 
 
 def results(**changes):

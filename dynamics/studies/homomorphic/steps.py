@@ -33,6 +33,8 @@ class Ladder:
     ----------
     name : str
         Group, pairs and structure in a few words.
+    multiplier : float
+        c, by which the outputs are multiplied: chosen so that the kernel stays nearly as it is (`LAZINESS`).
     modes : ContrastiveModes
         Modes of the pairs of fibers at the start, with the multiplier in them.
     forecasts : dict of Trajectory
@@ -49,6 +51,7 @@ class Ladder:
     """
 
     name: str
+    multiplier: float
     modes: ContrastiveModes
     forecasts: dict[str, Trajectory]
     measured: Trajectory
@@ -114,6 +117,7 @@ def ladder(
     values = values.reshape(*psi.shape[:2], d)
     return Ladder(
         name=name,
+        multiplier=c,
         modes=modes,
         forecasts=forecasts,
         measured=measured,

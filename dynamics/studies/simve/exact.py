@@ -30,7 +30,7 @@ from dynamics.generative import (
     simvae_growth,
     vicreg_expansion,
 )
-from dynamics.generative.entropy import RELEASED_WEIGHTS
+from dynamics.generative.entropy import RELEASED_WEIGHTS, vicreg_weights
 from dynamics.generative.prior import WITHIN_VARIANCE
 from dynamics.modes import contrastive_modes_from_features
 from dynamics.studies.claims import Claim
@@ -185,7 +185,11 @@ def _fitted_critic(prior: GaussianPrior, seed: int, pairs: int = 4000) -> tuple[
 def expansion_claims(seed: int) -> list[Claim]:
     """VICReg's terms as an expansion: the order of what is left, found by halving the distance from Σ = I."""
     source = f"{PAPER}, non-contrastive SSL; Gaussian entropies"
-    released = RELEASED_WEIGHTS.variance / RELEASED_WEIGHTS.invariance / 8
+    expected = vicreg_weights(WITHIN_VARIANCE)
+    ratios = [
+        (found / RELEASED_WEIGHTS.variance) / (wanted / expected.variance)
+        for found, wanted in zip(RELEASED_WEIGHTS, expected, strict=True)
+    ]
     return [
         Claim.equals(
             "VICReg's covariance term is exact to the second order of the correlations (exponent of the rest)",
@@ -202,11 +206,12 @@ def expansion_claims(seed: int) -> list[Claim]:
             tolerance=0.2,
         ),
         Claim.equals(
-            "VICReg's released weights are those of σ² near SimVAE's 0.15",
-            f"{source}; weights of Bardes et al. 2022",
-            expected=WITHIN_VARIANCE,
-            measured=released,
-            tolerance=0.03,
+            "VICReg's released weights are those of the expansion at SimVAE's σ² = 0.15 (ratio of the covariance's or "
+            "the invariance's, with equal weights of the variance, the furthest from 1)",
+            "not in the paper: this project's reading of its expansion, with the weights of Bardes et al. 2022",
+            expected=1.0,
+            measured=max(ratios, key=lambda ratio: abs(np.log(ratio))),
+            tolerance=0.25,
         ),
     ]
 

@@ -21,7 +21,7 @@ from dynamics.optima import (
     simclr_squared_optimum,
     vicreg_squared_optimum,
 )
-from dynamics.studies.statistics import half_width
+from dynamics.studies.statistics import half_width, of_the_best
 from dynamics.support.progress import progress_bar
 from dynamics.trajectories.probes import linear_probe
 from dynamics.views import Relation, load_images
@@ -81,16 +81,18 @@ class Probes:
     ) -> tuple[str, float, float]:
         """How much better the best recommended method tests than the best of the others, seed by seed.
 
+        For every seed the two methods are chosen on all other seeds.
+
         Returns
         -------
         comparison : str
-            The two methods.
+            The two methods that are best on all seeds.
         mean, low : float
             Difference of their accuracies, and the lower end of its 95 % confidence interval.
         """
-        best = max(recommended, key=lambda method: self.test[space, relation, data, method].mean())
-        rival = max(others, key=lambda method: self.test[space, relation, data, method].mean())
-        difference = self.test[space, relation, data, best] - self.test[space, relation, data, rival]
+        ours, theirs = ({m: self.test[space, relation, data, m] for m in methods} for methods in (recommended, others))
+        best, rival = (max(scores, key=lambda m, scores=scores: scores[m].mean()) for scores in (ours, theirs))
+        difference = of_the_best(ours) - of_the_best(theirs)
         return f"{best} against {rival}", float(difference.mean()), float(difference.mean() - half_width(difference))
 
 
