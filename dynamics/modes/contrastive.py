@@ -184,16 +184,42 @@ def contrastive_modes(gram: SquareGram, *, num_modes: int | None = None, center:
             K += mean.mean() - mean - mean[:, None]
         if np.abs(K).max() <= len(K) * _EPS * scale:
             raise KernelError("The kernel is the same for all views, so nothing is left of it once it is centred.")
-    Phi, V, _ = semidefinite_factor(K, scale=scale, precision=rounded and len(K) * rounded)
+    Phi, V, tolerance = semidefinite_factor(K, scale=scale, precision=rounded and len(K) * rounded)
     if Phi.shape[1] < len(Phi):  # only duals in the range of K̃ make VᵀF an orthogonal projection of any F
         Q = np.linalg.qr(Phi)[0]
         V = Q @ (Q.T @ V)
     gamma, W = _symmetric_modes(Phi, num_modes)
-    V = V @ W
+    V, values = V @ W, Phi @ W
+    if tolerance > 2 * len(K) * _EPS * scale:  # the factor leaves out what may be rounding, and with it a part of γ
+        gamma, V, values = _refined(K, gamma, V, values)
     if center:
         V -= V.mean(axis=0)
     offset = kernel_mean @ V if center else np.zeros(gamma.size)
-    return with_fixed_signs(gamma, V, Phi @ W, offset)
+    return with_fixed_signs(gamma, V, values, offset)
+
+
+def _refined(
+    K: np.ndarray, gamma: np.ndarray, V: np.ndarray, values: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Modes among the same functions, but of K̃ itself: they err by the square of what the factor left out.
+
+    Functions whose norm is itself put down to rounding are left as they are.
+    """
+    KV = K @ V
+    G = V.T @ KV
+    sound = np.abs(G - np.eye(len(G))).max(axis=0) < 0.01
+    if not sound.any():
+        return gamma, V, values
+    V1, KV1, G = V[:, sound], KV[:, sound], G[np.ix_(sound, sound)]
+    R = np.linalg.inv(np.linalg.cholesky((G + G.T) / 2))
+    A = R @ (KV1.T @ swap(KV1)) @ R.T / len(K)
+    found, S = np.linalg.eigh((A + A.T) / 2)
+    S = R.T @ S
+    gamma = np.concatenate([found, gamma[~sound]])
+    order = np.argsort(-gamma, kind="stable")
+    V = np.concatenate([V1 @ S, V[:, ~sound]], axis=1)
+    values = np.concatenate([KV1 @ S, values[:, ~sound]], axis=1)
+    return gamma[order], V[:, order], values[:, order]
 
 
 def contrastive_modes_from_features(

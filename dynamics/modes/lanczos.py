@@ -151,6 +151,7 @@ class _Lanczos:
     noise: float = _EPS
     largest: float = 0.0
     ridge: float = 0.0
+    norm: float = 0.0
     Q: Block = field(init=False)
     P: Block = field(init=False)
     T: np.ndarray = field(init=False)
@@ -257,7 +258,9 @@ class _Lanczos:
         gamma, S = self._top(self.num_modes)
         last = S[self.size - active :]
         residuals = np.sqrt(np.maximum(((G @ last) * last).sum(axis=0), 0))
-        allowed = np.maximum(self.tolerance * np.abs(gamma), 20 * self.noise * np.abs(gamma).max())
+        # rounding counts against all of A, of which the largest eigenvalues may be negative and not among those wanted
+        self.norm = max(self.norm, np.abs(self.T[: self.size, : self.size]).sum(axis=1).max())
+        allowed = np.maximum(self.tolerance * np.abs(gamma), 20 * self.noise * self.norm)
         return gamma, S, float((residuals / allowed).max())
 
     def _modes(self, gamma: np.ndarray, S: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -266,7 +269,8 @@ class _Lanczos:
         V = self.Q[:, : self.size] @ S
         values = self.P[:, : self.size] @ S - self.ridge * V
         # ε has moved γ by ε/(2nγ), but V by as little: a projection of K̃ itself on V is right to the square of that
-        R = np.linalg.inv(np.linalg.cholesky(_symmetric(V.T @ values)))
+        lengths, U = np.linalg.eigh(_symmetric(V.T @ values))
+        R = (U[:, lengths > 0.5] / np.sqrt(lengths[lengths > 0.5])).T  # the others are functions of ε and not of K̃
         gamma, S = np.linalg.eigh(_symmetric(R @ (values.T @ swap(values)) @ R.T) / len(V))
         S = R.T @ S[:, ::-1]
         return gamma[::-1], V @ S, values @ S
