@@ -380,7 +380,7 @@ def _settings() -> set[str]:
     """Names of all settings that are flags of some command."""
     records = {field.name for record in (Config, Recipe) for field in fields(record)}
     commands = (inspect.signature(command).parameters for command in COMMANDS.values())
-    return records.union(*commands, {"force"})
+    return records.union(*commands, {"force", "tangent_pairs", "fixed_pairs"})
 
 
 def _request(command: str, config: Config, out: Path | None, force: bool) -> "Request[ExperimentRun]":

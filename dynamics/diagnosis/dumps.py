@@ -7,6 +7,7 @@ import numpy as np
 
 from dynamics.diagnosis.log import Log
 from dynamics.errors import DataError
+from dynamics.support.npy import load_npy
 from dynamics.trajectories.metrics import covariance_spectrum
 
 _STEP = re.compile(r"(\d+)(?!.*\d)")  # the last number of a name
@@ -36,10 +37,7 @@ def read_dumps(folder: Path, objective: str | None = None) -> Log:
 
 
 def _embeddings(file: Path) -> np.ndarray:
-    try:
-        array = np.load(file, allow_pickle=False)
-    except (OSError, ValueError, EOFError, SyntaxError) as error:
-        raise DataError(f"{file}: cannot be read as an array.") from error
+    array = load_npy(file)
     if array.ndim != 2 or array.shape[0] < 2 or array.dtype.kind not in "fiu":
         raise DataError(f"{file}: is an array {array.shape} of {array.dtype}; embeddings are real numbers (N, d).")
     return array

@@ -18,6 +18,7 @@ import re
 import struct
 from dataclasses import dataclass
 from io import BufferedIOBase
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int
@@ -93,6 +94,25 @@ def read_npy(stream: BufferedIOBase, size: int, rows: Int[np.ndarray, " rows"] |
         return array if rows is None else array[rows]
     require_memory(len(rows) * (header.nbytes // max(header.shape[0], 1)))
     return _read_rows(stream, header, np.asarray(rows))
+
+
+def load_npy(path: Path) -> np.ndarray:
+    """Read a file that `numpy.save` wrote.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read, or is no array.
+    CapacityError
+        If the array does not fit into the memory that is left.
+    """
+    try:
+        with path.open("rb") as stream:
+            return read_npy(stream, path.stat().st_size)
+    except (OSError, DataError) as error:
+        raise DataError(f"{path}: cannot be read as an array ({error}).") from error
+    except CapacityError as error:
+        raise CapacityError(f"{path}: {error}.") from error
 
 
 def read_npy_header(stream: BufferedIOBase) -> tuple[NpyHeader, int]:

@@ -184,7 +184,7 @@ def is_stored(dataset: str) -> bool:
 
 def _require_finite(array: np.ndarray, name: str, source: str, rows: np.ndarray | None = None) -> None:
     """Raise `DataError` if a view is not finite; `rows` are the rows of the user's array that these are."""
-    if array.ndim == 0 or array.dtype.kind not in "fc":
+    if array.size == 0 or array.ndim == 0 or array.dtype.kind not in "fc":
         return
     bad = ~np.isfinite(array).reshape(len(array), -1).all(axis=1)
     if bad.any():

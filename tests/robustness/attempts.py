@@ -38,6 +38,7 @@ class Tally:
         self.counts[outcome] += 1
         if outcome in (CRASHED, HUNG):
             self.failures.append(f"{outcome}: {name}\n{detail}")
+            print(f"{outcome}: {name[:200]}", flush=True)
 
     @property
     def total(self) -> int:
@@ -78,7 +79,7 @@ def read(call: Callable[[], object], seconds: float = 20.0) -> tuple[str, str]:
 
 
 def command(arguments: list[str], seconds: float = 60.0) -> tuple[str, str]:
-    """Outcome of a command line: 0, or 2 with a sentence on stderr."""
+    """Outcome of a command line: 0 (3 of a diagnosis), or 2 with a sentence on stderr."""
     out, err = io.StringIO(), io.StringIO()
     began = time.monotonic()
     try:
@@ -92,7 +93,7 @@ def command(arguments: list[str], seconds: float = 60.0) -> tuple[str, str]:
         return CRASHED, traceback.format_exc(limit=-4)
     if time.monotonic() - began > seconds:
         return HUNG, f"no answer in {seconds:g} s"
-    if status == 0:
+    if status == 0 or (status == 3 and arguments[0] == "diagnose"):  # it found a collapse
         return ANSWERED, ""
     said = [line for line in err.getvalue().splitlines() if line.startswith("error: ")]
     if status == 2 and len(said) == 1:

@@ -31,10 +31,14 @@ Edit = tuple[str, Callable[[], object]]
 
 def edits(run: Path) -> Iterator[Edit]:
     """Edits of a run folder, each a name and a function that makes it; the caller puts the folder back."""
-    for name in ("config.json", "comparison.json"):
-        yield from _json_edits(run / name)
-    for path in (run / "modes.npz", *sorted((run / "trajectories").glob("*.npz"))[:2]):
+    compared = (run / "comparison.json").is_file()
+    trajectories = sorted((run / "trajectories").glob("*.npz"))
+    for path in (run / "config.json", run / "comparison.json", run / "modes.npz") if compared else ():
+        yield from _json_edits(path) if path.suffix == ".json" else _archive_edits(path)
+    for path in [path for path in trajectories if path.stem in ("ode", "network")] or trajectories:
         yield from _archive_edits(path)
+    if not compared:
+        return
     yield "a model with an odd name", lambda: (run / "trajectories/ode.npz").rename(run / "trajectories/$^.npz")
     yield "no measured run", lambda: (run / "trajectories/network.npz").unlink()
     yield "no trajectory", lambda: shutil.rmtree(run / "trajectories")

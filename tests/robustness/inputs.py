@@ -51,6 +51,7 @@ def cases(folder: Path) -> Iterator[Case]:
     yield from _studies(folder)
     yield from _outputs(folder)
     yield from _data(folder)
+    yield from _logs(folder)
     yield from _unusual()
 
 
@@ -178,6 +179,61 @@ def _outputs(folder: Path) -> Iterator[Case]:
         for what in ("", "nope", "text", "/", ".", "/dev/null", "x" * 300, "a\0b", "\udcff", "folder.npz", "y/" * 2100):
             yield f"{command} {what[:24]!r}", [command, what, "--out", "p"]
         yield f"{command} of nothing", [command]
+
+
+def _logs(folder: Path) -> Iterator[Case]:
+    """Logs of other programs, which `diagnose` reads."""
+    tables = {
+        "empty.csv": "",
+        "head.csv": "step,loss\n",
+        "text.csv": "step,loss\na,b\n",
+        "short.csv": "step,loss\n1\n2,3,4\n",
+        "steps.csv": "step,loss\n2,1\n1,1\n",
+        "nan.csv": "step,loss\n1,nan\n2,inf\n",
+        "large.csv": f"step,loss\n{'9' * 30},1\n{'9' * 31},{'9' * 400}\n",
+        "negative.csv": "step,eigenvalue_1,eigenvalue_2\n-5,-1,2\n1,2,-3\n",
+        "twice.csv": "step,loss,loss\n1,2,3\n",
+        "no-step.csv": "loss\n1\n",
+        "huge.csv": "step,eigenvalue_1\n1,1e308\n2,1e-320\n3,1e308\n",
+        "empty.jsonl": "",
+        "broken.jsonl": '{"step": 1, "loss": ',
+        "list.jsonl": "[1, 2]\n",
+        "null.jsonl": '{"step": null, "loss": 1}\n{"step": 2, "loss": null}\n',
+        "deep.jsonl": "[" * 100_000,
+        "lists.jsonl": '{"step": 1, "eigenvalues": [1, 2]}\n{"step": 2, "eigenvalues": [1]}\n',
+        "words.jsonl": '{"step": 1, "eigenvalues": ["a", {}]}\n{"step": "x", "loss": true}\n',
+        "no.parquet": "PAR1",
+        "x.tfevents.y": "no events",
+        "x.npz": "no archive",
+    }
+    for name, content in tables.items():
+        (folder / name).write_text(content)
+        yield f"diagnose {name}", ["diagnose", name]
+    (folder / "latin.csv").write_bytes(b"step,loss\n1,\xff\n")
+    dumps = {
+        "object": np.array([{}], object),
+        "row": np.ones(3),
+        "nan": np.full((4, 2), np.nan),
+        "none": np.ones((0, 3)),
+        "complex": np.ones((4, 2)) + 1j,
+        "constant": np.ones((4, 2)),
+    }
+    for name, array in dumps.items():
+        (folder / "dumps" / name).mkdir(parents=True)
+        np.save(folder / "dumps" / name / "step-1.npy", array, allow_pickle=True)
+        yield f"diagnose embeddings {name}", ["diagnose", f"dumps/{name}"]
+    (folder / "dumps" / "damaged").mkdir()
+    header = b"{'descr': '<f8', 'fortran_order': False, 'shape': (999999999, 999), }"
+    start = b"\x93NUMPY\x01\x00" + bytes([len(header), 0])
+    (folder / "dumps" / "damaged" / "1.npy").write_bytes(start + header + bytes(16))
+    (folder / "dumps" / "unnumbered").mkdir()
+    np.save(folder / "dumps" / "unnumbered" / "x.npy", np.ones((4, 2)))
+    for path in ("latin.csv", "dumps/damaged", "dumps/unnumbered", "run", "", "nope", "/dev/null", "x" * 300, "text"):
+        yield f"diagnose {path[:20]!r}", ["diagnose", path]
+    for number in NUMBERS:
+        yield f"diagnose --dim {number[:24]}", ["diagnose", "nan.csv", "--dim", number]
+    yield "diagnose --objective nope", ["diagnose", "nan.csv", "--objective", "nope"]
+    yield "diagnose of nothing", ["diagnose"]
 
 
 def _data(folder: Path) -> Iterator[Case]:

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import shutil
 import struct
 from pathlib import Path
 
@@ -11,10 +12,17 @@ import numpy as np
 import optax
 
 from dynamics.cli.main import main
+from dynamics.experiment.config import Config
+from dynamics.modes import contrastive_modes
+from dynamics.runs.consistency import fingerprint
+from dynamics.runs.settings import RunSettings, write_settings
+from dynamics.runs.store import write_comparison, write_modes, write_trajectories
 from dynamics.support import files
 from dynamics.training import SpectrumRecorder
 from dynamics.training.checkpoints import Checkpoints
 from dynamics.training.state import apply_gradient, initial_state
+from dynamics.trajectories.comparison import compare
+from dynamics.trajectories.trajectory import Trajectory
 from dynamics.views import Pairs
 
 SMALL = [
@@ -29,10 +37,34 @@ def make_run(folder: Path, command: str = "compare", *more: str) -> Path:
     return folder
 
 
+def make_up_run(folder: Path) -> Path:
+    """A run folder of made-up numbers, for which nothing is compiled."""
+    folder.mkdir(parents=True)
+    views = np.random.default_rng(0).normal(size=(10, 30))
+    modes = contrastive_modes(views @ views.T)
+    t = np.linspace(0, 4, 9)
+    u = 1 / (1 + np.exp(2 - 3 * t))
+    courses = {
+        name: Trajectory(t, np.stack([u, u / 2], axis=1), 1 - u, rung=name, steps=np.arange(9), metrics={"rankme": u})
+        for name in ("ode", "network")
+    }
+    settings = RunSettings(
+        kind="experiment",
+        command="compare",
+        config=Config(dim=2).to_dict(),
+        title="made up",
+        resolved={"num_pairs": 5, "learning_rate": 0.1},
+        modes=fingerprint(modes),
+    )
+    write_settings(folder, settings)
+    write_modes(folder, modes)
+    write_trajectories(folder, courses)
+    write_comparison(folder, compare(courses["network"], {"ode": courses["ode"]}, modes))
+    return folder
+
+
 def make_sweep(folder: Path, run: Path) -> Path:
     """A sweep of two runs, put together from one, so that no process is started."""
-    import shutil
-
     config = json.loads((run / "config.json").read_text())["config"]
     axes = [{"name": "lr_fraction", "values": [0.05, 0.1]}]
     folder.mkdir()

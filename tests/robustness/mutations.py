@@ -47,9 +47,9 @@ class Target:
     inside: str = "bytes"
 
 
-def targets(folder: Path) -> dict[str, Target]:
+def targets(folder: Path, make_run: Callable[[Path], Path] = materials.make_run) -> dict[str, Target]:
     """All kinds of files, freshly made."""
-    run = materials.make_run(folder / "run")
+    run = make_run(folder / "run")
     pairs = materials.make_pairs(folder / "pairs.npz")
     recorded = materials.make_recorder_file(folder / "recorded.npz")
     checkpoint = materials.make_checkpoint(folder / "checkpoints")

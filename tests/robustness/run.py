@@ -46,7 +46,7 @@ def commands(folder: Path, options: argparse.Namespace) -> attempts.Tally:
 
 
 def folders(folder: Path, options: argparse.Namespace) -> attempts.Tally:
-    """Every edit of a run folder, read by `plot` and `report`, one after the other."""
+    """Every edit of a run folder, read by `plot`, `report` and `diagnose` in turn."""
     tally = attempts.Tally()
     runs = {"compare": materials.make_run(folder / "compare")}
     runs["solved"] = materials.make_run(folder / "solved", "simulate", "--dynamics", "directpred")
@@ -56,8 +56,8 @@ def folders(folder: Path, options: argparse.Namespace) -> attempts.Tally:
             whole = mutations.copied(run, folder / "whole")
             _note(f"{kind}: {name}")
             edit()
-            command = ("plot", "report")[number % 2]
-            out = ["--out", str(folder / ("drawn" if command == "plot" else "page.html"))]
+            command = ("plot", "report", "diagnose")[number % 3]
+            out = ["--out", str(folder / ("page.html" if command == "report" else "drawn"))]
             tally.add(f"{command} {kind}: {name}", *attempts.command([command, str(run), *out], options.seconds))
             mutations.copied(whole, run)
     return tally
