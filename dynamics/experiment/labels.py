@@ -30,6 +30,7 @@ from dynamics.support.precision import full_precision
 from dynamics.trajectories.label_scores import LabelProbe, with_scores
 from dynamics.trajectories.trajectory import Trajectory
 from dynamics.typing import Views
+from dynamics.views import Pairs
 
 PROBED = 100
 """Records at which labels are read, where a run has more."""
@@ -56,15 +57,21 @@ class LabelReader:
         if self.experiment.held_out is None:
             raise ConfigError("Labels can be read only where there are held-out pairs; prepare with `labels`.")
 
+    @property
+    def held_out(self) -> Pairs:
+        """The pairs that are not trained on."""
+        assert self.experiment.held_out is not None  # a reader without them is refused
+        return self.experiment.held_out
+
     @cached_property
     def probe(self) -> LabelProbe:
         """Labels of the training views and of the held-out views."""
-        return LabelProbe(self.experiment.pairs.stacked_labels, self.experiment.held_out.stacked_labels)
+        return LabelProbe(self.experiment.pairs.stacked_labels, self.held_out.stacked_labels)
 
     @property
     def test_views(self) -> Views:
         """Both views of the held-out pairs, (2m, …)."""
-        return self.experiment.held_out.stacked
+        return self.held_out.stacked
 
     @property
     def records(self) -> Int[np.ndarray, " probed"]:
