@@ -1,21 +1,28 @@
-"""Hooks of the documentation build: notebooks become pages with their stored outputs, and figures part of the site.
+"""Hooks of the documentation build: notebooks become pages, figures part of the site, and formulas MathML.
 
-Nothing is executed here: a notebook is shown as it was committed, and the tests run it.
+Nothing is executed here: a notebook is shown as it was committed, and the tests run it. Links are written as they hold
+in the repository, so that they also work on a code host, and lead into the site here.
 """
 
 import base64
 import json
+import posixpath
 import re
 from collections.abc import Iterator
+from html import unescape
 from pathlib import Path
 from typing import Any
 
 import griffe
+from latex2mathml.converter import convert
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).parents[1]
 PICTURES = {"image/png": "png", "image/svg+xml": "svg"}
+OUTSIDE = re.compile(r"\]\((?P<up>(?:\.\./)+)(?P<folder>notebooks|figures)/(?P<file>[\w.]+)\)")
+FORMULA = re.compile(r'<(?P<tag>span|div) class="arithmatex">\\[(\[](?P<tex>.*?)\\[)\]]</(?P=tag)>', flags=re.DOTALL)
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -26,6 +33,28 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for path in sorted((ROOT / "figures").glob("*.png")):
         files.append(File.generated(config, f"figures/{path.name}", abs_src_path=str(path)))
     return files
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Lead links to notebooks and figures, which lie outside of `docs/`, to their pages and pictures in the site."""
+    return OUTSIDE.sub(lambda found: f"]({place_in_site(found['folder'], found['file'], page.file.src_uri)})", markdown)
+
+
+def place_in_site(folder: str, file: str, page: str) -> str:
+    """Address of a notebook or a figure, as seen from a page.
+
+    >>> place_in_site("notebooks", "1_the_ladder.ipynb", "how-to/own-data.md")
+    '../tutorials/1_the_ladder.md'
+    """
+    place = f"tutorials/{Path(file).stem}.md" if folder == "notebooks" else f"figures/{file}"
+    return posixpath.relpath(place, posixpath.dirname(page))
+
+
+def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Typeset the formulas, which browsers do without a script and without fonts from elsewhere."""
+    return FORMULA.sub(
+        lambda found: convert(unescape(found["tex"]), display="block" if found["tag"] == "div" else "inline"), html
+    )
 
 
 def pages(path: Path) -> Iterator[tuple[str, str | bytes]]:

@@ -102,6 +102,37 @@ def test_every_public_name_is_in_the_reference(site):
         assert not missing, f"{package}: {sorted(missing)}"
 
 
+def test_every_documented_parameter_is_a_row_of_a_table_in_the_reference(site):
+    """A docstring that is read in another style than its own becomes one paragraph, and the build does not mind."""
+    sections = {}
+    for page in (site / "reference").glob("*.html"):
+        _, *parts = re.split(r'id="(dynamics[\w.]*)"', page.read_text())
+        for anchor, html in zip(parts[::2], parts[1::2], strict=True):
+            sections.setdefault(anchor.rsplit(".", 1)[-1], []).append(html)
+    for package in (f"dynamics.{name}" for name in PACKAGES):
+        for name in public_names(package):
+            thing = getattr(importlib.import_module(package), name)
+            rows = [
+                set(re.findall(r'<tr class="doc-section-item">\s*<td>\s*<code>\**([^<]*)</code>', html))
+                for html in sections.get(name, [])
+            ]
+            documented = documented_parameters(thing.__doc__ or "")
+            assert not documented or any(documented <= names for names in rows), f"{package}.{name}: {documented}"
+
+
+def test_formulas_are_typeset(site):
+    assert (site / "explanation" / "mathematics.html").read_text().count('display="block"') > 10
+    for page in site.rglob("*.html"):
+        assert 'class="arithmatex"' not in page.read_text(), page.name
+
+
+def test_links_between_pages_hold_in_the_repository_as_well():
+    """So that they can be followed on a code host, where nothing has been built."""
+    for page in PAGES:
+        for target in re.findall(r"\]\((?!http|#)([^)#\s]+)(?:#[^)]*)?\)", TEXTS[page.as_posix()]):
+            assert (DOCS / page.parent / target).exists(), f"{page}: {target}"
+
+
 # ---------------------------------------------------------------- the docstrings behind the reference
 
 

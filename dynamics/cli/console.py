@@ -4,11 +4,17 @@ import io
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from dynamics.drawing.size import Width
+
+TYPED: ContextVar[tuple[str, ...]] = ContextVar("TYPED", default=())
+"""Words of the command line, as `config.json` keeps them."""
 
 
 _AS_LONG_AS_IT_IS = 10_000  # characters of a line that goes into a file or another program
@@ -34,19 +40,21 @@ def accept_every_letter() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def draw_run(folder: Path, target: Path | None = None) -> None:
+def draw_run(folder: Path, target: Path | None = None, *, title: bool = True, width: "Width | None" = None) -> None:
     """Draw the figure of a run, as PNG and PDF, into its folder or another one."""
     from dynamics.drawing.labels import label_figure
     from dynamics.drawing.run import run_figure
+    from dynamics.drawing.size import fit_width
     from dynamics.runs.store import read_run
 
     run, target = read_run(folder), target or folder
     with _figures_without_screen():
-        name, figure = run_figure(run.measured, run.forecasts, run.comparison, run.title)
-        _save(figure, target / name)
-        labels = label_figure(run.measured, run.forecasts, run.settings.learning_rate or 1.0, run.title)
-        if labels is not None:
-            _save(labels, target / "labels")
+        shown = run.title if title else ""
+        name, figure = run_figure(run.measured, run.forecasts, run.comparison, shown, run.settings.steps_per_epoch)
+        labels = label_figure(run.measured, run.forecasts, run.settings.learning_rate or 1.0, shown)
+        for file, drawn in ((name, figure), ("labels", labels)):
+            if drawn is not None:
+                _save(drawn if width is None else fit_width(drawn, width), target / file)
     show(f"\nResults in {folder}, figure {target / name}.png")
 
 

@@ -8,9 +8,10 @@ from typing import Annotated, Literal
 import tyro
 
 from dynamics.cli.console import save_figure, show
+from dynamics.cli.groups import Optionally, Switch, default_hint
 from dynamics.errors import ConfigError
 
-Logs = Annotated[tuple[Path, ...], tyro.conf.arg(metavar="LOG"), tyro.conf.Positional]
+Logs = Annotated[tuple[Path, ...], tyro.conf.arg(metavar="LOG", help_behavior_hint=default_hint), tyro.conf.Positional]
 
 COLLAPSED = 3
 """Exit code where a log shows a collapse, so that a job can stop itself."""
@@ -19,10 +20,10 @@ COLLAPSED = 3
 def diagnose(
     logs: Logs,
     eigenvalues: Literal["covariance", "correlation"] = "covariance",
-    objective: str | None = None,
-    dim: int | None = None,
-    json: bool = False,
-    out: Path | None = None,
+    objective: Optionally[str] = None,
+    dim: Optionally[int] = None,
+    json: Switch = False,
+    out: Optionally[Path] = None,
 ) -> int:
     """Say whether a run is on a plateau, stepping, converged, collapsing or diverging.
 

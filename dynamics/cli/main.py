@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 from msgspec import structs
 
-from dynamics.cli.console import accept_every_letter, draw_run, duration, show
+from dynamics.cli.console import TYPED, accept_every_letter, draw_run, duration, show
 from dynamics.cli.diagnosing import diagnose
 from dynamics.cli.flags import with_flags
+from dynamics.cli.groups import Optionally, Switch, Unnamed, command_line, default_hint, registry
 from dynamics.cli.recipe import recipe_commands
 from dynamics.cli.sweeping import Varied, draw_sweep, run_sweep
 from dynamics.errors import ConfigError, DynamicsError
 from dynamics.experiment.config import Config
 from dynamics.recipe.config import PRESETS, Recipe
+from dynamics.studies import STUDIES
 
 if TYPE_CHECKING:
     from dynamics.cli.running import Request
@@ -28,10 +30,12 @@ if TYPE_CHECKING:
     from dynamics.experiment.run import ExperimentRun
     from dynamics.trajectories.trajectory import Trajectory
 
-Settings = tyro.conf.OmitArgPrefixes[Config]
-Preset = Annotated[str | None, tyro.conf.arg(metavar=f"{{{','.join(PRESETS)}}}")]
-RunFolders = Annotated[tuple[Path, ...], tyro.conf.arg(metavar="RUN"), tyro.conf.Positional]
-StudyName = Annotated[str, tyro.conf.arg(metavar="NAME"), tyro.conf.Positional]
+Settings = Unnamed[Config]
+Preset = Annotated[str | None, tyro.conf.arg(metavar=f"{{{','.join(PRESETS)}}}", help_behavior_hint=default_hint)]
+RunFolders = Annotated[
+    tuple[Path, ...], tyro.conf.arg(metavar="RUN", help_behavior_hint=default_hint), tyro.conf.Positional
+]
+StudyName = Annotated[str, tyro.conf.arg(metavar="NAME", help=f"One of {', '.join(STUDIES)}."), tyro.conf.Positional]
 
 _INTERRUPTED, _CUT_OFF = 130, 141  # as shells have it
 _INFINITE_WIDTH_SECONDS = 60.0
@@ -40,9 +44,9 @@ CHECKPOINT_SECONDS = 60.0
 
 def compare(
     config: Settings,
-    recipe: Literal["practical"] | None = None,
-    out: Path | None = None,
-    force: bool = False,
+    recipe: Optionally[Literal["practical"]] = None,
+    out: Optionally[Path] = None,
+    force: Switch = False,
 ) -> None:
     """Forecast the training of a network, train it, and lay both on one time axis.
 
@@ -87,10 +91,10 @@ def compare(
 def simulate(
     config: Settings,
     dynamics: str = "barlow-twins",
-    by_step: int | None = None,
-    resume_from: Path | None = None,
-    out: Path | None = None,
-    force: bool = False,
+    by_step: Optionally[int] = None,
+    resume_from: Optionally[Path] = None,
+    out: Optionally[Path] = None,
+    force: Switch = False,
 ) -> None:
     """Forecast which dimension will be learned when, without training anything.
 
@@ -145,7 +149,7 @@ def simulate(
     draw_run(opened.folder)
 
 
-def train(config: Settings, preset: Preset = None, out: Path | None = None, force: bool = False) -> None:
+def train(config: Settings, preset: Preset = None, out: Optionally[Path] = None, force: Switch = False) -> None:
     """Train the network without a forecast, and record its spectrum; a run that was stopped goes on.
 
     Without --preset this is the network of `compare`, which theory describes. With one it is the practical recipe:
@@ -181,8 +185,8 @@ def train(config: Settings, preset: Preset = None, out: Path | None = None, forc
 def sweep(
     vary: Varied,
     config: Settings,
-    jobs: int | None = None,
-    parquet: bool = False,
+    jobs: Optionally[int] = None,
+    parquet: Switch = False,
     out: Path = Path("runs/sweep"),
 ) -> None:
     """Forecast and train over a grid of settings, several runs at a time, and draw where the forecast holds.
@@ -203,8 +207,13 @@ def sweep(
     run_sweep(config, vary, jobs=jobs, parquet=parquet, out=out)
 
 
-def plot(runs: RunFolders, out: Path | None = None) -> None:
-    """Draw the figures of saved runs again.
+def plot(
+    runs: RunFolders,
+    out: Optionally[Path] = None,
+    title: bool = True,
+    width: Optionally[float | Literal["column", "page"]] = None,
+) -> None:
+    """Draw the figures of saved runs again, as PNG and as PDF with text that stays text.
 
     Parameters
     ----------
@@ -212,6 +221,10 @@ def plot(runs: RunFolders, out: Path | None = None) -> None:
         Folders that compare, simulate, train or sweep wrote.
     out
         Folder for the figures; by default each goes to its run.
+    title
+        Show the settings of the run above its figure.
+    width
+        Width in inches, or that of a column (3.4) or page (7); panels move below each other where it is narrow.
     """
     from dynamics.support.files import output_folder
     from dynamics.sweeps import is_sweep
@@ -221,9 +234,9 @@ def plot(runs: RunFolders, out: Path | None = None) -> None:
     for run in runs:
         target = None if out is None else output_folder(out if len(runs) == 1 else out / run.name)
         if is_sweep(run):
-            draw_sweep(run, target)
+            draw_sweep(run, target, width=width)
         else:
-            draw_run(run, target)
+            draw_run(run, target, title=title, width=width)
 
 
 def report(runs: RunFolders, out: Path = Path("report.html")) -> None:
@@ -247,23 +260,23 @@ def report(runs: RunFolders, out: Path = Path("report.html")) -> None:
 
 def study(
     name: StudyName,
-    out: Path | None = None,
-    data_dir: Path | None = None,
-    full: bool = False,
+    out: Optionally[Path] = None,
+    data_dir: Optionally[Path] = None,
+    full: Switch = False,
     seed: int = 0,
-    dataset: str | None = None,
-    num_pairs: int | None = None,
-    dim: int | None = None,
-    init_scale: float | None = None,
-    num_seeds: int | None = None,
-    steps: int | None = None,
+    dataset: Optionally[str] = None,
+    num_pairs: Optionally[int] = None,
+    dim: Optionally[int] = None,
+    init_scale: Optionally[float] = None,
+    num_seeds: Optionally[int] = None,
+    steps: Optionally[int] = None,
 ) -> None:
     """Test the claims of one paper and draw its figures.
 
     Parameters
     ----------
     name
-        The study, such as stepwise.
+        One of the studies that there are, such as stepwise.
     out
         Folder for the results; by default runs/study-NAME.
     data_dir
@@ -285,7 +298,7 @@ def study(
     steps
         Number of updates of every training, in place of the study's own.
     """
-    from dynamics.cli.tables import claims_table
+    from dynamics.cli.tables import claims_line, claims_table
     from dynamics.studies import load_study, save_claims, study_settings
     from dynamics.support.compilation_cache import keep_compiled
     from dynamics.support.files import output_folder
@@ -307,7 +320,7 @@ def study(
     claims = load_study(name).run(folder, data_dir=data_dir, full=full, seed=seed, **settings)
     save_claims(claims, folder / "claims.json")
     show(claims_table(claims))
-    show(f"\nResults in {folder}")
+    show(f"\n{claims_line(claims)}\nResults in {folder}")
 
 
 def info() -> None:
@@ -345,13 +358,16 @@ def main(arguments: list[str] | None = None) -> int:
 
         show(f"dynamics {package.__version__}")
         return 0
+    TYPED.set(tuple(arguments))
     try:
         _require_text(arguments)
-        code = tyro.extras.subcommand_cli_from_dict(
-            COMMANDS | recipe_commands(arguments),
+        code = tyro.cli(
+            command_line(COMMANDS | recipe_commands(arguments), arguments),
             prog="dynamics",
             description="Forecast how a self-supervised network will learn, train it, and see where they part.",
             args=arguments or ["--help"],
+            config=(tyro.conf.DisallowNone,),
+            registry=registry,
         )
     except DynamicsError as error:
         from dynamics.support.files import brief
@@ -437,7 +453,9 @@ def _solve(name: str, config: Config, out: Path | None, force: bool) -> None:
 
     solvable_model(name)  # a wrong name is answered before anything long begins
     values = config.to_dict() | {"dynamics": name}
-    settings = RunSettings(kind="experiment", command=f"simulate --dynamics {name}", config=values)
+    settings = RunSettings(
+        kind="experiment", command=f"simulate --dynamics {name}", config=values, arguments=[*TYPED.get()]
+    )
     folder = out or numbered_folder(Path("runs") / f"simulate-{name}", settings, config.WITHOUT_EFFECT)
     found(folder, settings, without_effect=config.WITHOUT_EFFECT, force=force)
     experiment = prepare(config)
@@ -449,6 +467,8 @@ def _solve(name: str, config: Config, out: Path | None, force: bool) -> None:
     write_trajectories(folder, {trajectory.rung: trajectory})
     show(solution_table(trajectory))
     share = f"{100 * trajectory.solution.off_diagonal:.0f} %"
-    show(f"\nThe modes are those of the {experiment.kernel.name}. In their basis {share} of the covariance of single")
-    show("views lies off the diagonal; these models leave that part out.")
+    show(
+        f"\nThe modes are those of the {experiment.kernel.name}. In their basis {share} of the covariance of single "
+        "views lies off the diagonal; these models leave that part out."
+    )
     draw_run(folder)

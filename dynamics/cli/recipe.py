@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import tyro
 
 from dynamics.cli.console import draw_run, show
+from dynamics.cli.groups import Optionally, Switch, Unnamed
 from dynamics.cli.sweeping import Varied, run_sweep
 from dynamics.objectives.registry import OBJECTIVES
 from dynamics.recipe.config import AUTO, PRESETS, Recipe, recipe_preset
@@ -66,10 +67,10 @@ def _train_recipe(default: Recipe) -> Callable[..., None]:
     flags = _flags_of(default)
 
     def train(
-        recipe: tyro.conf.OmitArgPrefixes[type(flags)] = flags,  # type: ignore[valid-type]
-        out: Path | None = None,
-        force: bool = False,
-        distributed: bool = False,
+        recipe: Unnamed[type(flags)] = flags,  # type: ignore[valid-type]
+        out: Optionally[Path] = None,
+        force: Switch = False,
+        distributed: Switch = False,
     ) -> None:
         """Train a practical recipe and record its spectrum; the same command goes on with a run that was stopped.
 
@@ -102,13 +103,13 @@ def _compare_recipe(default: Recipe) -> Callable[..., None]:
     flags = _flags_of(default)
 
     def compare(
-        settings: tyro.conf.OmitArgPrefixes[type(flags)] = flags,  # type: ignore[valid-type]
+        settings: Unnamed[type(flags)] = flags,  # type: ignore[valid-type]
         recipe: Literal["practical"] = "practical",
         pairs: int = 2048,
         tangent_pairs: int = 128,
         fixed_pairs: bool = True,
-        out: Path | None = None,
-        force: bool = False,
+        out: Optionally[Path] = None,
+        force: Switch = False,
     ) -> None:
         """Train a practical recipe, and say how much of it the kernels of its network explain.
 
@@ -150,9 +151,9 @@ def _sweep_recipe(default: Recipe) -> Callable[..., None]:
 
     def sweep(
         vary: Varied,
-        config: tyro.conf.OmitArgPrefixes[type(flags)] = flags,  # type: ignore[valid-type]
-        jobs: int | None = None,
-        parquet: bool = False,
+        config: Unnamed[type(flags)] = flags,  # type: ignore[valid-type]
+        jobs: Optionally[int] = None,
+        parquet: Switch = False,
         out: Path = Path("runs/sweep"),
     ) -> None:
         """Train a practical recipe over a grid of settings, several runs at a time, and draw when each learned what.

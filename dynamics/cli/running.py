@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from dynamics.cli.console import report_cost, show
+from dynamics.cli.console import TYPED, report_cost, show
 from dynamics.errors import DivergenceError
 from dynamics.experiment.config import Config
 from dynamics.recipe.config import Recipe
@@ -80,7 +80,8 @@ def open_run(request: Request[RunT]) -> OpenRun[RunT]:
     run = request.prepare()
     wait_for_all("found")
     if is_first_process():
-        resume.claim(folder, settings_of(request.kind, request.command, request.config, run), force=request.force)
+        settings = settings_of(request.kind, request.command, request.config, run, TYPED.get())
+        resume.claim(folder, settings, force=request.force)
         if run.modes is not None:
             write_modes(folder, run.modes)
         show(run.describe())

@@ -2,15 +2,23 @@
 
 import math
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from dynamics.cli.console import save_figure, show
+from dynamics.cli.groups import default_hint
 from dynamics.experiment.config import Config
 from dynamics.recipe.config import Recipe
 
-Varied = Annotated[tuple[str, ...], tyro.conf.arg(metavar="SETTING=VALUES"), tyro.conf.Positional]
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from dynamics.drawing.size import Width
+
+Varied = Annotated[
+    tuple[str, ...], tyro.conf.arg(metavar="SETTING=VALUES", help_behavior_hint=default_hint), tyro.conf.Positional
+]
 
 
 def run_sweep(config: Config | Recipe, vary: tuple[str, ...], *, jobs: int | None, parquet: bool, out: Path) -> None:
@@ -31,9 +39,15 @@ def run_sweep(config: Config | Recipe, vary: tuple[str, ...], *, jobs: int | Non
     show(f"\nResults in {out}: sweep.csv, figure sweep.png")
 
 
-def draw_sweep(folder: Path, target: Path | None = None) -> None:
+def draw_sweep(folder: Path, target: Path | None = None, *, width: "Width | None" = None) -> None:
     """Draw the figure of a sweep, into its folder or another one."""
+    from dynamics.drawing.size import fit_width
     from dynamics.sweeps import read_sweep, sweep_figure
 
     swept = read_sweep(folder)
-    save_figure(lambda: sweep_figure(swept), target or folder, "sweep")
+
+    def draw() -> "Figure":
+        figure = sweep_figure(swept)
+        return figure if width is None else fit_width(figure, width)
+
+    save_figure(draw, target or folder, "sweep")

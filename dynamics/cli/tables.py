@@ -1,9 +1,11 @@
 """What the command line prints: the forecast before training, the ladder after it, and the claims of a study."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from rich.box import HORIZONTALS
 from rich.table import Table
 from rich.text import Text
 
@@ -214,7 +216,9 @@ def overlap_table(found: KernelOverlaps) -> Table:
 
 def claims_table(claims: Sequence[Claim]) -> Table:
     """Every claim of a study with what was expected, what was measured and the verdict, readable on 80 columns."""
-    table = Table(title="Claims", title_justify="left", box=None, pad_edge=False, show_lines=False)
+    table = Table(
+        title="Claims", title_justify="left", box=HORIZONTALS, show_lines=True, show_edge=False, pad_edge=False
+    )
     table.add_column("claim", ratio=1, overflow="fold")
     table.add_column("expected", justify="right", no_wrap=True)
     table.add_column("measured", justify="right", no_wrap=True)
@@ -230,3 +234,10 @@ def claims_table(claims: Sequence[Claim]) -> Table:
             Text(claim.verdict, style=_VERDICT_COLOURS[claim.verdict]),
         )
     return table
+
+
+def claims_line(claims: Sequence[Claim]) -> str:
+    """How many claims of a study hold, and how many could not be measured."""
+    verdicts = Counter(claim.verdict for claim in claims)
+    line = f"{verdicts['holds']} of {len(claims)} claims hold"
+    return f"{line}; {verdicts['unknown']} could not be measured." if verdicts["unknown"] else f"{line}."

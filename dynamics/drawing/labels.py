@@ -8,7 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from dynamics.drawing.trajectories import draw_step_marks, panel_letters
+from dynamics.drawing.axes import legend_above, panel_letters
+from dynamics.drawing.trajectories import draw_step_marks
 from dynamics.trajectories.comparison import learning_times
 from dynamics.trajectories.label_scores import ACCURACY, score_names, scored_forecast
 from dynamics.trajectories.ladder import rung
@@ -48,7 +49,7 @@ def label_figure(
         ax.set(xlabel="training step", ylabel=kind, title=label)
         if names == ACCURACY:
             ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    axes[0].legend(loc="lower right")
+    legend_above(axes[0])
     panel_letters(*axes)
     if title:
         figure.suptitle(title, fontsize=8, color="0.35")

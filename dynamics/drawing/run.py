@@ -15,6 +15,7 @@ def run_figure(
     forecasts: Mapping[str, Trajectory],
     comparison: Comparison | None = None,
     title: str = "",
+    steps_per_epoch: float | None = None,
 ) -> tuple[str, Figure]:
     """Draw the figure of a run.
 
@@ -27,7 +28,9 @@ def run_figure(
     comparison : Comparison, optional
         The measured run against its forecasts.
     title : str
-        One line above the panels.
+        Lines above the panels; none if it is empty.
+    steps_per_epoch : float, optional
+        Steps in which a practical run sees all its images, which adds an axis of epochs.
 
     Returns
     -------
@@ -38,7 +41,7 @@ def run_figure(
     if solved is not None:
         return "trajectories", solution_figure(solved, title)
     if measured is not None and comparison is not None and comparison.kernel_overlaps is not None:
-        return "comparison", recipe_figure(measured, forecasts, comparison.kernel_overlaps, title)
+        return "comparison", recipe_figure(measured, forecasts, comparison.kernel_overlaps, title, steps_per_epoch)
     if measured is not None and comparison is not None and comparison.step_time_ratio:
         return "comparison", comparison_figure(comparison, measured, forecasts, title)
-    return "trajectories", trajectory_figure(measured, forecasts, title)
+    return "trajectories", trajectory_figure(measured, forecasts, title, steps_per_epoch)

@@ -6,13 +6,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.mathtext import MathTextParser
 
-from dynamics.drawing.trajectories import mode_colors, panel_letters
+from dynamics.drawing.axes import logarithmic_time, panel_letters
+from dynamics.drawing.trajectories import mode_colors
 from dynamics.drawing.words import as_written
 from dynamics.trajectories.ladder import rung
 from dynamics.trajectories.solution import SolvedModes
 from dynamics.trajectories.trajectory import Trajectory
 
 TIME_AXIS = "gradient-flow time  $t$"
+
+_WHY_IT_RISES = "It rises because what is predicted is an embedding,\nwhich is small at the start and grows."
 
 
 def solution_figure(trajectory: Trajectory, title: str = "") -> Figure:
@@ -33,9 +36,13 @@ def solution_figure(trajectory: Trajectory, title: str = "") -> Figure:
         xlabel=TIME_AXIS, ylabel=_readable(solution.loss_name), ylim=(min(0.0, 1.05 * trajectory.loss.min()), None)
     )
     draw_solved_modes(right, trajectory, solution)
-    panel_letters(left, right)
     for ax in (left, right):
         ax.ticklabel_format(axis="x", scilimits=(-3, 4), useMathText=True)
+    if trajectory.mode_step_times is not None:
+        logarithmic_time((left, right), trajectory.mode_step_times)
+    if trajectory.loss[-1] > trajectory.loss[0]:
+        left.set_title(_WHY_IT_RISES, loc="right", fontsize=6.5, color="0.35")
+    panel_letters(left, right)
     if title:
         figure.suptitle(f"{model.label}, {solution.source}\n{as_written(title)}", fontsize=8, color="0.35")
     return figure

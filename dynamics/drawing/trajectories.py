@@ -25,8 +25,15 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
-from matplotlib.ticker import FormatStrFormatter, LogLocator, NullLocator
 
+from dynamics.drawing.axes import (
+    epochs_below,
+    label_log_axis,
+    legend_above,
+    legend_beside,
+    logarithmic_time,
+    panel_letters,
+)
 from dynamics.drawing.words import as_written
 from dynamics.trajectories.comparison import Comparison, KernelOverlaps, step_times
 from dynamics.trajectories.ladder import main_forecast, rung
@@ -66,7 +73,7 @@ def draw_loss(ax: Axes, measured: Trajectory | None, forecasts: Mapping[str, Tra
         ax.set(xlabel=TIME_AXIS, ylabel=r"loss  $\Vert C - I\Vert_F^2$", ylim=(0, None))
     else:  # other losses may be negative
         ax.set(xlabel=TIME_AXIS, ylabel=f"loss  ({as_written(objective)})")
-    ax.legend(loc="upper right")
+    legend_above(ax, columns=2 if len(drawn) < 5 else 3, fontsize=7 if len(drawn) < 5 else 6)
     return ax
 
 
@@ -79,7 +86,7 @@ def draw_eigenvalues(ax: Axes, measured: Trajectory | None, forecast: Trajectory
             ax.plot(trajectory.times, u, color=color, ls=line, lw=1.3 if line == "-" else 1.0)
         ax.plot([], [], color="0.4", ls=line, label=as_written(rung(trajectory.rung).label))
     ax.set(xlabel=TIME_AXIS, ylabel="eigenvalues of $C$")
-    ax.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2, borderaxespad=0.2)  # the curves fill the panel
+    legend_above(ax)
     return ax
 
 
@@ -114,14 +121,11 @@ def draw_step_times(ax: Axes, comparison: Comparison) -> Axes:
         ax.plot(ends, ends, color="0.6", lw=0.8, zorder=0)
         ax.set(xscale="log", yscale="log", xlim=ends, ylim=ends)
         for axis in (ax.xaxis, ax.yaxis):
-            axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            axis.set_major_formatter(FormatStrFormatter("%g"))
-            axis.set_minor_locator(NullLocator())
+            label_log_axis(axis, *ends)
     else:
         ax.text(0.5, 0.5, "no step was reached", transform=ax.transAxes, ha="center", color="0.4")
     ax.set(xlabel="measured step time", ylabel="predicted step time", aspect="equal")
-    # beside the panel, since marks may lie anywhere in it
-    ax.legend(title="median error", title_fontsize=7, handletextpad=0.3, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    legend_beside(ax, title="median error", title_fontsize=7, handletextpad=0.3)
     return ax
 
 
@@ -136,13 +140,19 @@ def comparison_figure(
         draw_step_marks(left, comparison.step_times[main])
     draw_eigenvalues(middle, measured, forecasts[main] if main else None)
     draw_step_times(right, comparison)
+    logarithmic_time((left, middle), comparison.step_times[main or comparison.measured])
     panel_letters(left, middle, right)
     if title:
         figure.suptitle(as_written(title), fontsize=8, color="0.35")
     return figure
 
 
-def trajectory_figure(measured: Trajectory | None, forecasts: Mapping[str, Trajectory], title: str = "") -> Figure:
+def trajectory_figure(
+    measured: Trajectory | None,
+    forecasts: Mapping[str, Trajectory],
+    title: str = "",
+    steps_per_epoch: float | None = None,
+) -> Figure:
     """Loss and eigenvalues of one experiment: a run without forecast, or forecasts without a run."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(7.2, 3.0))
     draw_loss(left, measured, forecasts)
@@ -150,6 +160,10 @@ def trajectory_figure(measured: Trajectory | None, forecasts: Mapping[str, Traje
     draw_eigenvalues(right, measured, forecasts[main] if main else None)
     if main:
         draw_step_marks(left, step_times(forecasts[main]))
+        logarithmic_time((left, right), step_times(forecasts[main]))
+    if measured is not None:
+        for ax in (left, right):
+            epochs_below(ax, measured, steps_per_epoch)
     panel_letters(left, right)
     if title:
         figure.suptitle(as_written(title), fontsize=8, color="0.35")
@@ -171,7 +185,7 @@ def draw_overlaps(ax: Axes, times: np.ndarray, overlaps: Mapping[str, np.ndarray
         ax.plot(times, values, "-o", color=color, mfc=face, ms=3.5, lw=1.1, markevery=every, label=label)
     ax.axhline(chance, color="0.5", ls=(0, (1, 1.5)), lw=1.0, label=f"chance, d / 2m = {chance:.2g}")
     ax.set(xlabel=TIME_AXIS, ylabel="subspace overlap", ylim=(0, 1))
-    ax.legend(loc="center right", bbox_to_anchor=(1.0, 0.26), fontsize=6, handlelength=1.5)
+    legend_beside(ax, fontsize=6, handlelength=1.5)
     return ax
 
 
@@ -180,19 +194,16 @@ def recipe_figure(
     forecasts: Mapping[str, Trajectory],
     overlaps: KernelOverlaps,
     title: str = "",
+    steps_per_epoch: float | None = None,
 ) -> Figure:
     """A practical network against forecasts from its kernel before and after training, and what the kernels explain."""
-    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(10.6, 3.2))
+    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(11.4, 3.2))
     draw_eigenvalues(left, measured, forecasts.get("kernel_start"))
     draw_eigenvalues(middle, measured, forecasts.get("kernel_after"))
     draw_overlaps(right, overlaps.times, overlaps.overlaps, overlaps.chance)
+    for ax in (left, middle, right):
+        epochs_below(ax, measured, steps_per_epoch)
     panel_letters(left, middle, right)
     if title:
         figure.suptitle(as_written(title), fontsize=8, color="0.35")
     return figure
-
-
-def panel_letters(*axes: Axes) -> None:
-    """Name the panels a, b, c at their upper left."""
-    for letter, ax in zip("abc", axes, strict=False):
-        ax.set_title(letter, loc="left", fontweight="bold", fontsize=9)

@@ -81,7 +81,7 @@ class Config:
     """Learning rate as a fraction of the stability limit 1/(4 γ_1)."""
 
     learning_rate: Scale | None = None
-    """Learning rate itself, in place of --lr-fraction."""
+    """Learning rate itself, in place of `lr_fraction`."""
 
     steps: Count | None = None
     """Training steps; by default a fifth more than the forecast needs for all dimensions."""

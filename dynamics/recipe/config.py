@@ -33,8 +33,8 @@ class Recipe:
     """Preset that these settings come from: cpu, gpu or stl10."""
 
     objective: str = "barlow-twins"
-    """The loss. barlow-twins is unnormalised and centred, as in theory; barlow-twins-practical is the released recipe;
-    infonce is the loss of simclr with dot products in place of cosines."""
+    """The loss; barlow-twins is that of theory, and barlow-twins-practical the released recipe. The first is
+    unnormalised and centred. infonce is the loss of simclr with dot products in place of cosines."""
 
     dataset: str = "digits"
     """Data set: digits, mnist, fashion-mnist, cifar10 or stl10."""
@@ -61,13 +61,13 @@ class Recipe:
     """Factor by which the backbone has more channels than the published network."""
 
     projector: tuple[Layer, ...] | None = (128,)
-    """Hidden layers of the projector; 0 stands for the number of features. By default those of the method's paper."""
+    """Hidden layers of the projector, 0 for as many units as features; by default those of the method's paper."""
 
     dim: Size | None = 8
     """Embedding dimensions d; by default those of the method's paper."""
 
     init: Literal["small", "standard"] = "small"
-    """Whether the layers of init_layers start small, so that dimensions are learned one by one."""
+    """Whether the last layers start small, so that dimensions are learned one by one; `init_layers` says which."""
 
     init_scale: Scale = 1e-2
     """α, the factor by which a small start multiplies weights."""
@@ -90,8 +90,8 @@ class Recipe:
     """Rule by which a gradient becomes an update."""
 
     learning_rate: Scale | Literal["auto"] = AUTO
-    """η, the highest learning rate of the schedule. With auto it is an eighth of the stability limit, which is measured
-    on the network itself at the start and followed while its kernel grows."""
+    """η, the highest learning rate of the schedule; with auto it follows the stability limit of the network. It is then
+    an eighth of that limit, which is measured at the start and again while the kernel grows."""
 
     warmup: Annotated[int, Bounds(0, 10**9, whole=True)] = 20
     """Number of steps over which the learning rate rises from zero."""

@@ -60,7 +60,12 @@ class RecipeRun:
     def resolved(self) -> Mapping[str, Any]:
         """What the settings came to."""
         recipe = self.prepared.recipe
-        return {"network": self.prepared.describe(), "learning_rate": recipe.learning_rate, "steps": recipe.steps}
+        return {
+            "network": self.prepared.describe(),
+            "learning_rate": recipe.learning_rate,
+            "steps": recipe.steps,
+            "steps_per_epoch": len(self.prepared.images) // recipe.batch,
+        }
 
     @property
     def modes(self) -> ContrastiveModes | None:

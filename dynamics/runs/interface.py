@@ -4,7 +4,7 @@ Rungs 0 to 3 of an experiment and rung 4, the recipe, are prepared, trained and 
 (`dynamics.experiment.run`, `dynamics.recipe.run`).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from msgspec import structs
@@ -77,9 +77,11 @@ class RunConfig(Protocol):
         """Plain values, for JSON."""
 
 
-def settings_of(kind: Any, command: str, config: RunConfig, run: PreparedRun | None = None) -> RunSettings:
+def settings_of(
+    kind: Any, command: str, config: RunConfig, run: PreparedRun | None = None, arguments: Sequence[str] = ()
+) -> RunSettings:
     """Settings of a run for `config.json`, before it is prepared or, with `run`, after."""
-    settings = RunSettings(kind=kind, command=command, config=config.to_dict())
+    settings = RunSettings(kind=kind, command=command, config=config.to_dict(), arguments=list(arguments))
     if run is None:
         return settings
     return structs.replace(settings, title=run.title, resolved=dict(run.resolved), modes=fingerprint(run.modes))

@@ -1,6 +1,7 @@
 """What `config.json` holds: everything needed to repeat a run, in one form for all rungs."""
 
 import os
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -32,6 +33,8 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
         The command that made the run, such as `compare` or `simulate`.
     config : mapping
         The settings, as plain values.
+    arguments : list of str
+        The words of the command line that made the run, after the name of the program; empty if it was made otherwise.
     title : str
         Two lines for a figure; empty until the run has been prepared.
     resolved : mapping
@@ -47,6 +50,7 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
     kind: Kind
     command: str
     config: dict[str, Any]
+    arguments: list[str] = []
     title: str = ""
     resolved: dict[str, Any] = {}
     modes: str = ""
@@ -58,6 +62,16 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
         """η: what automatic settings came to, or else the setting itself; None if it followed the network."""
         rate = self.resolved.get("learning_rate", self.config.get("learning_rate"))
         return rate if isinstance(rate, int | float) else None
+
+    @property
+    def steps_per_epoch(self) -> float | None:
+        """Training steps in which all images are seen once; None of a run that sees all of them at every step."""
+        return self.resolved.get("steps_per_epoch")
+
+    @property
+    def command_line(self) -> str:
+        """What to type to make the run again; the name of the command alone where its arguments are not known."""
+        return shlex.join(["dynamics", *(self.arguments or [self.command])])
 
 
 def write_settings(folder: Path, settings: RunSettings) -> None:

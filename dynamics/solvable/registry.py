@@ -54,12 +54,19 @@ class SolvableModel:
         """
         tau = self.step_times(task, **self.defaults)
         if times is None:
-            end = tau[np.isfinite(tau)].max(initial=0.0)
-            times = np.linspace(0.0, _BEYOND_THE_LAST_STEP * end or 1.0, _TIMES)
+            times = _times(tau[np.isfinite(tau)])
         trajectory = self.simulate(task, times, **self.defaults)
         solution = None if trajectory.solution is None else replace(trajectory.solution, source=self.source)
         meta = {**trajectory.meta, **self.defaults}
         return replace(trajectory, mode_step_times=tau, solution=solution, meta=meta)
+
+
+def _times(tau: Float[np.ndarray, " learned"]) -> Float[np.ndarray, " times"]:
+    """Even times until a little after the last step, and as many that grow by a factor, which resolve the first."""
+    end = _BEYOND_THE_LAST_STEP * tau.max(initial=0.0) or 1.0
+    even = np.linspace(0.0, end, _TIMES)
+    early = np.geomspace(tau.min() / 10, end, _TIMES) if tau.size and tau.min() > 0 else even
+    return np.unique([*even, *early])
 
 
 MODELS: dict[str, SolvableModel] = {

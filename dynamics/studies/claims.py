@@ -13,8 +13,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, SupportsFloat
 
-from dynamics.support import files
-
 
 @dataclass(frozen=True)
 class Claim:
@@ -67,6 +65,8 @@ class Claim:
 
 def save_claims(claims: Sequence[Claim], path: str | Path) -> None:
     """Write the claims as a JSON list of objects, atomically; a number that could not be measured becomes null."""
+    from dynamics.support import files  # needs NumPy, which `--help` does not wait for
+
     files.save_json(path, [asdict(claim) for claim in claims])
 
 

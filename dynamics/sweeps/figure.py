@@ -7,8 +7,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullLocator, PercentFormatter
+from matplotlib.ticker import NullLocator, PercentFormatter
 
+from dynamics.drawing.axes import label_log_axis, legend_above
 from dynamics.drawing.trajectories import TIME_AXIS, mode_colors
 from dynamics.drawing.words import as_written
 from dynamics.runs.store import Run
@@ -56,14 +57,14 @@ def draw_errors(ax: Axes, name: str, values: Sequence[Any], points: Sequence[tup
         positive = positive or any(end > 0 for end in ends[1])
     _setting_axis(ax, name, values)
     ax.set(ylabel="median error of the step times")
+    percent = PercentFormatter(1.0, decimals=None)
     if positive:
         ax.set_yscale("log")
-        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        ax.yaxis.set_minor_locator(NullLocator())
+        label_log_axis(ax.yaxis, *ax.get_ylim(), percent)
     else:
         ax.text(0.5, 0.5, "no step was predicted and reached", transform=ax.transAxes, ha="center", color="0.4")
-    ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
-    ax.legend()
+        ax.yaxis.set_major_formatter(percent)
+    legend_above(ax)
     return ax
 
 

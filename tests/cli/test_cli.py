@@ -1,17 +1,23 @@
 """Every command end to end on small input, and what each mistake is answered with."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import fields
 
 import numpy as np
 import pytest
 from pictures import assert_shows_something
 
+from dynamics.cli.groups import field_texts, grouped_names
 from dynamics.cli.main import main
+from dynamics.experiment.config import Config
 from dynamics.modes import ContrastiveModes
+from dynamics.recipe.config import Recipe
+from dynamics.studies import STUDIES
 from dynamics.trajectories.trajectory import Trajectory
 
 SMALL = ["--network", "mlp", "--width", "64", "--depth", "1", "--num-pairs", "24", "--dim", "3", "--init-scale", "1e-3"]
@@ -308,7 +314,8 @@ def test_a_study_writes_its_claims_and_prints_them(tmp_path, capsys, monkeypatch
 
     monkeypatch.setattr(stepwise, "run", quick)
     assert run("study", "stepwise", "--num-pairs", "9", "--out", tmp_path) == 0
-    assert "there are 9 pairs" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "there are 9 pairs" in shown and "1 of 1 claims hold." in shown
     (claim,) = json.loads((tmp_path / "claims.json").read_text())
     assert claim["verdict"] == "holds"
     assert {"claim", "source", "expected", "measured", "tolerance", "verdict"} <= set(claim)
@@ -322,3 +329,36 @@ def test_a_study_that_does_not_exist_or_has_no_such_setting(flags, words, tmp_pa
     assert run("study", *flags, "--out", tmp_path) == 2
     shown = capsys.readouterr().err
     assert all(word in shown for word in words)
+
+
+# ---------------------------------------------------------------- help
+
+
+def help_of(capsys, *arguments):
+    with pytest.raises(SystemExit):
+        run(*arguments, "--help")
+    return capsys.readouterr().out
+
+
+def test_help_of_a_study_lists_all_of_them(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    assert all(name in help_of(capsys, "study") for name in STUDIES)
+
+
+@pytest.mark.parametrize("command", [["compare"], ["train", "--preset", "cpu"]])
+def test_flags_are_grouped_and_wrap(command, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = help_of(capsys, *command)
+    groups = re.findall(r"([a-z-]+) options\b", shown)
+    assert groups[:3] == ["data", "network", "start"]
+    assert "further" not in groups  # a new setting belongs into one of the groups
+    assert "group-theory" not in groups[:-1]
+    assert "None" not in shown
+    assert max(map(len, shown.splitlines())) <= 80
+
+
+def test_every_setting_is_a_flag_with_a_text():
+    for record in (Config, Recipe):
+        names = [name for group in grouped_names(record).values() for name in group]
+        assert sorted(names) == sorted(field.name for field in fields(record))
+        assert set(names) == field_texts(record).keys()

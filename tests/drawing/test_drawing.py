@@ -5,7 +5,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
+from dynamics.drawing.axes import label_log_axis, logarithmic_time
 from dynamics.drawing.run import run_figure
+from dynamics.drawing.size import fit_width
 from dynamics.drawing.solvable import solution_figure
 from dynamics.drawing.trajectories import (
     comparison_figure,
@@ -155,3 +157,66 @@ def test_the_look_of_a_model_is_that_of_its_rung(scene):
     ax = draw_loss(plt.subplots()[1], replace(measured, rung="recipe"), forecasts | {"my_own": forecasts["ode"]})
     for line, name in zip(ax.lines, ["recipe", *forecasts, "my_own"], strict=True):
         assert (line.get_label(), line.get_color()) == (rung(name).label, rung(name).line[0])
+
+
+# ---------------------------------------------------------------- legends, time, width
+
+
+def covered(figure):
+    """Whether the legend of a panel covers a part of the panel itself."""
+    figure.canvas.draw()
+    for ax in figure.axes:
+        if ax.get_legend() is not None:
+            legend, panel = (thing.get_window_extent() for thing in (ax.get_legend(), ax.patch))
+            yield min(legend.x1, panel.x1) - max(legend.x0, panel.x0) > 1 and legend.y0 < panel.y1 - 1 < legend.y1
+
+
+@pytest.mark.parametrize("width", [None, "column"])
+def test_no_legend_lies_over_the_curves(scene, width):
+    measured, forecasts, comparison = scene
+    overlaps = KernelOverlaps(measured.times[[0, -1]], {"tangent kernel, start": np.array([0.5, 0.4])}, 0.1, {})
+    with style():
+        for case in (comparison, replace(comparison, kernel_overlaps=overlaps)):
+            figure = run_figure(measured, forecasts, case, title="a title")[1]
+            found = list(covered(figure if width is None else fit_width(figure, width)))
+            assert found and not any(found)
+
+
+def test_time_is_logarithmic_where_the_first_steps_would_stack(scene):
+    measured, forecasts, _ = scene
+    for times, scale in (([0.2, 0.4, 3.0], "linear"), ([0.1, 0.2, 9.0], "log")):
+        ax = draw_loss(plt.subplots()[1], measured, forecasts)
+        logarithmic_time([ax], np.array(times))
+        assert ax.get_xscale() == scale and ax.get_xlim()[0] < times[0] < times[-1] < ax.get_xlim()[1]
+
+
+@pytest.mark.parametrize(("low", "high"), [(1.05, 1.6), (0.9, 12.0), (3.0, 4e4)])
+def test_a_logarithmic_axis_has_three_labels_at_least(low, high):
+    ax = plt.subplots()[1]
+    ax.set(yscale="log", ylim=(low, high))
+    label_log_axis(ax.yaxis, low, high)
+    assert sum(low <= tick <= high for tick in ax.yaxis.get_majorticklocs()) >= 3
+
+
+def test_epochs_stand_where_their_steps_are(scene):
+    measured = replace(scene[0], steps=np.arange(50) ** 2)  # the learning rate falls
+    figure = trajectory_figure(measured, {}, steps_per_epoch=100.0)
+    below = next(ax for ax in figure.axes if ax.get_xlabel() == "epoch")
+    labels = [float(label.get_text()) for label in below.get_xticklabels()]
+    np.testing.assert_allclose(np.interp(below.get_xticks(), measured.times, measured.steps / 100), labels, atol=1e-9)
+    assert len(labels) > 2 and "epoch" not in [ax.get_xlabel() for ax in trajectory_figure(measured, {}).axes]
+
+
+def test_a_figure_has_the_width_that_is_asked_for(scene):
+    measured, forecasts, comparison = scene
+    for width, inches, rows in (("column", 3.4, 3), ("page", 7.0, 2), (12.0, 12.0, 1)):
+        figure = fit_width(comparison_figure(comparison, measured, forecasts, "a title " * 20), width)
+        assert figure.get_size_inches()[0] == pytest.approx(inches)
+        assert len({ax.get_subplotspec().rowspan.start for ax in figure.axes}) == rows
+
+
+def test_a_loss_that_rises_is_explained():
+    solution = SolvedModes(np.ones(2), np.ones(2), np.ones(2), loss_name="predictive loss")
+    falling = replace(trajectory([2, 5], "jepa"), solution=solution)
+    rising = replace(falling, loss=falling.loss[::-1])
+    assert ["rises" in solution_figure(run).axes[0].get_title("right") for run in (rising, falling)] == [True, False]
