@@ -245,7 +245,7 @@ def report(runs: RunFolders, out: Path = Path("report.html")) -> None:
     Parameters
     ----------
     runs
-        Folders that compare, simulate or train wrote.
+        Folders that compare, simulate, train or sweep wrote; a sweep stands for all its finished runs.
     out
         The file to write.
     """

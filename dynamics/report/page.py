@@ -15,7 +15,7 @@ from dynamics.errors import ConfigError
 from dynamics.runs.store import Run, read_run, run_folders
 from dynamics.support import files
 from dynamics.trajectories.comparison import Comparison, learning_times
-from dynamics.trajectories.ladder import rung
+from dynamics.trajectories.ladder import main_forecast, rung
 from dynamics.trajectories.trajectory import Trajectory
 from dynamics.trajectories.verdict import verdict_of
 
@@ -139,15 +139,30 @@ def _steps(run: Run) -> str:
     for j in range(max(len(tau) for tau in times.values())):
         value = None if gamma is None or j >= len(gamma) else gamma[j]
         rows.append([j + 1, _number(value), *(_number(tau[j]) if j < len(tau) else "–" for tau in times.values())])
-    return _table(["mode", "γ", *(rung(name).label for name in times)], rows)
+    head = ["mode", "γ", *(rung(name).label for name in times)]
+    shown = main_forecast(run.forecasts) if run.measured is None else run.measured.rung
+    if shown is not None and rungs[shown].solution is None:  # a solvable model makes no training steps
+        head.append(f"training step ({rung(shown).label})")
+        steps = _training_steps(run, rungs[shown], times[shown])
+        rows = [[*row, steps[j] if j < len(steps) else "–"] for j, row in enumerate(rows)]
+    return _table(head, rows)
+
+
+def _training_steps(run: Run, trajectory: Trajectory, times: np.ndarray) -> list[str]:
+    """Training steps at effective times; dashes where they are not known or never come."""
+    if trajectory.steps is not None:
+        steps = np.interp(times, trajectory.times, trajectory.steps)
+    else:
+        steps = times / (run.settings.learning_rate or np.nan)
+    return [f"{step:,.0f}" if np.isfinite(time + step) else "–" for time, step in zip(times, steps, strict=True)]
 
 
 def _settings(run: Run) -> str:
     config, resolved = run.settings.config, run.settings.resolved
     rows = [[name, _plain(value)] for name, value in resolved.items()]
     rows += [[name, _plain(value)] for name, value in config.items() if name not in resolved and value is not None]
-    command = escape(run.settings.command)
-    return f"<p>Made by <code>dynamics {command}</code>.</p>\n" + _table(["setting", "value"], rows)
+    command = escape(run.settings.command_line)
+    return f"<p>Made by</p>\n<pre><code>{command}</code></pre>\n" + _table(["setting", "value"], rows)
 
 
 def _figure(run: Run, comparison: Comparison | None) -> str:
@@ -155,7 +170,7 @@ def _figure(run: Run, comparison: Comparison | None) -> str:
     from matplotlib import pyplot as plt
 
     with style(), plt.rc_context({"svg.fonttype": "path", "svg.hashsalt": run.folder.name}):
-        _, figure = run_figure(run.measured, run.forecasts, comparison)
+        _, figure = run_figure(run.measured, run.forecasts, comparison, steps_per_epoch=run.settings.steps_per_epoch)
         text = io.StringIO()
         figure.savefig(text, format="svg", metadata={"Date": None})
         plt.close(figure)

@@ -1,7 +1,9 @@
 // Eigenvalues against time, for every run on the page: solid is measured, dashed a forecast.
 "use strict";
 
-const WIDTH = 900, HEIGHT = 320, LEFT = 48, RIGHT = 12, TOP = 10, BOTTOM = 40;
+// as wide as the page, so that text has its size on a narrow screen as well
+const WIDTH = Math.min(900, Math.max(320, document.querySelector("main").clientWidth - 40));
+const HEIGHT = 320, LEFT = 48, RIGHT = 12, TOP = 10, BOTTOM = 40;
 const DASHES = ["7 4", "2 3", "10 3 2 3", "4 2", "12 4"];
 
 function element(name, attributes, text) {
@@ -20,7 +22,7 @@ function color(j, count) {
 }
 
 function niceStep(span) {
-  const raw = span / 5, power = 10 ** Math.floor(Math.log10(raw));
+  const raw = span / (WIDTH < 500 ? 3 : 5), power = 10 ** Math.floor(Math.log10(raw));
   return [1, 2, 5, 10].map(m => m * power).find(step => step >= raw);
 }
 

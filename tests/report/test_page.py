@@ -119,3 +119,12 @@ def test_mistakes_are_named(tmp_path):
     with pytest.raises(DataError, match="holds no run"):
         report([tmp_path], tmp_path / "report.html")
     assert not (tmp_path / "report.html").exists()
+
+
+def test_training_steps_and_the_command_are_there_to_copy(runs, reader, page):
+    run = read_run(runs[0])
+    table = reader.table("training step (network)")
+    shown = [float(row[-1].replace(",", "")) for row in table[1:]]
+    np.testing.assert_allclose(shown, step_times(run.measured) / run.settings.learning_rate, atol=1)
+    assert "<pre><code>dynamics compare --network mlp --width 32" in page and "dynamics simulate --dynamics mae" in page
+    assert run.settings.command_line.endswith(f"--out {runs[0]}")
