@@ -29,7 +29,7 @@ def test_all_outcomes_of_one_study_are_replaced_and_those_that_fail_come_first()
     page = "before\n<!-- a -->\nold\n<!-- end of a -->\n<!-- b -->\nkept\n<!-- end of b -->\n"
     found = [claim("good", "holds"), claim("none", "unknown", None), claim("|bad|", "fails", 3.0)]
     text = render_studies.render(page, "a", found)
-    assert "old" not in text and "kept" in text and text.startswith("before\n")
+    assert "\nold\n" not in text and "kept" in text and text.startswith("before\n")
     rows = [line for line in text.splitlines() if "Prop. 1" in line]
     assert [row.split(" | ")[0] for row in rows] == ["| fails", "| unknown", "| holds"]
     assert r"\|bad\|" in rows[0] and "1 ± 0.5" in rows[0] and "1 fails, 1 unknown, 1 holds" in text
