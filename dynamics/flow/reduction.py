@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
+from scipy.linalg import solve_triangular
 
 from dynamics.errors import CapacityError, ConfigError
 from dynamics.flow.bilinear import BilinearModel, descend_records
@@ -180,12 +181,15 @@ def _readout_directions(network: ReadoutNetwork, path: _Path, B: np.ndarray, H: 
     u, views = network.scale, network.views
     P = u * H[:, :views] @ B
     s = -path.Y.reshape(len(path.Y), -1) @ P.reshape(len(P), path.Y[0].size).T
-    some, Gt = _some(path.times), path.G.transpose(0, 2, 1)
-    moved = _integral(Gt, path.times)[some] @ network.hidden[:views]
-    for s_k, H_k in zip(s.T, H, strict=True):
-        moved += _integral(s_k[:, None, None] * Gt, path.times)[some] @ H_k[:views]
-    W = np.asarray(network.readout, np.float64).T - u * moved
-    return _filled(_leading(W.reshape(-1, W.shape[-1]), rank).T, rank).T
+    # directions alone are sought, and float32 knows them; with one more direction, that of h₀, whose amplitude is 1
+    G = path.G.transpose(0, 2, 1).reshape(len(path.G), -1).astype(np.float32)
+    until = _integrals_until(path.times)[_some(path.times)]
+    moved = np.zeros((len(until) * path.G.shape[2], network.hidden.shape[1]))
+    for s_k, H_k in [(np.ones(len(s)), network.hidden), *zip(s.T, H, strict=True)]:
+        weighted = (until * s_k).astype(np.float32) @ G
+        moved += weighted.reshape(len(moved), views) @ H_k[:views].astype(np.float32)
+    W = np.asarray(network.readout, np.float64).T - u * moved.reshape(len(until), -1, moved.shape[1])
+    return _filled(_leading(W.reshape(moved.shape), rank).T, rank).T
 
 
 def _projected(network: ReadoutNetwork, B: np.ndarray, H: np.ndarray, center: bool) -> BilinearModel:
@@ -196,11 +200,21 @@ def _projected(network: ReadoutNetwork, B: np.ndarray, H: np.ndarray, center: bo
     return model.centred() if center else model
 
 
-def _leading(rows: np.ndarray, count: int, smallest: float = 1e-10) -> np.ndarray:
-    """Orthonormal columns that span the leading part of the rows of a matrix, at most `count` of them."""
-    _, values, directions = np.linalg.svd(rows, full_matrices=False)
-    kept = values > smallest * values[0]
-    return directions[kept][:count].T
+def _leading(rows: np.ndarray, count: int, smallest: float = 1e-7) -> np.ndarray:
+    """Orthonormal columns that span the leading part of the rows of a matrix, at most `count` of them.
+
+    They come from the Gram matrix of the smaller side (Sirovich 1987), which takes a tenth of the time of a singular
+    value decomposition and resolves singular values down to 1e-8 of the largest.
+    """
+    few = len(rows) <= rows.shape[1]
+    values, vectors = np.linalg.eigh(rows @ rows.T if few else rows.T @ rows)
+    values, vectors = values[::-1], vectors[:, ::-1]
+    kept = (values > smallest**2 * values[0])[: min(count, len(values))]
+    vectors = vectors[:, : len(kept)][:, kept]
+    if not few:
+        return vectors
+    columns = rows.T @ (vectors / np.sqrt(values[: len(kept)][kept]))
+    return solve_triangular(np.linalg.cholesky(columns.T @ columns), columns.T, lower=True).T  # once more for rounding
 
 
 def _orthonormal(new: np.ndarray, basis: np.ndarray) -> np.ndarray:
@@ -208,8 +222,12 @@ def _orthonormal(new: np.ndarray, basis: np.ndarray) -> np.ndarray:
     new = new / np.maximum(np.linalg.norm(new, axis=1, keepdims=True), np.finfo(np.float64).tiny)
     for _ in range(2):  # once more against rounding
         new = new - (new @ basis.T) @ basis
-    _, values, rows = np.linalg.svd(new, full_matrices=False)
-    return rows[values > 1e-5]
+    return _leading(new, len(new), 1e-5).T
+
+
+def _integrals_until(times: np.ndarray) -> np.ndarray:
+    """Weights (T, T) of the trapezoidal rule from the first time to every time."""
+    return _integral(np.eye(len(times)), times)
 
 
 def _integral(values: np.ndarray, times: np.ndarray) -> np.ndarray:
@@ -232,7 +250,7 @@ def _first_directions(network: ReadoutNetwork, center: bool) -> np.ndarray:
     """What the readout holds and what a frozen kernel adds to it: the span of W and of the rows of h₀."""
     h0, W = network.hidden[: network.views], np.asarray(network.readout, np.float64)
     h0 = h0 - h0.mean(axis=0) if center else h0
-    size = np.linalg.norm(h0, 2) / max(np.linalg.norm(W, 2), np.finfo(np.float64).tiny)
+    size = np.linalg.norm(h0) / max(np.linalg.norm(W), np.finfo(np.float64).tiny)
     rank = min(W.shape[1] + len(h0), _FIRST_RANK)
     return _filled(_leading(np.concatenate([size * W.T, h0]), rank).T, rank).T
 
