@@ -102,8 +102,10 @@ def _augment(
     """Both views of a chunk of images; `index` numbers the pairs."""
 
     def two_views(index: jax.Array, image: jax.Array) -> tuple[jax.Array, jax.Array]:
-        first_key, second_key = jax.random.split(jax.random.fold_in(key, index))
-        return views.first(first_key, image), views.second(second_key, image)
+        keys = jax.random.split(jax.random.fold_in(key, index))
+        if views.first == views.second:  # one recipe is compiled once, not once a view
+            return tuple(jax.vmap(views.first, (0, None))(keys, image))
+        return views.first(keys[0], image), views.second(keys[1], image)
 
     return jax.vmap(two_views)(index, images)
 
