@@ -16,7 +16,10 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 DYNAMICS = ("-m", "dynamics")
-TINY = ("--num-pairs", "16", "--dim", "2", "--network", "mlp", "--width", "32", "--depth", "1", "--lr-fraction", "0.3")
+TINY = (
+    *("--num-pairs", "16", "--dim", "2", "--network", "mlp", "--width", "32", "--depth", "1", "--lr-fraction", "0.3"),
+    *("--multiplier", "auto"),
+)
 
 TINY_RECIPE = (
     *("--network", "resnet10", "--width", "0.0625", "--projector", "8", "--dim", "3", "--batch", "8"),

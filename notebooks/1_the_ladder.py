@@ -47,7 +47,7 @@ with style():
 # first; on negative ones partners disagree.
 
 # %%
-config = Config(num_pairs=48, dim=6, network="resnet", width=16, init="readout", init_scale=1e-4)
+config = Config(num_pairs=48, dim=6, network="resnet", width=16, init="readout", init_scale=1e-4, multiplier="auto")
 experiment = prepare(config)
 gamma = experiment.kernel.modes.eigenvalues
 print(f"{experiment.kernel.name}; {experiment.kernel.reason}")

@@ -138,7 +138,9 @@ def features(x):
 
 
 spectra = dynamics.Pairs(features(pairs.x), features(pairs.x_prime), source="power spectra").standardised()
-experiment = prepare(Config(dim=4, init="readout"), pairs=spectra, declared=dynamics.MLP(depth=1, width=256))
+experiment = prepare(
+    Config(dim=4, init="readout", multiplier="auto"), pairs=spectra, declared=dynamics.MLP(depth=1, width=256)
+)
 rungs = forecast_trajectories(experiment)
 measured = train(experiment)
 comparison = compare_run(experiment, measured, rungs)

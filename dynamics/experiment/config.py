@@ -59,8 +59,9 @@ class Config:
     init_scale: Scale = 1e-4
     """α, the scale of the initial function against that of the standard network."""
 
-    multiplier: Scale | Literal["auto"] = "auto"
-    """Output multiplier c; a large one keeps the features nearly fixed. At that of auto the forecast should hold."""
+    multiplier: Scale | Literal["auto"] = 1.0
+    """Output multiplier c; 1 takes the network as it is. A large one keeps the features nearly fixed, and auto chooses
+    the smallest at which a frozen kernel should hold."""
 
     center: bool = True
     """Subtract the mean embedding before the objective, as practical recipes do."""

@@ -19,6 +19,7 @@ from scipy.special import expit
 from dynamics.errors import ConfigError
 from dynamics.experiment.config import Config
 from dynamics.experiment.preparation import Experiment, prepare
+from dynamics.experiment.rungs import moving_kernel_trajectories
 from dynamics.experiment.schedule import resolve_learning_rate
 from dynamics.flow.closed_form import initial_correlations, mode_correlations, mode_step_times
 from dynamics.flow.start import finite_start
@@ -231,7 +232,8 @@ def forecast(
     """
     config = Config(dim=dim, learning_rate=learning_rate, **settings)
     if isinstance(network, Architecture):
-        return forecast_of(prepare(config, pairs=pairs, declared=network))
+        experiment = prepare(config, pairs=pairs, declared=network)
+        return forecast_of(experiment, moving_kernel_trajectories(experiment).get("relinearised"))
     return _of_kernel(pairs, network, config, start)
 
 

@@ -43,10 +43,11 @@ def forecast_trajectories(experiment: Experiment) -> dict[str, Trajectory]:
     else:
         trajectories["matrix_ode"] = matrix_kernel_flow(matrix, F0, times)
         trajectories["linearised"] = matrix_kernel_descent(matrix, F0, *steps)
-    return trajectories | _moving_kernel_trajectories(experiment, labels)
+    return trajectories | moving_kernel_trajectories(experiment, labels)
 
 
-def _moving_kernel_trajectories(experiment: Experiment, labels: LabelReader | None) -> dict[str, Trajectory]:
+def moving_kernel_trajectories(experiment: Experiment, labels: LabelReader | None = None) -> dict[str, Trajectory]:
+    """`bilinear` and `relinearised` where the kernel will move and they fit into the memory, else nothing."""
     if not experiment.kernel_moves:
         return {}
     try:

@@ -30,7 +30,7 @@ class ResNet(Architecture):
         See `Architecture`.
     """
 
-    width: int = 64
+    width: int = 32
     blocks: int = 1
     stages: int = 2
     head: str = "flatten"

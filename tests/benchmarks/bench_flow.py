@@ -75,7 +75,7 @@ def against_raw_weights(quick: bool) -> list[Row]:
 
 def against_training(quick: bool) -> list[Row]:
     """The forecast that `dynamics simulate` makes against the training, at the settings of `dynamics compare`."""
-    config = Config()
+    config = Config(multiplier="auto")
     experiment = prepare(config)  # pairs, network and modes, which training needs as well
     first = seconds(lambda: forecast_numbers(experiment))
     second = seconds(lambda: forecast_numbers(prepare(config)))

@@ -20,7 +20,10 @@ from dynamics.recipe.config import Recipe
 from dynamics.studies import STUDIES
 from dynamics.trajectories.trajectory import Trajectory
 
-SMALL = ["--network", "mlp", "--width", "64", "--depth", "1", "--num-pairs", "24", "--dim", "3", "--init-scale", "1e-3"]
+SMALL = [
+    *("--network", "mlp", "--width", "64", "--depth", "1", "--num-pairs", "24", "--dim", "3", "--init-scale", "1e-3"),
+    *("--multiplier", "auto"),
+]
 
 
 def run(*arguments):

@@ -7,6 +7,7 @@ from dynamics.experiment.config import Config
 from dynamics.experiment.multiplier import LAZINESS
 
 SMALL = {"network": "mlp", "width": 128, "depth": 1, "num_pairs": 24, "dim": 3, "init_scale": 1e-3}
+SMALL["multiplier"] = "auto"
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +34,7 @@ def test_the_automatic_multiplier_reaches_its_laziness(experiment):
 
 
 def test_a_given_multiplier_and_learning_rate_are_taken_as_they_are():
-    experiment = prepare(Config(**SMALL, multiplier=3.0, learning_rate=1e-3, steps=17))
+    experiment = prepare(Config(**SMALL | {"multiplier": 3.0}, learning_rate=1e-3, steps=17))
     assert (experiment.multiplier, experiment.schedule.learning_rate, experiment.schedule.steps) == (3.0, 1e-3, 17)
     assert experiment.schedule.times[-1] == pytest.approx(0.017)
 

@@ -101,10 +101,12 @@ def pairs():
 def test_a_network_on_pairs_in_memory_is_forecast_as_the_command_line_does(pairs):
     settings = {"dim": 3, "init_scale": 1e-3}
     ahead = dynamics.forecast(pairs, dynamics.MLP(depth=1, width=64), **settings)
-    from dynamics.experiment import prepare
+    from dynamics.experiment import forecast_trajectories, prepare
     from dynamics.experiment.config import Config
 
-    named = forecast_of(prepare(Config(num_pairs=24, network="mlp", depth=1, width=64, **settings)))
+    experiment = prepare(Config(num_pairs=24, network="mlp", depth=1, width=64, **settings))
+    assert experiment.kernel_moves
+    named = forecast_of(experiment, forecast_trajectories(experiment)["relinearised"])
     np.testing.assert_allclose(ahead.step_times, named.step_times)
     assert ahead.learning_rate == named.learning_rate
 

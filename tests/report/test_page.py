@@ -14,6 +14,7 @@ from dynamics.runs.store import read_run
 from dynamics.trajectories.comparison import step_times
 
 SMALL = ["--network", "mlp", "--width", "32", "--depth", "1", "--num-pairs", "12", "--dim", "2", "--init-scale", "1e-2"]
+SMALL += ["--multiplier", "auto"]
 VOID = {"meta", "path", "use", "rect", "br", "stop", "image"}
 
 

@@ -19,6 +19,7 @@ from dynamics.trajectories.comparison import measured_alone
 from dynamics.trajectories.trajectory import Trajectory
 
 SMALL = {"network": "mlp", "width": 32, "depth": 1, "num_pairs": 12, "dim": 2, "init_scale": 1e-2, "steps": 200}
+SMALL["multiplier"] = "auto"
 FLAGS = [text for name, value in SMALL.items() for text in (f"--{name.replace('_', '-')}", str(value))]
 
 

@@ -105,7 +105,16 @@ def test_a_network_learns_its_last_mode_in_fewer_steps():
     """Within the d strongest modes: γ_1/γ_d times fewer steps, same subspace; within more: another subspace."""
     fraction, dim = 0.1, 4
     experiment = prepare(
-        Config(network="mlp", width=256, depth=1, num_pairs=32, dim=dim, init_scale=1e-3, lr_fraction=fraction)
+        Config(
+            network="mlp",
+            width=256,
+            depth=1,
+            num_pairs=32,
+            dim=dim,
+            init_scale=1e-3,
+            lr_fraction=fraction,
+            multiplier="auto",
+        )
     )
     modes = experiment.kernel.modes
 

@@ -289,7 +289,7 @@ def _ladder_claims(found: Ladder, of: str, dim: int) -> list[Claim]:
 def _trained_apart(dataset: str, data_dir: Path | None, seed: int) -> list[Claim]:
     """The same start and the same group elements, trained on augmented images and on fibers."""
     settings = {"dataset": dataset, "data_dir": data_dir, "seed": seed, "num_pairs": 24, "dim": 3}
-    config = Config(**settings, network="group-convnet", width=4, init_scale=1e-3)
+    config = Config(**settings, network="group-convnet", width=4, init_scale=1e-3, multiplier="auto")
     augmented, homomorphic = (train(prepare(replace(config, pairs=pairs))).eigenvalues for pairs in ("group", "fibers"))
     return [
         Claim.at_most(

@@ -80,10 +80,12 @@ def run(
     ]
     if real:
         claims += _figure_1(out, "cifar10", data_dir, num_pairs, dim, seed)
-    claims += _network(out, Config(num_pairs=48, dim=min(dim, 6), network="mlp", width=width, depth=1, seed=seed))
+    claims += _network(
+        out, Config(num_pairs=48, dim=min(dim, 6), network="mlp", width=width, depth=1, seed=seed, multiplier="auto")
+    )
     if full:
         settings = {"dataset": "cifar10", "data_dir": data_dir, "num_pairs": 50, "network": "mlp", "width": 2048}
-        claims += _network(out, Config(**settings, dim=10, depth=1, seed=seed))
+        claims += _network(out, Config(**settings, dim=10, depth=1, seed=seed, multiplier="auto"))
     return claims
 
 
