@@ -68,10 +68,10 @@ def test_settings_out_of_range(wrong):
 
 
 def test_many_views_get_their_leading_modes(monkeypatch):
-    settings = SMALL | {"num_pairs": 180, "kernel": "infinite"}
-    every = prepare(Config(**settings, steps=10, multiplier=1.0)).kernel.modes
+    settings = SMALL | {"num_pairs": 180, "kernel": "infinite", "multiplier": 1.0, "steps": 10}
+    every = prepare(Config(**settings)).kernel.modes
     monkeypatch.setattr("dynamics.experiment.driving_kernel.ALL_MODES_VIEWS", 0)
-    leading = prepare(Config(**settings, steps=10, multiplier=1.0)).kernel.modes
+    leading = prepare(Config(**settings)).kernel.modes
     assert len(every) > len(leading) == 64
     np.testing.assert_allclose(leading.eigenvalues, every.eigenvalues[:64], rtol=1e-8)
     np.testing.assert_allclose(leading.on_views[:, :3], every.on_views[:, :3], atol=1e-5)
