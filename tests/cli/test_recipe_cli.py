@@ -82,6 +82,7 @@ def test_a_run_writes_what_it_promises(whole, capsys, tmp_path):
     assert trajectory.steps[0] == 0 and trajectory.steps[-1] == 24
     # three steps of warm-up at a third, two thirds and all of the rate
     np.testing.assert_allclose(trajectory.times[-1], 0.05 * (1 / 3 + 2 / 3 + 22), rtol=1e-6)
+    np.testing.assert_allclose(trajectory.metrics["learning_rate"][-1], 0.05, rtol=1e-6)
     assert "features" in trajectory.hidden and {"rankme", "gradient_norm"} <= set(trajectory.metrics)
     accuracy, asked = trajectory.metrics["linear_accuracy"], np.isin(trajectory.steps, [0, 24])
     # what the probes read is compared with scikit-learn in the tests of training
