@@ -3,12 +3,14 @@
 If a job has several processes, all of them compute, and only the first prints and writes.
 """
 
+import sys
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from dynamics.cli.console import TYPED, report_cost, show
+from dynamics.cli.console import TYPED, duration, report_cost, show
 from dynamics.errors import DivergenceError
 from dynamics.experiment.config import Config
 from dynamics.recipe.config import Recipe
@@ -17,9 +19,14 @@ from dynamics.runs.interface import PreparedRun, settings_of
 from dynamics.runs.settings import Kind
 from dynamics.runs.store import write_comparison, write_modes, write_trajectories
 from dynamics.support.compilation_cache import keep_compiled
+from dynamics.support.progress import note
 from dynamics.training.sharding import is_first_process, wait_for_all
 from dynamics.trajectories.comparison import Comparison
 from dynamics.trajectories.trajectory import Trajectory
+from dynamics.trajectories.verdict import verdict_of
+
+SAY_SECONDS = 30.0
+"""Seconds between two lines about the course of a training, where no terminal shows a bar."""
 
 RunT = TypeVar("RunT", bound=PreparedRun)
 
@@ -109,6 +116,7 @@ def trained(opened: OpenRun, checkpoint_seconds: float) -> Trajectory:
         kept,
         report_cost=report_cost if is_first_process() else None,
         report_resumed=lambda step: _tell(f"Training goes on from the checkpoint of step {step:,}."),
+        report_records=_Course(opened) if is_first_process() else None,
     )
     if is_first_process():
         write_trajectories(opened.folder, {trajectory.rung: trajectory})
@@ -141,6 +149,28 @@ def _require_finished(trajectory: Trajectory, folder: Path, steps: list[int]) ->
             f"The training diverged: {outcome.describe()}; what was recorded is in {folder}, marked partial, and "
             f"{last}. Lower the learning rate."
         )
+
+
+class _Course:
+    """Writes what a run has recorded so far, and says how far it is where no terminal shows a bar."""
+
+    def __init__(self, opened: OpenRun):
+        self._folder, self._steps = opened.folder, int(opened.run.resolved["steps"])
+        self._began: tuple[float, int] | None = None
+        self._said = time.monotonic()
+
+    def __call__(self, so_far: Trajectory) -> None:
+        write_trajectories(self._folder, {so_far.rung: so_far})
+        now, step = time.monotonic(), so_far.outcome.step or 0
+        self._began = self._began or (now, step)
+        if sys.stderr.isatty() or now - self._said < SAY_SECONDS:
+            return
+        self._said = now
+        line = f"step {step:,} of {self._steps:,}, loss {so_far.loss[-1]:.4g}, {verdict_of(so_far).describe()}"
+        if step > self._began[1]:
+            left = (now - self._began[0]) / (step - self._began[1]) * (self._steps - step)
+            line += f", about {duration(left)} left"
+        note(line)
 
 
 def _tell(text: str) -> None:

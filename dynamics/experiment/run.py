@@ -66,9 +66,16 @@ class ExperimentRun:
         *,
         report_cost: Callable[[float], None] | None = None,
         report_resumed: Callable[[int], None] | None = None,
+        report_records: Callable[[Trajectory], None] | None = None,
     ) -> Trajectory:
         """Train the finite network, rung 3; the parameters are those of `PreparedRun.train`."""
-        return train(self.experiment, checkpoints, report_cost=report_cost, report_resumed=report_resumed)
+        return train(
+            self.experiment,
+            checkpoints,
+            report_cost=report_cost,
+            report_resumed=report_resumed,
+            report_records=report_records,
+        )
 
     def compare(
         self,

@@ -90,6 +90,7 @@ def train(
     *,
     report_cost: Callable[[float], None] | None = None,
     report_resumed: Callable[[int], None] | None = None,
+    report_records: Callable[[Trajectory], None] | None = None,
 ) -> Trajectory:
     """Rung 3: the finite network under full-batch gradient descent; its `outcome` says whether it ended early.
 
@@ -103,8 +104,11 @@ def train(
         Function that is called after the first few updates with the seconds that all of them will take.
     report_resumed : callable, optional
         Function that is called with the step from which training goes on.
+    report_records : callable, optional
+        Function that is called every few seconds with what has been recorded so far, marked as interrupted.
     """
     network, views = experiment.fiber_training or (experiment.network, experiment.pairs)
+    of = {"fingerprint": fingerprint(experiment)}
     trajectory = gradient_descent(
         network,
         views,
@@ -114,9 +118,10 @@ def train(
         checkpoints=checkpoints,
         report_cost=report_cost,
         report_resumed=report_resumed,
+        report_records=None if report_records is None else lambda so_far: report_records(replace(so_far, **of)),
         measure=None if experiment.held_out is None else LabelReader(experiment).measure(),
     )
-    return replace(trajectory, fingerprint=fingerprint(experiment))
+    return replace(trajectory, **of)
 
 
 def compare_run(experiment: Experiment, measured: Trajectory, forecasts: Mapping[str, Trajectory]) -> Comparison:

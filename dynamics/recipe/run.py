@@ -90,9 +90,16 @@ class RecipeRun:
         *,
         report_cost: Callable[[float], None] | None = None,
         report_resumed: Callable[[int], None] | None = None,
+        report_records: Callable[[Trajectory], None] | None = None,
     ) -> Trajectory:
         """Train the recipe, rung 4; the parameters are those of `PreparedRun.train`."""
-        return train(self.prepared, checkpoints, report_cost=report_cost, report_resumed=report_resumed)
+        return train(
+            self.prepared,
+            checkpoints,
+            report_cost=report_cost,
+            report_resumed=report_resumed,
+            report_records=report_records,
+        )
 
     def compare(
         self,

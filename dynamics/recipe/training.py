@@ -14,6 +14,7 @@ from dynamics.recipe.config import Recipe
 from dynamics.recipe.preparation import PreparedRecipe
 from dynamics.training.checkpoints import Checkpoints
 from dynamics.training.class_probes import class_accuracy, labelled_images
+from dynamics.training.in_progress import InProgress
 from dynamics.training.loop import run
 from dynamics.training.optimisers import effective_times, rates_of_steps
 from dynamics.training.recorder import SpectrumRecorder, recording_steps
@@ -37,6 +38,7 @@ def train(
     *,
     report_cost: Callable[[float], None] | None = None,
     report_resumed: Callable[[int], None] | None = None,
+    report_records: Callable[[Trajectory], None] | None = None,
 ) -> Trajectory:
     """Train and record the spectrum; marked partial if the training ends early.
 
@@ -53,6 +55,8 @@ def train(
         Receives, after the first few updates, the seconds that all of them take.
     report_resumed : callable, optional
         Receives the step from which training goes on.
+    report_records : callable, optional
+        Receives every few seconds what has been recorded so far, marked as interrupted.
 
     Raises
     ------
@@ -60,7 +64,7 @@ def train(
         If the checkpoints are damaged or of another network.
     """
     recipe = prepared.recipe
-    observer = _Observer.of(prepared)
+    observer, in_progress = _Observer.of(prepared), InProgress(report_records)
     state = prepared.state
     found = checkpoints.latest(state) if checkpoints is not None else None
     if found is not None:
@@ -70,13 +74,22 @@ def train(
             report_resumed(int(state.step))
     else:
         _keep(checkpoints, state, observer.recorder)
+
+    def so_far(outcome: Outcome) -> Trajectory:
+        settings = {"learning_rate": recipe.learning_rate, "steps": recipe.steps}
+        return observer.recorder.trajectory(settings, rung="recipe", outcome=outcome, objective=recipe.objective)
+
+    def observe(state: TrainState, metrics: Metrics) -> None:
+        observer(state, metrics)
+        in_progress(lambda: so_far(Outcome.interrupted(int(state.step))))
+
     while True:
         ended, outcome = run(
             prepared.update,
             state,
             steps=recipe.steps,
             data=(prepared.images,),
-            observe=observer,
+            observe=observe,
             observe_at=observer.recorder.steps,
             checkpoints=checkpoints,
             recorder_state=observer.recorder.state,
@@ -90,12 +103,7 @@ def train(
         if gone_back is None:
             break
         state = gone_back
-    return observer.recorder.trajectory(
-        {"learning_rate": recipe.learning_rate, "steps": recipe.steps},
-        rung="recipe",
-        outcome=outcome,
-        objective=recipe.objective,
-    )
+    return so_far(outcome)
 
 
 @dataclass(frozen=True)

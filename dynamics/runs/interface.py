@@ -45,6 +45,7 @@ class PreparedRun(Protocol):
         *,
         report_cost: Callable[[float], None] | None = None,
         report_resumed: Callable[[int], None] | None = None,
+        report_records: Callable[[Trajectory], None] | None = None,
     ) -> Trajectory:
         """Train the network and record its spectrum; go on from the last checkpoint if there is one.
 
@@ -56,6 +57,8 @@ class PreparedRun(Protocol):
             Function that is called after the first few updates with the seconds that all of them will take.
         report_resumed : callable, optional
             Function that is called with the step from which training goes on.
+        report_records : callable, optional
+            Function that is called every few seconds with what has been recorded so far, marked as interrupted.
         """
 
     def compare(

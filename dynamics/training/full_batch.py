@@ -23,10 +23,12 @@ from dynamics.objectives.correlation import barlow_twins
 from dynamics.objectives.registry import Loss, embedding_loss
 from dynamics.support.compiled import compile_once
 from dynamics.training.checkpoints import Checkpoints
+from dynamics.training.in_progress import InProgress
 from dynamics.training.loop import run
 from dynamics.training.recorder import SpectrumRecorder, recording_steps
 from dynamics.training.small_network import Apply, Params, SmallNetwork
 from dynamics.training.state import Metrics, TrainState, Update, apply_gradient, initial_state
+from dynamics.trajectories.outcome import Outcome
 from dynamics.trajectories.trajectory import Trajectory
 from dynamics.typing import Views
 from dynamics.views import Pairs
@@ -44,6 +46,7 @@ def gradient_descent(
     checkpoints: Checkpoints | None = None,
     report_cost: Callable[[float], None] | None = None,
     report_resumed: Callable[[int], None] | None = None,
+    report_records: Callable[[Trajectory], None] | None = None,
     measure: Callable[[int, Params], Mapping[str, float]] | None = None,
 ) -> Trajectory:
     """Train on all pairs at every step, recording the spectrum.
@@ -75,6 +78,8 @@ def gradient_descent(
         Function that is called after the first few steps with the seconds that the whole run will take.
     report_resumed : callable, optional
         Function that is called with the step from which training goes on.
+    report_records : callable, optional
+        Function that is called every few seconds with what has been recorded so far, marked as interrupted.
     measure : callable, optional
         Function of step and parameters that is called at every record; the numbers that it returns by name are kept
         among the trajectory's metrics.
@@ -97,10 +102,17 @@ def gradient_descent(
         if report_resumed is not None:
             report_resumed(int(state.step))
 
+    name = None if objective is barlow_twins else _name(objective)
+    in_progress = InProgress(report_records)
+
+    def so_far(outcome: Outcome) -> Trajectory:
+        return recorder.trajectory({"learning_rate": learning_rate, "steps": steps}, outcome=outcome, objective=name)
+
     def observe(state: TrainState, _: Metrics) -> None:
         value, F = look(state.params, *data)
         step = int(state.step)
         recorder.record(step, F, loss=value, metrics=None if measure is None else measure(step, state.params))
+        in_progress(lambda: so_far(Outcome.interrupted(step)))
 
     _, outcome = run(
         update,
@@ -113,8 +125,7 @@ def gradient_descent(
         recorder_state=recorder.state,
         report_cost=report_cost,
     )
-    name = None if objective is barlow_twins else _name(objective)
-    return recorder.trajectory({"learning_rate": learning_rate, "steps": steps}, outcome=outcome, objective=name)
+    return so_far(outcome)
 
 
 @compile_once(maxsize=8)
