@@ -70,6 +70,10 @@ class Experiment:
     held_out: Pairs | None = None
     fiber_training: tuple[SmallNetwork, np.ndarray] | None = None
 
+    def __repr__(self) -> str:
+        """The two lines of a figure's title."""
+        return f"<Experiment: {self.title}>"
+
     @property
     def kernel_moves(self) -> bool:
         """Whether the readout learns so much that the kernel will not stay what it was at the start.

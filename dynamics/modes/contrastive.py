@@ -56,6 +56,15 @@ class ContrastiveModes:
         """Return the number of modes m."""
         return self.eigenvalues.size
 
+    def __repr__(self) -> str:
+        """How many modes there are of how many pairs, and the strongest of them, in one line."""
+        strongest = ", ".join(f"{gamma:.3g}" for gamma in self.eigenvalues[:4])
+        more = ", …" if len(self) > 4 else ""
+        return (
+            f"<ContrastiveModes: {len(self)} of {self.num_pairs} pairs, {self.num_positive} positive; "
+            f"γ = {strongest}{more}>"
+        )
+
     @property
     def num_pairs(self) -> int:
         """The number of pairs n."""

@@ -105,14 +105,22 @@ def small_network(
     if start != "readout":
         raise ConfigError(f"Unknown start '{start}'; choose readout, centred or all.")
     belongs = readout or _called_readout
-    if not any(belongs(path) for path, _ in jax.tree_util.tree_leaves_with_path(params)):
+    paths = [path for path, _ in jax.tree_util.tree_leaves_with_path(params)]
+    if not any(map(belongs, paths)):
         raise ConfigError(
-            'No parameter belongs to the last layer; say which do with `readout`, or use start="centred".'
+            f"No parameter belongs to the last layer; the parameters are {_listed(paths)}. Say which belong to it with "
+            '`readout`, or use start="centred".'
         )
     scaled = jax.tree_util.tree_map_with_path(
         lambda path, leaf: jnp.asarray(alpha / c, leaf.dtype) * leaf if belongs(path) else leaf, params
     )
     return SmallNetwork(lambda theta, x: c * apply(theta, x), scaled)
+
+
+def _listed(paths: list[tuple], most: int = 12) -> str:
+    """Paths of parameters in words, the last `most` of them, among which the last layer mostly is."""
+    names = [jax.tree_util.keystr(path) or "one array" for path in paths]
+    return ("…, " if len(names) > most else "") + ", ".join(names[-most:])
 
 
 def _called_readout(path: tuple) -> bool:

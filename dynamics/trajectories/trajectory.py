@@ -21,9 +21,11 @@ from dynamics.errors import ConfigError, DataError
 from dynamics.support import archives
 from dynamics.support.schema import ArrayField, as_record, check_arrays
 from dynamics.trajectories.outcome import FINISHED, Outcome
+from dynamics.trajectories.sketch import sketch
 from dynamics.trajectories.solution import SolvedModes
 
 if TYPE_CHECKING:
+    import pandas
     import xarray
 
 
@@ -119,6 +121,45 @@ class Trajectory:
     def partial(self) -> bool:
         """Whether the run ended before its last step; `outcome` says how."""
         return self.outcome.is_partial
+
+    def __repr__(self) -> str:
+        """What it is of, in one line; the arrays themselves would fill pages."""
+        end = f"{self.times[-1]:.4g}" if len(self.times) else "nothing"
+        steps = "" if self.steps is None or not len(self.steps) else f", step {self.steps[-1]:,}"
+        return (
+            f"<Trajectory of {self.rung}: {len(self.times)} records up to t = {end}{steps}, d = {self.dim}, "
+            f"{self.outcome.describe()}>"
+        )
+
+    def _repr_html_(self) -> str:
+        """The same line with a small drawing of the eigenvalues, as notebooks show it."""
+        return sketch(self.times, self.eigenvalues, repr(self).strip("<>"))
+
+    def to_pandas(self) -> "pandas.DataFrame":
+        """Return the records as a tidy `pandas.DataFrame`, one row a record and mode.
+
+        Columns are `time`, `step` where it is known, `mode` (from 1), `eigenvalue`, `covariance` where it was recorded,
+        `loss`, and one for each metric.
+
+        Raises
+        ------
+        ConfigError
+            If pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise ConfigError(
+                "to_pandas needs pandas, which is not installed; add it, for example with pip install pandas."
+            ) from error
+        records = {"time": self.times, "step": self.steps, "loss": self.loss, **self.metrics}
+        columns = {name: np.repeat(values, self.dim) for name, values in records.items() if values is not None}
+        columns["mode"] = np.tile(np.arange(1, self.dim + 1), len(self.times))
+        columns["eigenvalue"] = self.eigenvalues.ravel()
+        if self.covariance is not None:
+            columns["covariance"] = self.covariance.ravel()
+        first = [name for name in ("time", "step", "mode", "eigenvalue", "covariance", "loss") if name in columns]
+        return pandas.DataFrame({name: columns[name] for name in [*first, *self.metrics]})
 
     def to_xarray(self) -> "xarray.Dataset":
         """Return the trajectory as a labelled `xarray.Dataset`.

@@ -69,6 +69,10 @@ class Pairs:
         """Return the number of pairs n."""
         return self.x.shape[0]
 
+    def __repr__(self) -> str:
+        """Source, number, shape and type of the views, in one line."""
+        return f"<Pairs: {len(self)} of views {self.input_shape}, {self.x.dtype}, from {self.source}>"
+
     @property
     def input_shape(self) -> tuple[int, ...]:
         """Shape of one view."""

@@ -1,0 +1,58 @@
+"""What Python and notebooks show of the objects: one line, and a small drawing."""
+
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from dynamics.errors import ConfigError
+from dynamics.modes import contrastive_modes
+from dynamics.training import small_network
+from dynamics.trajectories.trajectory import Trajectory
+from dynamics.views import Pairs
+
+T = np.linspace(0, 5, 300)
+TRAJECTORY = Trajectory(
+    T,
+    np.stack([np.tanh(T), np.tanh(T / 2)], axis=1),
+    np.exp(-T),
+    steps=np.arange(300),
+    metrics={"rankme": np.linspace(1, 2, 300)},
+    rung="network",
+)
+
+
+def test_one_line_says_what_it_is(rng):
+    views = rng.normal(size=(40, 30))
+    pairs, modes = Pairs(views[:20], views[20:], source="noise"), contrastive_modes(views @ views.T)
+    shown = {repr(pairs): ("20", "(30,)", "noise"), repr(modes): ("30 of 20 pairs", "15 positive", "γ = ")}
+    shown[repr(TRAJECTORY)] = ("network", "300 records", "step 299", "d = 2", "finished")
+    for line, words in shown.items():
+        assert "\n" not in line and len(line) < 160
+        assert all(word in line for word in words), line
+
+
+def test_notebooks_show_a_curve_a_mode():
+    drawing = ElementTree.fromstring(TRAJECTORY._repr_html_().replace("<br>", "<br/>"))
+    lines = list(drawing.iter("polyline"))
+    assert len(lines) == 2
+    heights = [float(point.split(",")[1]) for point in lines[0].get("points").split()]
+    assert heights == sorted(heights, reverse=True)  # the curve rises: y of an image points down
+    broken = Trajectory(T[:3], np.full((3, 1), np.nan), np.ones(3))
+    assert "nan" not in broken._repr_html_().lower().replace("nan=", "")
+    assert Trajectory(np.empty(0), np.empty((0, 2)), np.empty(0))._repr_html_()
+
+
+def test_a_tidy_table_has_every_record_and_mode():
+    table = TRAJECTORY.to_pandas()
+    assert list(table.columns) == ["time", "step", "mode", "eigenvalue", "loss", "rankme"]
+    assert len(table) == 600
+    second = table[table["mode"] == 2]
+    np.testing.assert_array_equal(second["eigenvalue"], TRAJECTORY.eigenvalues[:, 1])
+    np.testing.assert_array_equal(second["step"], TRAJECTORY.steps)
+
+
+def test_a_missing_last_layer_is_answered_with_the_paths_that_there_are():
+    params = {"first": {"kernel": np.ones((2, 2))}, "head": np.ones(2)}
+    with pytest.raises(ConfigError, match=r"\['first'\]\['kernel'\], \['head'\]"):
+        small_network(lambda p, x: x, params, "readout")
