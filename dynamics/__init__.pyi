@@ -2,6 +2,7 @@
 
 from .experiment.config import Config
 from .experiment.forecasting import Forecast, forecast
+from .experiment.own import compare_network
 from .flow import (
     closed_form,
     kernel_descent,
@@ -56,6 +57,7 @@ __all__ = [
     "architecture",
     "closed_form",
     "compare",
+    "compare_network",
     "conjugate_kernel",
     "contrastive_modes",
     "contrastive_modes_from_features",

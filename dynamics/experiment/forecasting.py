@@ -18,15 +18,18 @@ from scipy.special import expit
 
 from dynamics.errors import ConfigError
 from dynamics.experiment.config import Config
+from dynamics.experiment.own import initial_function, own_network
 from dynamics.experiment.preparation import Experiment, prepare
 from dynamics.experiment.rungs import moving_kernel_trajectories
 from dynamics.experiment.schedule import resolve_learning_rate
 from dynamics.flow.closed_form import initial_correlations, mode_correlations, mode_step_times
 from dynamics.flow.start import finite_start
-from dynamics.kernels import gram
+from dynamics.kernels import empirical_ntk, gram
 from dynamics.modes import contrastive_modes
 from dynamics.modes.agreement import generalise, held_out_agreement
 from dynamics.networks import Architecture
+from dynamics.networks.own import is_module
+from dynamics.training import SmallNetwork
 from dynamics.trajectories.comparison import step_times
 from dynamics.trajectories.ladder import rung
 from dynamics.trajectories.trajectory import Trajectory
@@ -192,9 +195,9 @@ def growth_rate(times: Float[np.ndarray, " times"], u: Float[np.ndarray, " times
 
 def forecast(
     pairs: Pairs,
-    network: Architecture | Callable[[Any, Any], Any],
+    network: Architecture | SmallNetwork | Callable[[Any, Any], Any] | Any,
     *,
-    dim: int = 8,
+    dim: int | None = None,
     learning_rate: float | None = None,
     start: Embedding | None = None,
     **settings: Any,
@@ -206,9 +209,11 @@ def forecast(
     pairs : Pairs
         The n training pairs.
     network : Architecture or callable
-        A declared network such as `dynamics.ResNet(width=64)`, or any kernel (x1 (a, …), x2 (b, …)) -> (a, b).
-    dim : int
-        Embedding dimensions d.
+        A declared network such as `dynamics.ResNet(width=64)`; a network of your own, which is a `SmallNetwork` or a
+        module of Flax Linen, Flax NNX or Equinox and is made small by `dynamics.experiment.own.own_network`; or any
+        kernel (x1 (a, …), x2 (b, …)) -> (a, b).
+    dim : int, optional
+        Embedding dimensions d; by default 8, or as many as your own network has outputs.
     learning_rate : float, optional
         Learning rate η; 1/20 of the stability limit by default.
     start : array (2n, d), optional
@@ -230,7 +235,9 @@ def forecast(
     >>> ahead.learned_by(0), ahead.learned_by(ahead.steps_for(4))
     (0, 4)
     """
-    config = Config(dim=dim, learning_rate=learning_rate, **settings)
+    if isinstance(network, SmallNetwork) or is_module(network):
+        return _of_own(pairs, network, dim, learning_rate, settings)
+    config = Config(dim=Config.dim if dim is None else dim, learning_rate=learning_rate, **settings)
     if isinstance(network, Architecture):
         experiment = prepare(config, pairs=pairs, declared=network)
         return forecast_of(experiment, moving_kernel_trajectories(experiment).get("relinearised"))
@@ -260,6 +267,22 @@ def forecast_of(experiment: Experiment, moving: Trajectory | None = None) -> For
     if moving is None:
         return frozen
     return replace(frozen.updated(moving), known_until=0.0, model=rung(moving.rung).label)
+
+
+def _of_own(pairs: Pairs, network: Any, dim: int | None, learning_rate: float | None, settings: dict) -> Forecast:
+    """The forecast of a network of one's own: that of its tangent kernel, from its own initial function."""
+    config = Config(dim=dim or 1, learning_rate=learning_rate, **{"init": "centred", **settings})
+    if config.init != "centred":
+        raise ConfigError(
+            f"A network of your own starts `centred`, not `{config.init}`; make it small in another way with "
+            "`small_network`, which may be given a `readout`."
+        )
+    multiplier = 1.0 if isinstance(config.multiplier, str) else config.multiplier
+    small = own_network(pairs, network, init_scale=config.init_scale, multiplier=multiplier, seed=config.seed)
+    start = initial_function(pairs, small)
+    if dim not in (None, start.shape[1]):
+        raise ConfigError(f"dim is {dim} and the network has {start.shape[1]} outputs; leave `dim` out.")
+    return _of_kernel(pairs, empirical_ntk(small.apply, small.params), replace(config, dim=start.shape[1]), start)
 
 
 def _of_kernel(pairs: Pairs, kernel: Any, config: Config, start: Embedding | None) -> Forecast:
