@@ -160,7 +160,10 @@ class _Course:
         self._said = time.monotonic()
 
     def __call__(self, so_far: Trajectory) -> None:
-        write_trajectories(self._folder, {so_far.rung: so_far})
+        try:
+            write_trajectories(self._folder, {so_far.rung: so_far})
+        except OSError as error:  # the training itself needs no file
+            note(f"What was recorded so far could not be written to {self._folder} ({error.strerror}).")
         now, step = time.monotonic(), so_far.outcome.step or 0
         self._began = self._began or (now, step)
         if sys.stderr.isatty() or now - self._said < SAY_SECONDS:
