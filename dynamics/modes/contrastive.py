@@ -61,7 +61,7 @@ class ContrastiveModes:
         strongest = ", ".join(f"{gamma:.3g}" for gamma in self.eigenvalues[:4])
         more = ", …" if len(self) > 4 else ""
         return (
-            f"<ContrastiveModes: {len(self)} of {self.num_pairs} pairs, {self.num_positive} positive; "
+            f"<ContrastiveModes: {len(self)} modes of {self.num_pairs} pairs, {self.num_positive} positive; "
             f"γ = {strongest}{more}>"
         )
 

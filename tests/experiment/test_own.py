@@ -30,7 +30,8 @@ def linen_module():
     class Network(linen.Module):
         @linen.compact
         def __call__(self, x):
-            return linen.Dense(2)(jnp.tanh(linen.Dense(16)(x)))
+            hidden = jnp.tanh(linen.Dense(16)(x))
+            return linen.Dense(2)(hidden)
 
     layers = {"Dense_0": {"kernel": W1, "bias": ZEROS[0]}, "Dense_1": {"kernel": W2, "bias": ZEROS[1]}}
     return Network().bind({"params": layers})

@@ -25,7 +25,9 @@ TRAJECTORY = Trajectory(
 def test_one_line_says_what_it_is(rng):
     views = rng.normal(size=(40, 30))
     pairs, modes = Pairs(views[:20], views[20:], source="noise"), contrastive_modes(views @ views.T)
-    shown = {repr(pairs): ("20", "(30,)", "noise"), repr(modes): ("30 of 20 pairs", "15 positive", "γ = ")}
+    partners = np.concatenate([views[20:], views[:20]])
+    positive = int((np.linalg.eigvalsh(views.T @ partners) > 0).sum())
+    shown = {repr(pairs): ("20", "(30,)", "noise"), repr(modes): ("30 modes of 20 pairs", f"{positive} positive", "γ = ")}
     shown[repr(TRAJECTORY)] = ("network", "300 records", "step 299", "d = 2", "finished")
     for line, words in shown.items():
         assert "\n" not in line and len(line) < 160
