@@ -8,13 +8,15 @@ import pytest
 from pictures import assert_shows_something
 
 from dynamics.cli.main import main
+from dynamics.modes import contrastive_modes
 from dynamics.networks.equivariant import EquivariantNetwork
 from dynamics.networks.fiber_pairs import FiberPairs
 from dynamics.networks.groups import PlaneGroup
 from dynamics.studies.homomorphic import study
 from dynamics.studies.homomorphic.identity import Twins, spectral_filter
-from dynamics.studies.homomorphic.steps import inv_ratio, ladder
+from dynamics.studies.homomorphic.steps import Ladder, inv_ratio, ladder
 from dynamics.studies.homomorphic.training import Scheme, SchemeScores, measure, rotation_schemes, sweep_schemes
+from dynamics.trajectories.comparison import PlateauOverlap, compare
 from dynamics.trajectories.trajectory import Trajectory
 from dynamics.views import load_images
 
@@ -146,3 +148,24 @@ def test_from_the_command_line(tmp_path, capsys):
     assert len(exact) >= 15 and {claim["verdict"] for claim in exact} == {"holds"}
     for name in ("filter", "steps", "ladders", "table", "sweep"):
         assert_shows_something(tmp_path / f"{name}.png")
+
+
+@pytest.mark.parametrize(("centres", "learned"), [([1.0, 3.0], True), ([1.0, np.inf], False)])
+def test_a_dimension_that_was_never_learned_fails(centres, learned):
+    """Its plateau has no subspace: the lowest overlap is 0 and the median error infinite, never unknown."""
+    times = np.linspace(0, 10, 200)
+
+    def run(centres, rung):
+        u = 1 / (1 + np.exp(-4 * (times[:, None] - np.asarray(centres))))
+        return Trajectory(times, u, ((1 - u) ** 2).sum(axis=1), rung=rung)
+
+    views = np.random.default_rng(1).normal(size=(8, 10))
+    modes = contrastive_modes(views @ views.T)
+    compared = compare(run(centres, "network"), {"ode": run([1.0, 3.0], "ode")}, modes)
+    if learned:  # overlaps need embeddings, which these have not; one stands for them
+        compared = replace(compared, subspace_overlap=[PlateauOverlap(r, 2.0 * r, 0.99, 0.1) for r in (1, 2)])
+    fibers = np.random.default_rng(0).normal(size=(3, 4, 2))
+    found = Ladder("c4", 2.0, modes, {}, run(centres, "network"), compared, np.ones((2, 3)), fibers, fibers)
+    steps, overlap, invariance = study._ladder_claims(found, "digits", 2)
+    assert (steps.verdict, overlap.verdict) == (("holds", "holds") if learned else ("fails", "fails"))
+    assert invariance.verdict == "holds" and "c = 2" in overlap.source
