@@ -74,6 +74,11 @@ def study(name: str, figures: Mapping[str, str], quick: Mapping[str, int], data:
 RECIPES: dict[str, Recipe] = {
     "compare": Recipe((*DYNAMICS, "compare"), {"comparison.png": "compare.png", "comparison.pdf": "compare.pdf"}, TINY),
     "width_sweep": script("width_sweep"),
+    "diagnosis": Recipe(
+        (str(HERE.parent / "tests" / "benchmarks" / "bench_diagnosis.py"),),
+        {"diagnosis.json": "diagnosis.json"},
+        ("--only", "vicreg"),
+    ),
     "label_forecast": Recipe(
         (str(HERE / "label_forecast.py"),),
         {},

@@ -10,18 +10,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
-from msgspec import structs
 
 from dynamics.cli.console import TYPED, accept_every_letter, draw_run, duration, show
 from dynamics.cli.diagnosing import diagnose
 from dynamics.cli.flags import with_flags
 from dynamics.cli.groups import Optionally, Switch, Unnamed, command_line, default_hint, registry
 from dynamics.cli.recipe import recipe_commands
+from dynamics.cli.solving import simulate_solved
+from dynamics.cli.studying import study
 from dynamics.cli.sweeping import Varied, draw_sweep, run_sweep
 from dynamics.errors import ConfigError, DynamicsError
 from dynamics.experiment.config import Config
 from dynamics.recipe.config import PRESETS, Recipe
-from dynamics.studies import STUDIES
 
 if TYPE_CHECKING:
     from dynamics.cli.running import Request
@@ -35,8 +35,6 @@ Preset = Annotated[str | None, tyro.conf.arg(metavar=f"{{{','.join(PRESETS)}}}",
 RunFolders = Annotated[
     tuple[Path, ...], tyro.conf.arg(metavar="RUN", help_behavior_hint=default_hint), tyro.conf.Positional
 ]
-StudyName = Annotated[str, tyro.conf.arg(metavar="NAME", help=f"One of {', '.join(STUDIES)}."), tyro.conf.Positional]
-
 _INTERRUPTED, _CUT_OFF = 130, 141  # as shells have it
 _INFINITE_WIDTH_SECONDS = 60.0
 CHECKPOINT_SECONDS = 60.0
@@ -123,7 +121,7 @@ def simulate(
     from dynamics.trajectories.trajectory import Trajectory
 
     if dynamics != "barlow-twins":
-        _solve(dynamics, config, out, force)
+        simulate_solved(dynamics, config, out, force)
         return
     require_within("by_step", by_step, Count)
     measured = None if resume_from is None else Trajectory.load(resume_from)
@@ -258,71 +256,6 @@ def report(runs: RunFolders, out: Path = Path("report.html")) -> None:
     show(f"Report in {report(runs, output_file(out))}")
 
 
-def study(
-    name: StudyName,
-    out: Optionally[Path] = None,
-    data_dir: Optionally[Path] = None,
-    full: Switch = False,
-    seed: int = 0,
-    dataset: Optionally[str] = None,
-    num_pairs: Optionally[int] = None,
-    dim: Optionally[int] = None,
-    init_scale: Optionally[float] = None,
-    num_seeds: Optionally[int] = None,
-    steps: Optionally[int] = None,
-) -> None:
-    """Test the claims of one paper and draw its figures.
-
-    Parameters
-    ----------
-    name
-        One of the studies that there are, such as stepwise.
-    out
-        Folder for the results; by default runs/study-NAME.
-    data_dir
-        Folder with the official files of the real data sets.
-    full
-        Use the paper's data and sizes.
-    seed
-        Seed of everything that is random.
-    dataset
-        Data set, for studies that leave it open.
-    num_pairs
-        Number of positive pairs n, in place of the study's own.
-    dim
-        Number of embedding dimensions d, in place of the study's own.
-    init_scale
-        Scale of the initial function, for studies that leave it open.
-    num_seeds
-        Number of repetitions, in place of the study's own.
-    steps
-        Number of updates of every training, in place of the study's own.
-    """
-    from dynamics.cli.tables import claims_line, claims_table
-    from dynamics.studies import load_study, save_claims, study_settings
-    from dynamics.support.compilation_cache import keep_compiled
-    from dynamics.support.files import output_folder
-
-    keep_compiled()
-    chosen = {
-        "dataset": dataset,
-        "num_pairs": num_pairs,
-        "dim": dim,
-        "init_scale": init_scale,
-        "num_seeds": num_seeds,
-        "steps": steps,
-    }
-    settings = study_settings(name, {key: value for key, value in chosen.items() if value is not None})
-    study_settings(name, {"seed": seed})
-    if data_dir is not None and not os.path.isdir(data_dir):
-        raise ConfigError(f"`data_dir` is {data_dir}, which is no folder; give the one that holds the official files.")
-    folder = output_folder(out or Path(f"runs/study-{name}"))
-    claims = load_study(name).run(folder, data_dir=data_dir, full=full, seed=seed, **settings)
-    save_claims(claims, folder / "claims.json")
-    show(claims_table(claims))
-    show(f"\n{claims_line(claims)}\nResults in {folder}")
-
-
 def info() -> None:
     """Print versions, devices and precisions, for a bug report."""
     from dynamics.support.environment import devices, versions
@@ -438,37 +371,3 @@ def _show_labels(
     if table is not None:
         show()
         show(table)
-
-
-def _solve(name: str, config: Config, out: Path | None, force: bool) -> None:
-    """`simulate` for a solvable model: settings, trajectory, table and figure."""
-    from dynamics.cli.tables import solution_table
-    from dynamics.experiment.preparation import prepare
-    from dynamics.experiment.solvable import solve
-    from dynamics.runs.consistency import fingerprint
-    from dynamics.runs.resume import claim, found, numbered_folder
-    from dynamics.runs.settings import RunSettings
-    from dynamics.runs.store import write_modes, write_trajectories
-    from dynamics.solvable import solvable_model
-
-    solvable_model(name)  # a wrong name is answered before anything long begins
-    values = config.to_dict() | {"dynamics": name}
-    settings = RunSettings(
-        kind="experiment", command=f"simulate --dynamics {name}", config=values, arguments=[*TYPED.get()]
-    )
-    folder = out or numbered_folder(Path("runs") / f"simulate-{name}", settings, config.WITHOUT_EFFECT)
-    found(folder, settings, without_effect=config.WITHOUT_EFFECT, force=force)
-    experiment = prepare(config)
-    trajectory = solve(name, experiment)
-    modes = experiment.kernel.modes
-    prepared = structs.replace(settings, title=experiment.title, resolved=experiment.resolved, modes=fingerprint(modes))
-    claim(folder, prepared, force=force)
-    write_modes(folder, modes)
-    write_trajectories(folder, {trajectory.rung: trajectory})
-    show(solution_table(trajectory))
-    share = f"{100 * trajectory.solution.off_diagonal:.0f} %"
-    show(
-        f"\nThe modes are those of the {experiment.kernel.name}. In their basis {share} of the covariance of single "
-        "views lies off the diagonal; these models leave that part out."
-    )
-    draw_run(folder)

@@ -216,7 +216,7 @@ def main() -> None:
     parser.add_argument("--set", choices=["held-out", "tuning"], default="held-out")
     parser.add_argument("--only", nargs="+", choices=METHODS, help="objectives, all by default")
     parser.add_argument("--keep", type=Path, help="folder to keep the records of the runs in")
-    parser.add_argument("--out", type=Path, help="JSON file for the results")
+    parser.add_argument("--out", type=Path, help="folder for the results, diagnosis.json")
     arguments = parser.parse_args()
     results = []
     for setting in settings_of(arguments.set):
@@ -231,7 +231,8 @@ def main() -> None:
     summary = summarised(results)
     print(json.dumps(summary, indent=2))
     if arguments.out:
-        arguments.out.write_text(json.dumps({"summary": summary, "runs": results}, indent=1) + "\n")
+        content = json.dumps({"summary": summary, "runs": results}, indent=1)
+        (arguments.out / "diagnosis.json").write_text(content + "\n")
 
 
 def judged(setting: Setting, run: Run) -> dict[str, Any]:

@@ -27,7 +27,10 @@ def test_one_line_says_what_it_is(rng):
     pairs, modes = Pairs(views[:20], views[20:], source="noise"), contrastive_modes(views @ views.T)
     partners = np.concatenate([views[20:], views[:20]])
     positive = int((np.linalg.eigvalsh(views.T @ partners) > 0).sum())
-    shown = {repr(pairs): ("20", "(30,)", "noise"), repr(modes): ("30 modes of 20 pairs", f"{positive} positive", "γ = ")}
+    shown = {
+        repr(pairs): ("20", "(30,)", "noise"),
+        repr(modes): ("30 modes of 20 pairs", f"{positive} positive", "γ = "),
+    }
     shown[repr(TRAJECTORY)] = ("network", "300 records", "step 299", "d = 2", "finished")
     for line, words in shown.items():
         assert "\n" not in line and len(line) < 160

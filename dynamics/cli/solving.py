@@ -1,0 +1,42 @@
+"""What `simulate --dynamics NAME` does: the forecast of a model that can be solved."""
+
+from pathlib import Path
+
+from msgspec import structs
+
+from dynamics.cli.console import TYPED, draw_run, show
+from dynamics.experiment.config import Config
+
+
+def simulate_solved(name: str, config: Config, out: Path | None, force: bool) -> None:
+    """Forecast with a solvable model: settings, trajectory, table and figure."""
+    from dynamics.cli.tables import solution_table
+    from dynamics.experiment.preparation import prepare
+    from dynamics.experiment.solvable import solve
+    from dynamics.runs.consistency import fingerprint
+    from dynamics.runs.resume import claim, found, numbered_folder
+    from dynamics.runs.settings import RunSettings
+    from dynamics.runs.store import write_modes, write_trajectories
+    from dynamics.solvable import solvable_model
+
+    solvable_model(name)  # a wrong name is answered before anything long begins
+    values = config.to_dict() | {"dynamics": name}
+    settings = RunSettings(
+        kind="experiment", command=f"simulate --dynamics {name}", config=values, arguments=[*TYPED.get()]
+    )
+    folder = out or numbered_folder(Path("runs") / f"simulate-{name}", settings, config.WITHOUT_EFFECT)
+    found(folder, settings, without_effect=config.WITHOUT_EFFECT, force=force)
+    experiment = prepare(config)
+    trajectory = solve(name, experiment)
+    modes = experiment.kernel.modes
+    prepared = structs.replace(settings, title=experiment.title, resolved=experiment.resolved, modes=fingerprint(modes))
+    claim(folder, prepared, force=force)
+    write_modes(folder, modes)
+    write_trajectories(folder, {trajectory.rung: trajectory})
+    show(solution_table(trajectory))
+    share = f"{100 * trajectory.solution.off_diagonal:.0f} %"
+    show(
+        f"\nThe modes are those of the {experiment.kernel.name}. In their basis {share} of the covariance of single "
+        "views lies off the diagonal; these models leave that part out."
+    )
+    draw_run(folder)
