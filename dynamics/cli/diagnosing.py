@@ -2,6 +2,7 @@
 
 import json as encoding
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -63,7 +64,7 @@ def diagnose(
         else:
             show(f"{path}, step {found.step:,}: {' '.join(found.sentences)}")
         if folder is not None:
-            save_figure(lambda log=log, found=found: diagnosis_figure(log, found), folder, f"diagnosis-{path.stem}")
+            save_figure(partial(diagnosis_figure, log, found), folder, f"diagnosis-{path.stem}")
     return COLLAPSED if collapsed else 0
 
 

@@ -134,8 +134,10 @@ def _eigenvalue_columns(names: list[str], default: Eigenvalues) -> tuple[Eigenva
         word = next((word for word in found if word == "covariance"), next(iter(found)))
         return _kind(word, default), [found[word][i] for i in sorted(found[word])], None
     listed = {match[1]: name for name in names if (match := _LISTED.search(name.lower()))}
-    word = next((word for word in listed if word == "covariance"), next(iter(listed), None))
-    return (default, [], None) if word is None else (_kind(word, default), [], listed[word])
+    if not listed:
+        return default, [], None
+    word = "covariance" if "covariance" in listed else next(iter(listed))
+    return _kind(word, default), [], listed[word]
 
 
 def _kind(word: str, default: Eigenvalues) -> Eigenvalues:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.legend import Legend
 from matplotlib.ticker import FormatStrFormatter, Formatter, LogLocator, MaxNLocator, NullLocator
 
@@ -32,7 +33,7 @@ def logarithmic_time(axes: Sequence[Axes], step_times: np.ndarray) -> None:
     if not finite.size or finite.max() / finite.min() <= _WIDE:
         return
     for ax in axes:
-        end = max(float(line.get_xdata()[-1]) for line in ax.lines if len(line.get_xdata()) > 1)
+        end = max(float(x[-1]) for x in (np.asarray(line.get_xdata()) for line in ax.lines) if len(x) > 1)
         ax.set(xscale="log", xlim=(finite.min() / 5, max(end, finite.max())))
 
 
@@ -50,7 +51,7 @@ def epochs_below(ax: Axes, trajectory: Trajectory, steps_per_epoch: float | None
     if steps_per_epoch is None or trajectory.steps is None or len(trajectory.times) < 2:
         return
     epochs = trajectory.steps / steps_per_epoch
-    shown = MaxNLocator(6, steps=[1, 2, 5, 10]).tick_values(0, epochs[-1])
+    shown = np.asarray(MaxNLocator(6, steps=[1, 2, 5, 10]).tick_values(0, epochs[-1]))
     shown = shown[(shown >= 0) & (shown <= epochs[-1])]
     below = ax.twiny()
     below.set(xlim=ax.get_xlim(), xlabel="epoch")
@@ -60,7 +61,7 @@ def epochs_below(ax: Axes, trajectory: Trajectory, steps_per_epoch: float | None
     below.spines["bottom"].set_position(("axes", -0.26))
     below.spines["bottom"].set_visible(True)
     engine = ax.figure.get_layout_engine()
-    if engine is not None:
+    if isinstance(engine, ConstrainedLayoutEngine):
         engine.set(h_pad=0.1)  # the label of an axis that stands off is not counted in full
 
 

@@ -136,7 +136,7 @@ def comparison_figure(
     figure, (left, middle, right) = plt.subplots(1, 3, figsize=(10.2, 3.0), width_ratios=(1.1, 1.1, 1))
     main = main_forecast(forecasts)
     draw_loss(left, measured, forecasts)
-    if main in comparison.step_times:
+    if main is not None and main in comparison.step_times:
         draw_step_marks(left, comparison.step_times[main])
     draw_eigenvalues(middle, measured, forecasts[main] if main else None)
     draw_step_times(right, comparison)

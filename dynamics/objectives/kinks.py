@@ -71,7 +71,8 @@ class _Ledger:
     """Hands out the shares in the order in which kinks are met, and keeps their x; without shares, by the signs."""
 
     def __init__(self, shares: Kinks | None):
-        self._shares, self._met, self._used = shares, [], 0
+        self._shares, self._used = shares, 0
+        self._met: list[Array] = []
 
     def share_of(self, x: Array) -> Array:
         self._met.append(jnp.ravel(x))

@@ -28,10 +28,10 @@ def keep_compiled() -> Path | None:
     Path, optional
         Folder of the programs; None on a CPU, where the variable turns it off, and where the folder cannot be written.
     """
-    if jax.default_backend() == "cpu" or not jax.config.jax_enable_compilation_cache:
+    if jax.default_backend() == "cpu" or not jax.config.read("jax_enable_compilation_cache"):
         return None
-    if jax.config.jax_compilation_cache_dir is not None:
-        return Path(jax.config.jax_compilation_cache_dir)
+    if (chosen := jax.config.read("jax_compilation_cache_dir")) is not None:
+        return Path(chosen)
     try:
         folder = output_folder(Path(pooch.os_cache("dynamics")) / "compiled")
     except ConfigError:  # a home that is read only: JAX would warn of every program

@@ -8,6 +8,7 @@ import os
 import secrets
 import tempfile
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,7 +82,7 @@ def save_figure(figure: "Figure", path: str | Path) -> None:
     for suffix, metadata in undated.items():
         replace_file(
             f"{path}.{suffix}",
-            lambda file, suffix=suffix, metadata=metadata: figure.savefig(file, format=suffix, metadata=metadata),
+            partial(figure.savefig, format=suffix, metadata=metadata),
         )
     plt.close(figure)
 
