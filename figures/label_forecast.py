@@ -23,7 +23,7 @@ from dynamics.trajectories.label_scores import ACCURACY, at_plateaus, scored_for
 
 HERE = Path(__file__).parent
 GOAL = 0.03
-SETTINGS = {"num_pairs": 64, "dim": 6, "lr_fraction": 0.2, "init_scale": 1e-4}
+SETTINGS = {"num_pairs": 64, "dim": 6, "lr_fraction": 0.2, "init_scale": 1e-4, "multiplier": "auto"}
 NETWORKS = {
     "mlp": {"width": 256, "depth": 1},
     "convnet": {"width": 32, "depth": 2},

@@ -12,6 +12,7 @@ from dynamics.trajectories.label_scores import ACCURACY, at_plateaus
 from dynamics.views import Pairs
 
 SETTINGS = {"num_pairs": 24, "dim": 2, "network": "mlp", "width": 32, "depth": 1, "lr_fraction": 0.3}
+SETTINGS["multiplier"] = "auto"
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +46,7 @@ def test_the_lazy_network_reads_labels_as_forecast(experiment):
 @pytest.mark.slow
 def test_a_kernel_that_moves_is_read_in_the_bilinear_model():
     """At multiplier 1 the features move, and what the reduced model says of held-out views is what the network does."""
-    experiment = prepare(Config(**SETTINGS, labels=True, multiplier=1.0))
+    experiment = prepare(Config(**SETTINGS | {"multiplier": 1.0}, labels=True))
     experiment = replace(experiment, held_out=experiment.held_out.rows(slice(40)))
     assert experiment.kernel_moves
     forecast, measured = forecast_trajectories(experiment)["bilinear"], train(experiment)
