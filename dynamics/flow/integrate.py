@@ -143,7 +143,7 @@ def _some_steps(
 
     event = None
     if flow.event is not None:
-        root_finder = optimistix.Bisection(rtol=1e-13, atol=1e-13)  # type: ignore[call-arg]  # sets its norm itself
+        root_finder: Any = optimistix.Bisection(rtol=1e-13, atol=1e-13)  # type: ignore[call-arg]
         event = diffrax.Event(flow.event, root_finder, direction=False)
     saves = [diffrax.SubSaveAt(ts=jnp.asarray(moments.clip(t, end)), fn=flow.keeping(keep)) for moments, keep in wanted]
     return diffrax.diffeqsolve(

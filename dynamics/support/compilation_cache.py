@@ -8,6 +8,7 @@ None
 """
 
 from pathlib import Path
+from typing import Any
 
 import jax
 import pooch
@@ -28,10 +29,11 @@ def keep_compiled() -> Path | None:
     Path, optional
         Folder of the programs; None on a CPU, where the variable turns it off, and where the folder cannot be written.
     """
-    if jax.default_backend() == "cpu" or not jax.config.read("jax_enable_compilation_cache"):
+    config: Any = jax.config  # its settings are attributes that checkers of types do not see
+    if jax.default_backend() == "cpu" or not config.jax_enable_compilation_cache:
         return None
-    if (chosen := jax.config.read("jax_compilation_cache_dir")) is not None:
-        return Path(chosen)
+    if config.jax_compilation_cache_dir is not None:
+        return Path(config.jax_compilation_cache_dir)
     try:
         folder = output_folder(Path(pooch.os_cache("dynamics")) / "compiled")
     except ConfigError:  # a home that is read only: JAX would warn of every program
