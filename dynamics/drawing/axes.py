@@ -46,7 +46,7 @@ def label_log_axis(axis: Axis, low: float, high: float, formatter: Formatter | N
     axis.set_minor_locator(NullLocator())
 
 
-def epochs_below(ax: Axes, trajectory: Trajectory, steps_per_epoch: float | None) -> None:
+def epochs_below(ax: Axes, trajectory: Trajectory, steps_per_epoch: int | None) -> None:
     """Add a second axis below the first: how many times all images have been seen, where a run has epochs."""
     if steps_per_epoch is None or trajectory.steps is None or len(trajectory.times) < 2:
         return

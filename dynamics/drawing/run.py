@@ -15,7 +15,7 @@ def run_figure(
     forecasts: Mapping[str, Trajectory],
     comparison: Comparison | None = None,
     title: str = "",
-    steps_per_epoch: float | None = None,
+    steps_per_epoch: int | None = None,
 ) -> tuple[str, Figure]:
     """Draw the figure of a run.
 
@@ -29,7 +29,7 @@ def run_figure(
         The measured run against its forecasts.
     title : str
         Lines above the panels; none if it is empty.
-    steps_per_epoch : float, optional
+    steps_per_epoch : int, optional
         Steps in which a practical run sees all its images, which adds an axis of epochs.
 
     Returns

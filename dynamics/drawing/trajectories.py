@@ -151,7 +151,7 @@ def trajectory_figure(
     measured: Trajectory | None,
     forecasts: Mapping[str, Trajectory],
     title: str = "",
-    steps_per_epoch: float | None = None,
+    steps_per_epoch: int | None = None,
 ) -> Figure:
     """Loss and eigenvalues of one experiment: a run without forecast, or forecasts without a run."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(7.2, 3.0))
@@ -194,7 +194,7 @@ def recipe_figure(
     forecasts: Mapping[str, Trajectory],
     overlaps: KernelOverlaps,
     title: str = "",
-    steps_per_epoch: float | None = None,
+    steps_per_epoch: int | None = None,
 ) -> Figure:
     """A practical network against forecasts from its kernel before and after training, and what the kernels explain."""
     figure, (left, middle, right) = plt.subplots(1, 3, figsize=(11.4, 3.2))

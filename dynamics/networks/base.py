@@ -106,5 +106,5 @@ class Architecture(ABC):
         if len(shape) == 2:
             advice = "add a channel axis with x[..., None]"
         else:
-            advice = "give images, or declare an `MLP` instead"
+            advice = 'give images, or take an MLP (`network="mlp"`)'
         raise ConfigError(f"{self._name}: needs views (height, width, channels), got shape {shape}; {advice}.")

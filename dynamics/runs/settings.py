@@ -64,7 +64,7 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
         return rate if isinstance(rate, int | float) else None
 
     @property
-    def steps_per_epoch(self) -> float | None:
+    def steps_per_epoch(self) -> int | None:
         """Training steps in which all images are seen once; None of a run that sees all of them at every step."""
         return self.resolved.get("steps_per_epoch")
 

@@ -12,6 +12,7 @@ from bench_modes import MODES, crops
 from matplotlib import pyplot as plt
 from timing import exponent, processor_seconds
 
+from dynamics.drawing.axes import label_log_axis, legend_above
 from dynamics.drawing.trajectories import style
 from dynamics.flow import kernel_flow
 from dynamics.kernels import gram, infinite_kernel
@@ -106,6 +107,11 @@ def load(path: Path) -> tuple[list[Curve], str]:
     return [Curve(**curve) for curve in content["curves"]], content["machine"]
 
 
+def _set(text: str) -> str:
+    """The same with its symbols typeset."""
+    return text.replace("γ₁", r"$\gamma_1$").replace("γ_d", r"$\gamma_d$")
+
+
 def draw(curves: list[Curve]) -> plt.Figure:
     """One panel for everything that the cost grows with; dotted the fitted power."""
     panels = list(dict.fromkeys(curve.against for curve in curves))
@@ -114,15 +120,14 @@ def draw(curves: list[Curve]) -> plt.Figure:
         shown = [curve for curve in curves if curve.against == against]
         for curve, color in zip(shown, ("#1d4ed8", "#c2410c"), strict=False):
             sizes, seconds = np.array(curve.sizes), np.array(curve.seconds)
-            ax.plot(sizes, seconds, "o-", ms=4, color=color, label=f"{curve.what}: {curve.exponent:.2f}")
+            ax.plot(sizes, seconds, "o-", ms=4, color=color, label=_set(f"{curve.what}: {curve.exponent:.2f}"))
             fit = np.exp(np.log(seconds).mean() + curve.exponent * (np.log(sizes) - np.log(sizes).mean()))
             ax.plot(sizes, fit, ":", color=color, lw=1)
-        ax.set(xscale="log", yscale="log", xlabel=against)
-        low, high = ax.get_ylim()
-        ax.set_ylim(low, high * (high / low) ** 0.35)  # room for the legend
+        ax.set(xscale="log", yscale="log", xlabel=_set(against))
+        label_log_axis(ax.yaxis, *ax.get_ylim())
         sizes = max((curve.sizes for curve in shown), key=len)
         ax.set_xticks(sizes, [f"{size:g}" for size in sizes])
         ax.xaxis.set_minor_locator(matplotlib.ticker.NullLocator())
-        ax.legend(loc="upper left", fontsize=6, title="exponent", title_fontsize=6)
+        legend_above(ax, 1, fontsize=6, title="exponent", title_fontsize=6)
     axes[0, 0].set_ylabel("seconds of processor time")
     return figure

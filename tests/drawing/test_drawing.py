@@ -200,7 +200,7 @@ def test_a_logarithmic_axis_has_three_labels_at_least(low, high):
 
 def test_epochs_stand_where_their_steps_are(scene):
     measured = replace(scene[0], steps=np.arange(50) ** 2)  # the learning rate falls
-    figure = trajectory_figure(measured, {}, steps_per_epoch=100.0)
+    figure = trajectory_figure(measured, {}, steps_per_epoch=100)
     below = next(ax for ax in figure.axes if ax.get_xlabel() == "epoch")
     labels = [float(label.get_text()) for label in below.get_xticklabels()]
     np.testing.assert_allclose(np.interp(below.get_xticks(), measured.times, measured.steps / 100), labels, atol=1e-9)

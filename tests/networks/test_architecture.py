@@ -216,7 +216,7 @@ def test_bad_settings_are_named(make, message):
             ConvNet(),
             (64,),
             "ConvNet: needs views (height, width, channels), got shape (64,); "
-            "give images, or declare an `MLP` instead.",
+            'give images, or take an MLP (`network="mlp"`).',
         ),
         (
             ResNet(),

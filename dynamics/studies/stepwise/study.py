@@ -14,6 +14,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
+from dynamics.drawing.axes import legend_above
 from dynamics.drawing.trajectories import comparison_figure, draw_eigenvalues, draw_loss, draw_step_marks, style
 from dynamics.experiment import Experiment, compare_run, forecast_trajectories, prepare, train
 from dynamics.experiment.config import Config
@@ -304,13 +305,13 @@ def _draw_figure_1(measured: Trajectory, theory: Trajectory, predicted: np.ndarr
         draw_loss(left, measured, {})
         draw_step_marks(left, predicted)
         left.plot([], [], color="0.4", ls=(0, (2, 2)), lw=0.7, label="predicted steps")
-        left.legend()
+        legend_above(left)
         draw_eigenvalues(right, measured, theory)
         window = (predicted.min() / 2.5, measured.times[-1])
         for ax, letter in ((left, "a"), (right, "b")):
             ax.set(xscale="log", xlim=window)
             ax.set_title(letter, loc="left", fontweight="bold", fontsize=9)
-        right.legend(loc="lower right", bbox_to_anchor=(1.0, 0.99), ncols=2)
+        legend_above(right)
     return figure
 
 
