@@ -188,7 +188,8 @@ STEPS = np.arange(6.0)[:, None] * np.ones((1, 2))
         (
             lambda: gram(infinite_kernel(ConvNet()), STEPS),
             ConfigError,
-            'ConvNet: needs views (height, width, channels), got shape (2,); give images, or take an MLP (`network="mlp"`).',
+            "ConvNet: needs views (height, width, channels), got shape (2,); give images, or take an MLP "
+            '(`network="mlp"`).',
         ),
     ],
 )
