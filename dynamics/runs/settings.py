@@ -71,7 +71,7 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def command_line(self) -> str:
         """What to type to make the run again; the name of the command alone where its arguments are not known."""
-        return shlex.join(["dynamics", *(self.arguments or [self.command])])
+        return shlex.join(["dynamics", *(self.arguments or shlex.split(self.command))])
 
 
 def write_settings(folder: Path, settings: RunSettings) -> None:

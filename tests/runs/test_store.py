@@ -10,7 +10,7 @@ from dynamics.experiment.config import Config
 from dynamics.recipe.config import Recipe
 from dynamics.runs.interface import settings_of
 from dynamics.runs.resume import claim, found, numbered_folder
-from dynamics.runs.settings import read_settings
+from dynamics.runs.settings import RunSettings, read_settings
 from dynamics.runs.store import read_run, write_comparison, write_trajectories
 from dynamics.trajectories.comparison import Comparison, KernelOverlaps, PlateauOverlap
 from dynamics.trajectories.outcome import Outcome
@@ -164,3 +164,9 @@ def test_a_comparison_of_another_form_is_refused(change, tmp_path):
     (tmp_path / "comparison.json").write_text(json.dumps(content))
     with pytest.raises(DataError, match=next(iter(change))):
         Comparison.load(tmp_path / "comparison.json")
+
+
+def test_the_command_line_of_a_run_can_be_copied():
+    typed = RunSettings(kind="experiment", command="compare", config={}, arguments=["compare", "--out", "my runs"])
+    assert typed.command_line == "dynamics compare --out 'my runs'"
+    assert RunSettings(kind="experiment", command="simulate --dynamics mae", config={}).command_line.endswith("cs mae")
