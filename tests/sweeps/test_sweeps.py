@@ -2,6 +2,8 @@
 
 import csv
 import os
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 
 import numpy as np
@@ -9,13 +11,15 @@ import pytest
 from pictures import assert_shows_something
 
 from dynamics.cli.main import main
-from dynamics.errors import ConfigError, DataError, StabilityError
+from dynamics.errors import CapacityError, ConfigError, DataError, StabilityError
 from dynamics.experiment import compare_run, forecast_trajectories, prepare, train
 from dynamics.experiment.config import Config
 from dynamics.recipe.config import Recipe, recipe_preset
+from dynamics.runs.settings import RunSettings
+from dynamics.runs.store import Run
 from dynamics.sweeps import Axis, grid, parse_axis, read_sweep, sweep_figure, tidy_rows, write_csv, write_parquet
 from dynamics.sweeps import run as running
-from dynamics.trajectories.comparison import measured_alone
+from dynamics.trajectories.comparison import Comparison, measured_alone
 from dynamics.trajectories.trajectory import Trajectory
 
 SMALL = {"network": "mlp", "width": 32, "depth": 1, "num_pairs": 12, "dim": 2, "init_scale": 1e-2, "steps": 200}
@@ -129,6 +133,46 @@ def test_points_that_cannot_be_run_are_left_out_with_their_reason(tmp_path, monk
     assert len(swept.points) == 1 and swept.failed == {"lr_fraction=2.0": "too fast"}
     with pytest.raises(Exception, match="No run could be made; the first says: too fast"):
         running.sweep(Config(**SMALL), [Axis("lr_fraction", (2.0, 3.0))], tmp_path / "none", jobs=1)
+
+
+def test_a_sweep_in_which_no_step_is_reached_is_drawn_and_says_so(tmp_path):
+    def run(width):
+        never, predicted = np.full(2, np.nan), np.array([1.0, 2.0])
+        steps = {"network": never, "ode": predicted}
+        comparison = Comparison(np.array([0.5, 0.2]), steps, {"ode": never}, {}, np.arange(3.0), [])
+        times = np.arange(3.0)
+        trajectories = {"ode": Trajectory(times, np.ones((3, 2)), np.ones(3), rung="ode")}
+        return Run(
+            tmp_path, RunSettings(kind="experiment", command="compare", config={}), None, trajectories, comparison
+        )
+
+    widths = (16, 128)
+    swept = running.Sweep(tmp_path, (Axis("width", widths),), [({"width": width}, run(width)) for width in widths], {})
+    figure = sweep_figure(swept)
+    figure.savefig(tmp_path / "sweep.png")
+    assert figure.axes[0].get_yscale() == "linear"
+    assert any("no step was predicted and reached" in text.get_text() for text in figure.axes[0].texts)
+
+
+def test_a_script_without_the_main_guard_is_told_so(tmp_path, monkeypatch):
+    """Its processes die when they run it again: the pool is broken, and its futures say so."""
+
+    class Pool:
+        def __init__(self, jobs, mp_context, initializer): ...
+
+        def submit(self, *work):
+            future = Future()
+            future.set_exception(BrokenProcessPool("a process ended abruptly"))
+            return future
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *error): ...
+
+    monkeypatch.setattr(running, "ProcessPoolExecutor", Pool)
+    with pytest.raises(CapacityError, match="__main__"):
+        running.sweep(Config(**SMALL), [Axis("seed", (0, 1))], tmp_path, jobs=1)
 
 
 def test_a_table_that_is_not_a_number_is_empty(tmp_path):
