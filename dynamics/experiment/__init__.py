@@ -6,7 +6,7 @@ An experiment is prepared in stages, one file each, and every stage takes what i
 >>> from dynamics.experiment import Config, forecast_trajectories, prepare
 >>> experiment = prepare(Config(num_pairs=16, dim=3, network="mlp", width=32))
 >>> sorted(forecast_trajectories(experiment))
-['closed_form', 'linearised', 'ode']
+['bilinear', 'closed_form', 'linearised', 'ode', 'relinearised']
 """
 
 import lazy_loader

@@ -2,8 +2,8 @@
 
 >>> import numpy as np
 >>> from dynamics.trajectories.probes import linear_probe
->>> Z = np.array([[-1.0], [-0.9], [0.9], [1.0]])
->>> linear_probe(Z, [0, 0, 1, 1], [[-2.0], [2.0]], [0, 1])
+>>> Z, labels = np.array([[-1.0], [-0.9], [0.9], [1.0]]), np.array([0, 0, 1, 1])
+>>> linear_probe(Z, labels, 2 * Z, labels)
 Accuracy(train=1.0, test=1.0)
 """
 
