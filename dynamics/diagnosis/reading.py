@@ -1,5 +1,6 @@
 """Read the log of a run from a file or a folder, whichever program wrote it."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +9,8 @@ from dynamics.diagnosis.events import holds_events, read_events
 from dynamics.diagnosis.log import Log, log_of
 from dynamics.diagnosis.tables import Eigenvalues, log_of_rows, read_csv, read_json_lines, read_parquet
 from dynamics.errors import DataError
+from dynamics.support.files import brief, expanded
+from dynamics.trajectories.ladder import LADDER
 from dynamics.trajectories.trajectory import Trajectory
 
 _TABLES: dict[str, Callable[[Path], list[dict]]] = {
@@ -45,20 +48,22 @@ def read_log(
     ConfigError
         If the package that reads this kind of file is not installed.
     """
-    path = Path(path).expanduser()
-    if path.is_dir():
-        recorded = path / "trajectories" / "network.npz"
-        if recorded.is_file():
-            return log_of(Trajectory.load(recorded))
+    path = expanded(path)
+    if os.path.isdir(path):
+        recorded = [path / "trajectories" / f"{rung.name}.npz" for rung in LADDER if rung.is_measured]
+        for file in filter(os.path.isfile, recorded):
+            return log_of(Trajectory.load(file))
         if holds_events(path):
             return read_events(path, eigenvalues, objective, dim)
         return read_dumps(path, objective)
-    if not path.is_file():
-        raise DataError(f"{path}: no such file or folder.")
+    if not os.path.isfile(path):
+        raise DataError(f"{brief(path)}: no such file or folder.")
     if path.suffix.lower() == ".npz":
         return log_of(Trajectory.load(path))
     if holds_events(path):
         return read_events(path, eigenvalues, objective, dim)
     if (read := _TABLES.get(path.suffix.lower())) is None:
-        raise DataError(f"{path}: is no kind of log; give .npz, {', '.join(_TABLES)}, or a TensorBoard event file.")
+        raise DataError(
+            f"{brief(path)}: is no kind of log; give .npz, {', '.join(_TABLES)}, or a TensorBoard event file."
+        )
     return log_of_rows(read(path), str(path), eigenvalues, objective, dim)

@@ -21,6 +21,7 @@ from dynamics.errors import ConfigError, DataError
 Eigenvalues = Literal["covariance", "correlation"]
 
 STEP_NAMES = ("step", "global_step", "iteration", "iter", "update", "_step", "trainer/global_step")
+MOST_STEPS = 2**53  # the largest integers that a float tells apart
 _NUMBERED = re.compile(r"(?:^|[/_. ])(eigenvalues?|eig|lambda|covariance|correlation|cross_correlation)[/_. ]?(\d+)$")
 _LISTED = re.compile(r"(?:^|[/_. ])(eigenvalues|covariance|correlation|spectrum)$")
 _LOSS = re.compile(r"(?:^|[/_. ])loss(?:_step)?$")
@@ -101,11 +102,11 @@ def log_of_rows(
     for row in rows:
         if (value := _number(row.get(loss_name), source, loss_name)) is not None:
             loss = value
-        step = _number(row.get(step_name), source, step_name)
+        step = _step(row.get(step_name), source)
         spectrum = _spectrum(row, columns, listed, source)
         if step is None or (spectrum is None and (columns or listed)):
             continue
-        steps.append(int(step))
+        steps.append(step)
         losses.append(loss)
         spectra.append(spectrum)
     if loss_name is None and not columns and listed is None:
@@ -172,6 +173,13 @@ def _number(value: Any, source: str, name: str | None) -> float | None:
         return float(value)
     except (TypeError, ValueError) as error:
         raise DataError(f"{source}: column {name} holds {str(value)[:40]!r}, which is no number.") from error
+
+
+def _step(value: Any, source: str) -> int | None:
+    number = _number(value, source, "step")
+    if number is not None and not abs(number) < MOST_STEPS:
+        raise DataError(f"{source}: holds the step {str(value)[:40]}, which is no number of updates.")
+    return None if number is None else int(number)
 
 
 def _stacked(spectra: list[list[float]], source: str) -> np.ndarray:

@@ -87,6 +87,13 @@ def test_tensorboard(tmp_path):
     np.testing.assert_allclose(log.covariance, COVARIANCE, rtol=1e-6)
 
 
+@pytest.mark.parametrize("rung", ["network", "recipe"])
+def test_folders_of_runs(tmp_path, rung):
+    (tmp_path / "trajectories").mkdir()
+    write_trajectory(tmp_path / "trajectories" / f"{rung}.npz")
+    np.testing.assert_array_equal(read_log(tmp_path).steps, STEPS)
+
+
 def test_dumps_of_embeddings(tmp_path):
     """Orthogonal columns of known length have a known covariance."""
     Q = np.linalg.qr(np.random.default_rng(0).normal(size=(40, 3)) - 0.0)[0]
@@ -116,6 +123,8 @@ def test_what_eigenvalues_are_is_asked_or_read(tmp_path):
         ("f.csv", "step,loss\n,\n", "no row"),
         ("g.txt", "step", "no kind of log"),
         ("h.csv", "step,eigenvalues\n1,[1 2\n", "no list"),
+        ("k.csv", f"step,loss\n{'9' * 31},1\n", "no number of updates"),
+        ("l.csv", "step,loss\nnan,1\n", "no number of updates"),
         ("i.jsonl", '{"step": 1, "covariance": 3}', "no list"),
     ],
 )
@@ -126,8 +135,9 @@ def test_what_cannot_be_read_is_said(tmp_path, name, content, message):
 
 
 def test_missing_files_and_empty_folders(tmp_path):
-    with pytest.raises(DataError, match="no such file"):
-        read_log(tmp_path / "nothing.csv")
+    for name in ("nothing.csv", "x" * 300, "nul\0.csv"):
+        with pytest.raises(DataError, match="no such file"):
+            read_log(tmp_path / name)
     with pytest.raises(DataError, match="neither a run"):
         read_log(tmp_path)
     np.save(tmp_path / "embeddings.npy", np.zeros((4, 2)))
