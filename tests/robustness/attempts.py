@@ -86,7 +86,8 @@ def command(arguments: list[str], seconds: float = 60.0) -> tuple[str, str]:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), alarm(seconds):
             status = main(arguments)
     except SystemExit as stopped:  # the parser of the command line
-        return (REFUSED, "") if stopped.code == 2 else (CRASHED, f"exit status {stopped.code}")
+        outcomes = {0: ANSWERED, 2: REFUSED}  # help was asked for, or a flag is wrong
+        return (outcomes[stopped.code], "") if stopped.code in outcomes else (CRASHED, f"exit status {stopped.code}")
     except TimeIsUp:
         return HUNG, f"no answer in {seconds:g} s"
     except BaseException:
