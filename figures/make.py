@@ -21,11 +21,6 @@ TINY = (
     *("--multiplier", "auto"),
 )
 
-TINY_RECIPE = (
-    *("--network", "resnet10", "--width", "0.0625", "--projector", "8", "--dim", "3", "--batch", "8"),
-    *("--num-images", "40", "--probe-images", "16", "--steps", "24", "--pairs", "32", "--tangent-pairs", "6"),
-)
-
 
 @dataclass(frozen=True)
 class Recipe:
@@ -92,11 +87,7 @@ RECIPES: dict[str, Recipe] = {
         ("--quick",),
     ),
     "recipe": script("recipe"),
-    "recipe_kernels": Recipe(
-        (*DYNAMICS, "compare", "--recipe", "practical", "--preset", "cpu"),
-        {"comparison.png": "recipe_kernels.png", "comparison.pdf": "recipe_kernels.pdf"},
-        TINY_RECIPE,
-    ),
+    "recipe_kernels": script("recipe_kernels"),
     "stepwise": study(
         "stepwise",
         {"mlp_digits": "stepwise_mlp_digits"},
