@@ -109,6 +109,9 @@ class Trajectory:
             for name, values in getattr(self, kind).items():
                 if len(values) != times:
                     raise ValueError(f"{kind} {name!r} has {len(values)} records, the eigenvalues {times}.")
+        modes, tau = self.solution, self.mode_step_times
+        if modes is not None and tau is not None and len(tau) != len(modes.targets):
+            raise ValueError(f"mode_step_times has {len(tau)} modes, the solution {len(modes.targets)}.")
         if (np.diff(self.times) <= 0).any():
             raise ValueError("times must ascend.")
 

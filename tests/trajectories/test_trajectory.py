@@ -165,6 +165,13 @@ def test_times_must_ascend(times):
         Trajectory(np.array(times), np.zeros((3, 1)), np.zeros(3))
 
 
+@pytest.mark.parametrize("modes", [0, 1, 3])
+def test_a_solution_and_its_step_times_have_the_same_modes(modes):
+    solution = SolvedModes(np.ones(2), np.ones(2), np.ones(2))
+    with pytest.raises(ValueError, match=f"{modes} modes, the solution 2"):
+        Trajectory(np.arange(3.0), np.ones((3, 2)), np.zeros(3), mode_step_times=np.ones(modes), solution=solution)
+
+
 def test_to_xarray_labels_what_is_there(rng):
     times = np.array([0.0, 0.5, 2.0])
     trajectory = Trajectory(
