@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from dynamics.cli.console import TYPED, duration, report_cost, show
-from dynamics.errors import DivergenceError
+from dynamics.errors import ConfigError, DivergenceError
 from dynamics.experiment.config import Config
 from dynamics.recipe.config import Recipe
 from dynamics.runs import resume
@@ -162,8 +162,8 @@ class _Course:
     def __call__(self, so_far: Trajectory) -> None:
         try:
             write_trajectories(self._folder, {so_far.rung: so_far})
-        except OSError as error:  # the training itself needs no file
-            note(f"What was recorded so far could not be written to {self._folder} ({error.strerror}).")
+        except (ConfigError, OSError) as error:  # the training itself needs no file
+            note(f"What was recorded so far could not be written: {error}")
         now, step = time.monotonic(), so_far.outcome.step or 0
         self._began = self._began or (now, step)
         if sys.stderr.isatty() or now - self._said < SAY_SECONDS:

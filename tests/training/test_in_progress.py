@@ -1,5 +1,8 @@
 """A run that goes on hands on what it has recorded, and a forecast can be made from it."""
 
+import errno
+import os
+
 import numpy as np
 import pytest
 
@@ -43,6 +46,21 @@ def test_a_command_writes_its_trajectory_as_it_goes_and_says_where_it_is(at_once
     assert len(found) > 3 and [part.partial for part in found] == [True] * (len(found) - 1) + [False]
     shown = capsys.readouterr().err
     assert "of 12, loss" in shown and "of 2 dimensions learned" in shown and "left" in shown
+
+
+def test_a_disk_that_is_full_for_a_while_does_not_end_a_training(at_once, tmp_path, capsys, monkeypatch):
+    failures, replace = iter([True, True]), os.replace
+
+    def full(source, target):
+        if str(target).endswith("network.npz") and next(failures, False):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", full)
+    small = ["--network", "mlp", "--width", "16", "--depth", "1", "--num-pairs", "12", "--dim", "2", "--steps", "12"]
+    assert main(["train", *small, "--out", str(tmp_path)]) == 0
+    assert "could not be written" in capsys.readouterr().err
+    assert not Trajectory.load(tmp_path / "trajectories" / "network.npz").partial
 
 
 def test_nothing_is_handed_on_before_it_is_due():
