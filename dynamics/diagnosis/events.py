@@ -5,7 +5,8 @@ from typing import Any
 
 from dynamics.diagnosis.log import Log
 from dynamics.diagnosis.tables import Eigenvalues, log_of_rows
-from dynamics.errors import ConfigError, DataError
+from dynamics.errors import DataError
+from dynamics.support.optional import optional
 
 _PATTERN = "*tfevents*"
 
@@ -25,14 +26,9 @@ def read_events(path: Path, eigenvalues: Eigenvalues, objective: str | None, dim
     DataError
         If the events hold neither losses nor eigenvalues.
     """
+    reader = optional("tensorboard.backend.event_processing.event_accumulator", "A log of TensorBoard")
     try:
-        from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-    except ImportError as error:
-        raise ConfigError(
-            "TensorBoard events need tensorboard, which is not installed; add it, or give CSV."
-        ) from error
-    try:
-        events = EventAccumulator(str(path), size_guidance={"scalars": 0, "tensors": 0})
+        events = reader.EventAccumulator(str(path), size_guidance={"scalars": 0, "tensors": 0})
         events.Reload()
     except Exception as error:  # the reader raises protobuf's and its own errors for damaged files
         raise DataError(f"{path}: cannot be read as TensorBoard events.") from error
@@ -51,6 +47,4 @@ def read_events(path: Path, eigenvalues: Eigenvalues, objective: str | None, dim
 
 
 def _values(proto: Any) -> Any:
-    from tensorboard.util.tensor_util import make_ndarray
-
-    return make_ndarray(proto)
+    return optional("tensorboard.util.tensor_util", "A log of TensorBoard").make_ndarray(proto)

@@ -15,6 +15,7 @@ import numpy as np
 from dynamics.diagnosis.log import Log
 from dynamics.diagnosis.trend import FEWEST, LATELY, Trend, trend_of, window
 from dynamics.diagnosis.verdict import Diagnosis
+from dynamics.trajectories.metrics import participation_of_spectra
 
 LOST = 0.1  # of the largest variance that the run has had: less than this, and falling, is a collapse
 GONE = 1e-3  # of the largest variance: less than this is a collapse even if it does not fall any more
@@ -153,7 +154,7 @@ def _one_direction(steps: np.ndarray, spectrum: np.ndarray, log: Log) -> Diagnos
     if spectrum.shape[1] < 4:
         return None
     spectrum = np.maximum(spectrum, 0)
-    ratios = _participation(spectrum)
+    ratios = np.nan_to_num(participation_of_spectra(spectrum), nan=np.inf)  # no variance is no direction
     rest = spectrum[:, 1:].sum(axis=1)
     others, first = trend_of(steps, rest), trend_of(steps, spectrum[:, 0])
     if not ratios[-1] < FEW or others.grows or (first.grows and not others.falls):
@@ -169,12 +170,6 @@ def _one_direction(steps: np.ndarray, spectrum: np.ndarray, log: Log) -> Diagnos
         "All embedding dimensions are learning the same; what decorrelates them is missing or too weak.",
     )
     return Diagnosis("collapsing", int(steps[-1]), sentences, since=since, learned=1, dims=log.dims)
-
-
-def _participation(spectrum: np.ndarray) -> np.ndarray:
-    """(Σλ)²/Σλ² of every record; infinite where there is no variance."""
-    squares = np.square(spectrum).sum(axis=1)
-    return np.divide(np.square(spectrum.sum(axis=1)), squares, out=np.full(len(spectrum), np.inf), where=squares > 0)
 
 
 def _first_not_finite(log: Log) -> int | None:

@@ -16,7 +16,8 @@ import msgspec
 import numpy as np
 
 from dynamics.diagnosis.log import Log
-from dynamics.errors import ConfigError, DataError
+from dynamics.errors import DataError
+from dynamics.support.optional import optional
 
 Eigenvalues = Literal["covariance", "correlation"]
 
@@ -55,14 +56,10 @@ def read_parquet(path: Path) -> list[dict[str, Any]]:
     ConfigError
         If pyarrow is not installed.
     """
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError as error:
-        raise ConfigError("Parquet files need pyarrow, which is not installed; add it, or give CSV.") from error
+    parquet, arrow = optional("pyarrow.parquet", "A Parquet file"), optional("pyarrow", "A Parquet file")
     try:
         return parquet.read_table(path).to_pylist()
-    except pyarrow.ArrowException as error:
+    except arrow.ArrowException as error:
         raise DataError(f"{path}: is no Parquet file ({str(error).splitlines()[0]}).") from error
 
 

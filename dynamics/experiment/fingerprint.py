@@ -6,13 +6,12 @@
 ['network', 'objective', 'pairs']
 """
 
-import hashlib
-
 import jax
 import numpy as np
 
 from dynamics.errors import ConfigError
 from dynamics.experiment.preparation import Experiment
+from dynamics.support.hashes import content_hash
 from dynamics.trajectories.metrics import correlation_spectrum
 from dynamics.trajectories.trajectory import Trajectory
 
@@ -31,10 +30,9 @@ def fingerprint(experiment: Experiment) -> dict[str, str]:
     """
     config = experiment.config
     start = f"{experiment.random.description} {config.init} {config.init_scale!r} {experiment.multiplier:.6g}"
-    leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(experiment.random.params)]
     return {
-        "pairs": _hash(np.asarray(experiment.pairs.stacked)),
-        "network": _hash(np.frombuffer(start.encode(), np.uint8), *leaves),
+        "pairs": content_hash(experiment.pairs.stacked),
+        "network": content_hash(start, *jax.tree.leaves(experiment.random.params)),
         "objective": "centred" if config.center else "not centred",
     }
 
@@ -78,11 +76,3 @@ def require_same_run(experiment: Experiment, measured: Trajectory) -> None:
 def _recorded_start(measured: Trajectory) -> np.ndarray | None:
     begins = len(measured.times) > 0 and measured.times[0] == 0
     return measured.eigenvalues[0] if begins and np.isfinite(measured.eigenvalues[0]).all() else None
-
-
-def _hash(*arrays: np.ndarray) -> str:
-    digest = hashlib.blake2b(digest_size=16)
-    for array in arrays:
-        digest.update(f"{array.shape} {array.dtype}".encode())
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()

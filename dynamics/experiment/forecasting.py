@@ -18,7 +18,7 @@ from scipy.special import expit
 
 from dynamics.errors import ConfigError
 from dynamics.experiment.config import Config
-from dynamics.experiment.own import initial_function, own_network
+from dynamics.experiment.own import own_network
 from dynamics.experiment.preparation import Experiment, prepare
 from dynamics.experiment.rungs import moving_kernel_trajectories
 from dynamics.experiment.schedule import resolve_learning_rate
@@ -279,7 +279,7 @@ def _of_own(pairs: Pairs, network: Any, dim: int | None, learning_rate: float | 
         )
     multiplier = 1.0 if isinstance(config.multiplier, str) else config.multiplier
     small = own_network(pairs, network, init_scale=config.init_scale, multiplier=multiplier, seed=config.seed)
-    start = initial_function(pairs, small)
+    start = small.initial_embeddings(pairs.stacked)
     if dim not in (None, start.shape[1]):
         raise ConfigError(f"dim is {dim} and the network has {start.shape[1]} outputs; leave `dim` out.")
     return _of_kernel(pairs, empirical_ntk(small.apply, small.params), replace(config, dim=start.shape[1]), start)

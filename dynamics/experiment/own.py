@@ -10,7 +10,6 @@
 
 from typing import Any
 
-import jax
 import numpy as np
 
 from dynamics.experiment.driving_kernel import MATRIX_KERNEL_BYTES
@@ -21,7 +20,6 @@ from dynamics.flow.ode import kernel_flow
 from dynamics.kernels import empirical_ntk, full_empirical_ntk, gram
 from dynamics.modes import contrastive_modes
 from dynamics.networks.own import as_function
-from dynamics.support.precision import full_precision
 from dynamics.training import SmallNetwork, gradient_descent, small_network
 from dynamics.trajectories import Comparison, Trajectory, compare
 from dynamics.views import Pairs
@@ -52,12 +50,6 @@ def own_network(
         return network
     apply, params = as_function(network, pairs.stacked, seed=seed)
     return small_network(apply, params, "centred", scale=init_scale, multiplier=multiplier)
-
-
-def initial_function(pairs: Pairs, network: SmallNetwork) -> np.ndarray:
-    """Embeddings (2n, d) of the views before training, float64."""
-    with full_precision():
-        return np.asarray(jax.jit(network.on(jax.numpy.asarray(pairs.stacked)))(network.params), np.float64)
 
 
 def compare_network(
@@ -100,7 +92,7 @@ def compare_network(
         If the network cannot be taken as it is, or the learning rate is not below the stability limit.
     """
     small = own_network(pairs, network, **start)
-    F0 = initial_function(pairs, small)
+    F0 = small.initial_embeddings(pairs.stacked)
     F0 = F0 - F0.mean(axis=0) if center else F0
     modes = contrastive_modes(gram(empirical_ntk(small.apply, small.params), pairs.stacked), center=center)
     tau = mode_step_times(modes.padded_eigenvalues(F0.shape[1]), initial_correlations(modes, F0))

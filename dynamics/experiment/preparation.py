@@ -9,7 +9,6 @@
 from dataclasses import dataclass
 from typing import Any
 
-import jax
 import numpy as np
 
 from dynamics.errors import ConfigError, DataError
@@ -22,7 +21,6 @@ from dynamics.experiment.schedule import Schedule, schedule
 from dynamics.flow.closed_form import initial_correlations, mode_step_times
 from dynamics.modes import ContrastiveModes
 from dynamics.networks import Architecture
-from dynamics.support.precision import full_precision
 from dynamics.training import SmallNetwork, small_network
 from dynamics.views import Pairs
 
@@ -162,8 +160,7 @@ def prepare(
         fiber_apply = grouped.law.bind(random.module, grouped.drawn)
         fiber_training = small_network(fiber_apply, random.params, **start), grouped.images
 
-    with full_precision():
-        F0 = np.asarray(jax.jit(network.on(jax.numpy.asarray(pairs.stacked)))(network.params), np.float64)
+    F0 = network.initial_embeddings(pairs.stacked)
     F0 = F0 - F0.mean(axis=0) if config.center else F0
     tau = mode_step_times(kernel.modes.padded_eigenvalues(config.dim), initial_correlations(kernel.modes, F0))
     rates = {"learning_rate": config.learning_rate, "fraction": config.lr_fraction, "steps": config.steps}

@@ -5,7 +5,6 @@ of the libraries and the code of the kernels. A row block is written under anoth
 checksum, so that a file is whole or is evaluated again.
 """
 
-import hashlib
 import json
 import shutil
 import time
@@ -19,7 +18,7 @@ from dynamics.errors import CapacityError, ConfigError, DataError
 from dynamics.kernels.kernel import Kernel
 from dynamics.support import files
 from dynamics.support.environment import versions
-from dynamics.typing import Array
+from dynamics.support.hashes import content_hash
 
 ABANDONED_SECONDS = 3600.0
 """Age of a half-written file at which whoever wrote it is taken to be gone."""
@@ -105,21 +104,6 @@ class GramCache:
                 f"The kernel cache {self.folder.parent} needs {missing / 1e9:.3g} GB for this Gram matrix and the disk "
                 f"has {free / 1e9:.3g} GB left; choose another folder, or evaluate without a cache."
             )
-
-
-def content_hash(*parts: str | Array) -> str:
-    """Return a hash of texts and arrays, which tells shapes, precisions and the order of the parts apart."""
-    digest = hashlib.blake2b(digest_size=16)
-    content: bytes | np.ndarray
-    for part in parts:
-        if isinstance(part, str):
-            header, content = f"text {len(part.encode())} ", part.encode()
-        else:
-            part = np.ascontiguousarray(part)
-            header, content = f"array {part.dtype.str} {part.shape} ", part.reshape(-1).view(np.uint8)
-        digest.update(header.encode())
-        digest.update(content)
-    return digest.hexdigest()
 
 
 def _digest(key: str, dtype: str, x1: np.ndarray, x2: np.ndarray | None) -> str:

@@ -24,7 +24,6 @@ import numpy as np
 from jaxtyping import Float
 
 from dynamics.errors import ConfigError, DataError
-from dynamics.kernels.cache import content_hash
 from dynamics.kernels.kernel import DEFAULT_TILE, ColumnViews, Kernel, RowViews, blocks
 from dynamics.kernels.layerwise import (
     Factors,
@@ -35,6 +34,7 @@ from dynamics.kernels.layerwise import (
     forward_numbers,
     pair_numbers,
 )
+from dynamics.support.hashes import content_hash
 from dynamics.support.numbers import real_array
 from dynamics.support.precision import full_precision
 from dynamics.typing import Array, Gram, Views

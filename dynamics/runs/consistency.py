@@ -1,6 +1,5 @@
 """Whether the files of a run folder belong together: each may be whole, and still be that of another run."""
 
-import hashlib
 from collections.abc import Mapping
 
 import numpy as np
@@ -8,6 +7,7 @@ import numpy as np
 from dynamics.errors import DataError
 from dynamics.modes import ContrastiveModes
 from dynamics.runs.settings import RunSettings
+from dynamics.support.hashes import content_hash
 from dynamics.trajectories.comparison import Comparison
 from dynamics.trajectories.trajectory import Trajectory
 
@@ -16,11 +16,7 @@ def fingerprint(modes: ContrastiveModes | None) -> str:
     """Text that tells the modes of one run from those of another, kept in `config.json`; empty without modes."""
     if modes is None:
         return ""
-    digest = hashlib.blake2b(digest_size=16)
-    for array in (modes.eigenvalues, modes.on_views):
-        digest.update(f"{array.shape}".encode())
-        digest.update(np.ascontiguousarray(array, np.float64).tobytes())
-    return digest.hexdigest()
+    return content_hash(*(np.asarray(array, np.float64) for array in (modes.eigenvalues, modes.on_views)))
 
 
 def require_one_run(

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from dynamics.errors import ConfigError
 from dynamics.runs.store import Run
 from dynamics.support import files
+from dynamics.support.optional import optional
 from dynamics.sweeps.run import Sweep
 from dynamics.trajectories.ladder import in_order
 
@@ -75,9 +75,5 @@ def write_parquet(rows: Sequence[dict[str, Any]], path: str | Path) -> None:
     ConfigError
         If pyarrow is not installed.
     """
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError as error:
-        raise ConfigError("Parquet needs pyarrow, which is not installed; add it, or use the CSV file.") from error
-    parquet.write_table(pyarrow.Table.from_pylist(list(rows)), path)
+    parquet, arrow = optional("pyarrow.parquet", "A Parquet file"), optional("pyarrow", "A Parquet file")
+    parquet.write_table(arrow.Table.from_pylist(list(rows)), path)

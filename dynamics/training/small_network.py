@@ -16,8 +16,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
 
 from dynamics.errors import ConfigError
+from dynamics.support.precision import full_precision
 from dynamics.typing import Embedding, Views
 
 Params = Any
@@ -52,6 +55,11 @@ class SmallNetwork:
     def fixed_part(self, x: Views) -> jax.Array | None:
         """What is added to `apply` on these views, whatever the parameters; None without a `reference`."""
         return None if self.reference is None else jax.jit(self.reference)(x)
+
+    def initial_embeddings(self, x: Views) -> Float[np.ndarray, "embeddings dim"]:
+        """Embeddings (b, d) before training in float64, computed with full-precision products as theory needs them."""
+        with full_precision():
+            return np.asarray(jax.jit(self.on(jnp.asarray(x)))(self.params), np.float64)
 
     def __call__(self, x: Views) -> Embedding:
         """Embeddings (b, d) before training."""

@@ -100,7 +100,7 @@ def spectrum_metrics(eigenvalues: Spectrum) -> dict[str, float]:
     """Compute `effective_rank`, `participation_ratio` and `alpha_req` from the eigenvalues (d,) of a covariance."""
     return {
         "effective_rank": _effective_rank(eigenvalues),
-        "participation_ratio": _participation_ratio(eigenvalues),
+        "participation_ratio": float(participation_of_spectra(eigenvalues)),
         "alpha_req": _alpha_req(eigenvalues, 1, None),
     }
 
@@ -196,7 +196,7 @@ def participation_ratio(embeddings: Embedding, *, center: bool = True) -> float:
 
     It is k if k eigenvalues are equal and the others zero, and NaN if all are zero.
     """
-    return _participation_ratio(covariance_spectrum(embeddings, center=center))
+    return float(participation_of_spectra(covariance_spectrum(embeddings, center=center)))
 
 
 def alpha_req(embeddings: Embedding, *, first: int = 1, last: int | None = None, center: bool = True) -> float:
@@ -228,9 +228,11 @@ def _effective_rank(eigenvalues: Spectrum) -> float:
     return _entropy_rank(eigenvalues / total) if total > 0 else np.nan
 
 
-def _participation_ratio(eigenvalues: Spectrum) -> float:
-    total = eigenvalues.sum()
-    return float(1 / np.square(eigenvalues / total).sum()) if total > 0 else np.nan
+def participation_of_spectra(eigenvalues: Float[np.ndarray, "*records dim"]) -> Float[np.ndarray, "*records"]:
+    """`participation_ratio` of every spectrum along the last axis; NaN where all eigenvalues are zero."""
+    total = eigenvalues.sum(axis=-1, keepdims=True)
+    shares = np.divide(eigenvalues, total, out=np.full(eigenvalues.shape, np.nan), where=total > 0)
+    return np.asarray(1 / np.square(shares).sum(axis=-1))
 
 
 def _alpha_req(eigenvalues: Spectrum, first: int, last: int | None) -> float:

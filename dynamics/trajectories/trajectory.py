@@ -17,8 +17,9 @@ import msgspec
 import numpy as np
 from jaxtyping import Float, Int
 
-from dynamics.errors import ConfigError, DataError
+from dynamics.errors import DataError
 from dynamics.support import archives
+from dynamics.support.optional import optional
 from dynamics.support.schema import ArrayField, as_record, check_arrays
 from dynamics.trajectories.outcome import FINISHED, Outcome
 from dynamics.trajectories.sketch import sketch
@@ -149,12 +150,7 @@ class Trajectory:
         ConfigError
             If pandas is not installed.
         """
-        try:
-            import pandas
-        except ImportError as error:
-            raise ConfigError(
-                "to_pandas needs pandas, which is not installed; add it, for example with pip install pandas."
-            ) from error
+        pandas = optional("pandas", "to_pandas")
         records = {"time": self.times, "step": self.steps, "loss": self.loss, **self.metrics}
         columns = {name: np.repeat(values, self.dim) for name, values in records.items() if values is not None}
         columns["mode"] = np.tile(np.arange(1, self.dim + 1), len(self.times))
@@ -177,12 +173,7 @@ class Trajectory:
         ConfigError
             If xarray is not installed.
         """
-        try:
-            import xarray
-        except ImportError as error:
-            raise ConfigError(
-                "to_xarray needs xarray, which is not installed; add it, for example with pip install xarray."
-            ) from error
+        xarray = optional("xarray", "to_xarray")
         variables: dict[str, tuple[Any, np.ndarray]] = {
             "eigenvalues": (("time", "mode"), self.eigenvalues),
             "loss": (("time",), self.loss),

@@ -12,7 +12,7 @@ import pytest
 from dynamics.errors import CapacityError, ConfigError
 from dynamics.kernels import Kernel, arc_cosine, gram, linear, rbf, relu_network
 from dynamics.kernels import cache as cache_module
-from dynamics.kernels.cache import content_hash
+from dynamics.support.hashes import content_hash
 
 
 @pytest.fixture

@@ -98,7 +98,7 @@ def ladder(
     modes = modes.scaled(c**2)
 
     small = small_network(pairs.bind(network, drawn), params, "readout", scale=INIT_SCALE, multiplier=c)
-    F0 = np.asarray(jax.jit(small.on(images))(small.params), np.float64)
+    F0 = small.initial_embeddings(images)
     F0 = F0 - F0.mean(axis=0)
     rate = LR_FRACTION * modes.stability_limit
     tau = mode_step_times(modes.eigenvalues[:d], initial_correlations(modes, F0))
