@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dynamics.studies import STUDIES
+from dynamics.studies import STUDIES, Claim
 
 DOCS = Path(__file__).parents[1] / "docs"
 spec = importlib.util.spec_from_file_location("render_studies", DOCS / "render_studies.py")
@@ -14,20 +14,12 @@ spec.loader.exec_module(render_studies)
 
 
 def claim(name, verdict, measured=1.0):
-    return {
-        "claim": name,
-        "source": "Prop. 1",
-        "expected": 1.0,
-        "measured": measured,
-        "tolerance": 0.5,
-        "verdict": verdict,
-        "relation": "=",
-    }
+    return Claim(name, "Prop. 1", 1.0, measured, 0.5, verdict)
 
 
 def test_all_outcomes_of_one_study_are_replaced_and_those_that_fail_come_first():
     page = "before\n<!-- a -->\nold\n<!-- end of a -->\n<!-- b -->\nkept\n<!-- end of b -->\n"
-    found = [claim("good", "holds"), claim("none", "unknown", None), claim("|bad|", "fails", 3.0)]
+    found = [claim("good", "holds"), claim("none", "unknown", float("nan")), claim("|bad|", "fails", 3.0)]
     text = render_studies.render(page, "a", found)
     assert "\nold\n" not in text and "kept" in text and text.startswith("before\n")
     rows = [line for line in text.splitlines() if "Prop. 1" in line]

@@ -1,7 +1,6 @@
 """What the command line prints: the forecast before training, the ladder after it, and the claims of a study."""
 
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -224,20 +223,10 @@ def claims_table(claims: Sequence[Claim]) -> Table:
     table.add_column("measured", justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
     for claim in claims:
-        expected = f"{claim.relation if claim.relation != '=' else ''} {claim.expected:.4g}".strip()
-        if claim.relation == "=":
-            expected += f" ± {claim.tolerance:.2g}"
         table.add_row(
             Text(claim.claim).append(f"\n{claim.source}", style="dim"),
-            expected,
-            "–" if math.isnan(claim.measured) else f"{claim.measured:.4g}",
+            claim.expectation,
+            claim.measurement,
             Text(claim.verdict, style=_VERDICT_COLOURS[claim.verdict]),
         )
     return table
-
-
-def claims_line(claims: Sequence[Claim]) -> str:
-    """How many claims of a study hold, and how many could not be measured."""
-    verdicts = Counter(claim.verdict for claim in claims)
-    line = f"{verdicts['holds']} of {len(claims)} claims hold"
-    return f"{line}; {verdicts['unknown']} could not be measured." if verdicts["unknown"] else f"{line}."

@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import numpy as np
 from dynamics.drawing.run import run_figure
 from dynamics.drawing.trajectories import style
 from dynamics.errors import ConfigError
+from dynamics.report.html import Cell, document, table
 from dynamics.runs.store import Run, read_run, run_folders
 from dynamics.support import files
 from dynamics.trajectories.comparison import Comparison, learning_times
@@ -19,10 +20,7 @@ from dynamics.trajectories.ladder import main_forecast, rung
 from dynamics.trajectories.trajectory import Trajectory
 from dynamics.trajectories.verdict import verdict_of
 
-_HERE = Path(__file__).parent
 _POINTS = 400  # of a curve in the interactive figure
-
-Cell = str | int | float | None
 
 
 def report(runs: Sequence[str | Path], path: str | Path) -> Path:
@@ -56,15 +54,15 @@ def report(runs: Sequence[str | Path], path: str | Path) -> Path:
 
 def _page(runs: Sequence[Run]) -> Iterator[str]:
     title = "dynamics: " + ", ".join(run.folder.name for run in runs)
-    yield f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{escape(title)}</title>\n'
-    yield '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-    yield f"<style>\n{(_HERE / 'report.css').read_text()}</style>\n</head>\n<body>\n<main>\n"
-    yield "<h1>How these networks learn, and what theory said</h1>\n" if len(runs) > 1 else ""
+    return document(title, _body(runs), script="report.js")
+
+
+def _body(runs: Sequence[Run]) -> Iterator[str]:
     if len(runs) > 1:
+        yield "<h1>How these networks learn, and what theory said</h1>\n"
         yield _overview(runs)
     for number, run in enumerate(runs):
         yield from _section(number, run)
-    yield f"</main>\n<script>\n{(_HERE / 'report.js').read_text()}</script>\n</body>\n</html>\n"
 
 
 def _overview(runs: Sequence[Run]) -> str:
@@ -75,7 +73,7 @@ def _overview(runs: Sequence[Run]) -> str:
         best = None if comparison is None or closest is None else comparison.median_error(closest)
         link = f'<a href="#run{number}">{escape(run.folder.name)}</a>'
         rows.append([link, escape(run.title.split("\n")[0]), _percent(best)])
-    return "<h2>Runs</h2>\n" + _table(["run", "what", "error of the best forecast"], rows, raw=True)
+    return "<h2>Runs</h2>\n" + table(["run", "what", "error of the best forecast"], rows, raw=True)
 
 
 def _section(number: int, run: Run) -> Iterator[str]:
@@ -92,7 +90,7 @@ def _section(number: int, run: Run) -> Iterator[str]:
     yield f'<h2>Figure</h2>\n<div class="figure">{_figure(run, comparison)}</div>\n'
     yield "<h2>Settings</h2>\n" + _settings(run)
     versions = run.settings.versions
-    yield "<h2>Environment</h2>\n" + _table(["package", "version"], [list(item) for item in versions.items()])
+    yield "<h2>Environment</h2>\n" + table(["package", "version"], [list(item) for item in versions.items()])
     yield "</section>\n"
 
 
@@ -127,7 +125,7 @@ def _ladder(run: Run, comparison: Comparison) -> str:
         )
     rows.append(["median error", "", *(_percent(comparison.median_error(name)) for name in names), ""])
     rows.append(["missing steps", "", *(comparison.missing_steps(name) for name in names), ""])
-    return _table(["mode", "measured at t", *(rung(name).label for name in names), "subspace overlap"], rows)
+    return table(["mode", "measured at t", *(rung(name).label for name in names), "subspace overlap"], rows)
 
 
 def _steps(run: Run) -> str:
@@ -145,7 +143,7 @@ def _steps(run: Run) -> str:
         head.append(f"training step ({rung(shown).label})")
         steps = _training_steps(run, rungs[shown], times[shown])
         rows = [[*row, steps[j] if j < len(steps) else "–"] for j, row in enumerate(rows)]
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def _training_steps(run: Run, trajectory: Trajectory, times: np.ndarray) -> list[str]:
@@ -162,7 +160,7 @@ def _settings(run: Run) -> str:
     rows = [[name, _plain(value)] for name, value in resolved.items()]
     rows += [[name, _plain(value)] for name, value in config.items() if name not in resolved and value is not None]
     command = escape(run.settings.command_line)
-    return f"<p>Made by</p>\n<pre><code>{command}</code></pre>\n" + _table(["setting", "value"], rows)
+    return f"<p>Made by</p>\n<pre><code>{command}</code></pre>\n" + table(["setting", "value"], rows)
 
 
 def _figure(run: Run, comparison: Comparison | None) -> str:
@@ -209,15 +207,6 @@ def _curve(trajectory: Trajectory, name: str, measured: bool) -> dict[str, Any]:
         "eigenvalues": [[float(f"{value:.4g}") for value in mode] for mode in u.T],
         "learned": [float(f"{t:.6g}") for t in learned[np.isfinite(learned)]],
     }
-
-
-def _table(head: Iterable[str], rows: Iterable[Sequence[Cell]], raw: bool = False) -> str:
-    def cell(value: Cell) -> str:
-        return str(value) if raw else escape(str("" if value is None else value))
-
-    header = "".join(f"<th>{escape(name)}</th>" for name in head)
-    body = "".join("<tr>" + "".join(f"<td>{cell(value)}</td>" for value in row) + "</tr>\n" for row in rows)
-    return f'<div class="table"><table>\n<thead><tr>{header}</tr></thead>\n<tbody>\n{body}</tbody>\n</table></div>\n'
 
 
 def _number(value: float | None, decimals: int | None = None) -> str:

@@ -12,8 +12,9 @@ from rich.console import Console
 
 from dynamics import studies
 from dynamics.cli.tables import claims_table
-from dynamics.errors import ConfigError
+from dynamics.errors import ConfigError, DataError
 from dynamics.studies import STUDIES, Claim, load_study, save_claims
+from dynamics.studies.claims import load_claims
 
 
 def test_verdicts():
@@ -48,9 +49,22 @@ def test_file_is_a_list_of_objects(tmp_path):
         "tolerance": 0.5,
         "verdict": "fails",
         "relation": "=",
+        "interval": None,
     }
     assert second["measured"] is None and second["verdict"] == "unknown" and second["relation"] == "≥"
-    assert Claim(**first) == claims[0]
+    read = load_claims(tmp_path / "claims.json")
+    assert read[0] == claims[0] and np.isnan(read[1].measured) and read[1].measurement == "–"
+
+
+@pytest.mark.parametrize("content", ["[{}]", "{}", '[{"claim": 1}]', "["])
+def test_what_is_no_list_of_claims_is_refused(content, tmp_path):
+    (tmp_path / "claims.json").write_text(content)
+    with pytest.raises(DataError, match=r"claims\.json"):
+        load_claims(tmp_path / "claims.json")
+
+
+def test_an_interval_is_shown_beside_the_number():
+    assert Claim.at_least("", "", bound=0.5, measured=0.71234, interval=0.0312).measurement == "0.7123 ± 0.031"
 
 
 def test_table_fits_80_columns_and_says_everything():
