@@ -21,14 +21,16 @@ from dynamics.views.datasets import Images, load_images
 from dynamics.views.distributions import PairDistribution, PlacedPatch, SeparatedManifolds, SignedCube
 from dynamics.views.factors import StyledViews, style_factors, styled_views
 from dynamics.views.pairs import Pairs
-from dynamics.views.presets import AUGMENTATIONS, TwoViews, default_augmentation, get_augmentation
+from dynamics.views.presets import AUGMENTATIONS, TwoViews, default_augmentation
 from dynamics.views.relation import Relation
 from dynamics.views.sampling import load_held_out, load_pairs, make_pairs
 from dynamics.views.synthetic import gaussian_pairs, geometric_spectrum, synthetic_pairs
 from dynamics.views.vectors import group_pairs, scale_entries, scaled_pairs
+from dynamics.views.written import STEPS, get_augmentation
 
 __all__ = [
     "AUGMENTATIONS",
+    "STEPS",
     "Augmentation",
     "Images",
     "PairDistribution",

@@ -7,9 +7,9 @@ without them is used, and its `note` says so.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 
-from dynamics.errors import ConfigError, DataError
+from dynamics.errors import DataError
 from dynamics.views.augment import (
     Augmentation,
     binarise,
@@ -183,24 +183,6 @@ def default_augmentation(dataset: str) -> str:
     if dataset not in _DEFAULTS:
         raise DataError(f"There is no data set `{dataset}`; known are {', '.join(_DEFAULTS)}.")
     return _DEFAULTS[dataset]
-
-
-@cache
-def get_augmentation(name: str, shape: Shape) -> TwoViews:
-    """Return the two augmentations of that name for images (h, w, c).
-
-    It is the same object at each call, so that nothing is compiled twice.
-
-    Raises
-    ------
-    ConfigError
-        If there is no augmentation of this name.
-    DataError
-        If the augmentation does not fit the images.
-    """
-    if name not in AUGMENTATIONS:
-        raise ConfigError(f"There is no augmentation `{name}`; known are {', '.join(AUGMENTATIONS)}.")
-    return AUGMENTATIONS[name](shape)
 
 
 def _colour(

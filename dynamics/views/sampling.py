@@ -20,8 +20,9 @@ from dynamics.views.augment import Augmentation
 from dynamics.views.datasets import NAMES, Images, check_images, load_images
 from dynamics.views.intensities import intensities
 from dynamics.views.pairs import Pairs, is_stored
-from dynamics.views.presets import AUGMENTATIONS, TwoViews, default_augmentation, get_augmentation
+from dynamics.views.presets import TwoViews, default_augmentation
 from dynamics.views.synthetic import geometric_spectrum, synthetic_pairs
+from dynamics.views.written import check_augmentation, get_augmentation
 
 SYNTHETIC_MODES = 16
 SYNTHETIC_PAIRS = 128
@@ -132,7 +133,8 @@ def load_pairs(
     num_pairs : int, optional
         Pairs drawn without replacement; None for all there are (128 for `synthetic`).
     augmentation : str, optional
-        A name in `AUGMENTATIONS`; the data set's default if None. Only images are augmented.
+        A name in `AUGMENTATIONS`, or steps with strengths such as `crop:.5+noise:.1` (`get_augmentation`); the data
+        set's default if None. Only images are augmented.
     seed : int
         Seed of the one key that everything is drawn with.
     split : str
@@ -159,7 +161,7 @@ def load_pairs(
     if is_stored(dataset):
         return _stored(dataset, num_pairs, key, standardise)
     images = load_images(dataset, data_dir, split=split)
-    preset = augmentation or default_augmentation(dataset)
+    preset = default_augmentation(dataset) if augmentation is None else augmentation
     views = get_augmentation(preset, images.shape)
     pairs = make_pairs(images, views, key, num_pairs=num_pairs, standardise=standardise)
     detail = f"{preset} ({views.note})" if views.note else preset
@@ -230,8 +232,8 @@ def check_dataset(
         if is_stored(dataset):
             Pairs.check(dataset)
         return
-    if augmentation is not None and augmentation not in AUGMENTATIONS:
-        raise ConfigError(f"There is no augmentation `{augmentation}`; known are {', '.join(AUGMENTATIONS)}.")
+    if augmentation is not None:
+        check_augmentation(augmentation)
     if dataset not in NAMES:
         raise DataError(
             f"There is no data set `{brief(dataset)}`; known are {', '.join(NAMES)}, synthetic, or the path of an .npz."

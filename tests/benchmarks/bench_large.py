@@ -16,7 +16,8 @@ from dynamics.kernels import TiledGram, gram, infinite_kernel
 from dynamics.modes.lanczos import leading_modes, mode_residuals
 from dynamics.networks import MLP, ResNet
 from dynamics.views import load_images, make_pairs
-from dynamics.views.presets import default_augmentation, get_augmentation
+from dynamics.views.presets import default_augmentation
+from dynamics.views.written import get_augmentation
 
 
 def fully_connected(pairs: int, data_dir: Path | None) -> str:

@@ -16,7 +16,7 @@ from dynamics.objectives.heads import Head
 from dynamics.training import SpectrumRecorder
 from dynamics.training.minibatch import make_step, on_minibatches
 from dynamics.training.state import initial_state
-from dynamics.views.presets import get_augmentation
+from dynamics.views.written import get_augmentation
 
 
 def build(images: np.ndarray, width: float, batch: int, hidden: int, dim: int):
