@@ -15,11 +15,8 @@ from dynamics.support.progress import note
 
 ALL = "all"
 
-StudyName = Annotated[
-    str,
-    tyro.conf.arg(metavar="NAME", help=f"One of {', '.join(STUDIES)}; or all, one after the other."),
-    tyro.conf.Positional,
-]
+_NAMES = f"One of {', '.join(STUDIES)}; or all, one after the other."
+StudyName = Annotated[str, tyro.conf.arg(metavar="NAME", help=_NAMES), tyro.conf.Positional]
 
 
 def study(
@@ -101,9 +98,7 @@ def _all(folder: Path, how: Mapping[str, Any], settings: Mapping[str, Any]) -> N
     from dynamics.studies.page import studies_page
 
     if settings:
-        raise ConfigError(
-            f"`{next(iter(settings))}` belongs to single studies; `study all` takes the settings of each."
-        )
+        raise ConfigError(f"`{next(iter(settings))}` belongs to single studies; give one by name.")
     outcomes = []
     for number, name in enumerate(STUDIES, start=1):
         note(f"Study {number} of {len(STUDIES)}: {name}")

@@ -1,6 +1,5 @@
 """What the command line prints: the forecast before training, the ladder after it, and the claims of a study."""
 
-import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np

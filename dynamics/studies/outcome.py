@@ -117,8 +117,8 @@ def _read(folder: Path, name: str, asked: Mapping[str, Any]) -> Outcome:
     saved = load_record(folder / SETTINGS, _Saved)
     if (saved.study, saved.settings) != (name, asked):
         raise ConfigError(
-            f"{folder} holds the study `{saved.study}` with {_listed(saved.settings)}; choose another folder, or `force` "
-            "to replace it."
+            f"{folder} holds the study `{saved.study}` with {_listed(saved.settings)}; choose another folder, or "
+            "`force` to replace it."
         )
     claims = load_claims(folder / CLAIMS)
     return Outcome(name, folder, asked, claims, saved.seconds, saved.versions, earlier=True)

@@ -50,7 +50,8 @@ def _overview(outcomes: Sequence[Outcome]) -> str:
 
 
 def _section(outcome: Outcome) -> Iterator[str]:
-    yield f'<section id="{outcome.name}">\n<h1>{outcome.name}</h1>\n<p class="what">{escape(_paper(outcome.name))}</p>\n'
+    yield f'<section id="{outcome.name}">\n<h1>{outcome.name}</h1>\n'
+    yield f'<p class="what">{escape(_paper(outcome.name))}</p>\n'
     yield f'<p class="summary">{counted(outcome.claims)}</p>\n<h2>Claims</h2>\n'
     rows = [_row(claim) for claim in failing_first(outcome.claims)]
     yield table(["verdict", "claim", "expected", "measured", "source"], rows)

@@ -50,7 +50,7 @@ def test_a_study_is_read_from_its_folder(quick, tmp_path):
 @pytest.mark.parametrize(("name", "how"), [("stepwise", {}), ("simve", {"seed": 1}), ("simve", {"num_pairs": 10})])
 def test_the_outcome_of_something_else_is_not_overwritten(name, how, quick, tmp_path):
     carry_out("simve", tmp_path)
-    with pytest.raises(ConfigError, match="holds the study `simve` with seed 0.*`force`"):
+    with pytest.raises(ConfigError, match=r"holds the study `simve` with seed 0.*`force`"):
         carry_out(name, tmp_path, **how)
     assert quick.runs == ["simve"]
 
