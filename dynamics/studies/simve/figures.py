@@ -161,12 +161,11 @@ def _show(ax: Axes, image: np.ndarray) -> None:
 
 
 def _axis(measure: str) -> str:
-    kind, *rest = measure.split()
-    what = " ".join(rest)
-    quantity = {"content": "class", "style": "style"}[kind]
-    if kind == "content":
-        return f"{quantity}: {what} probe" if what in ("linear", "knn", "mlp") else f"{quantity}: clusters, {what}"
-    return f"{quantity}: {rest[0]}, linear probe"
+    kind, what, *where = measure.split()
+    if kind == "style":
+        return f"style: {what}, linear probe"
+    read = f"{what} probe" if what in ("linear", "knn", "mlp") else f"clusters, {what}"
+    return f"class: {read}, views" if where else f"class: {read}, clean images"
 
 
 def _colour(method: str) -> str:

@@ -1,6 +1,6 @@
 """Training and probing of all methods of the study of Bizeul et al. 2024 on one data set."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +38,8 @@ class Task:
     train, test : StyledViews
         Views that the probes are fitted to and tested on: of training images, and of images that no method was trained
         on.
+    clean, clean_test : StyledViews
+        The same images as they are, from which content is read.
     """
 
     setting: Setting
@@ -45,6 +47,8 @@ class Task:
     augmentation: Augmentation
     train: StyledViews
     test: StyledViews
+    clean: StyledViews
+    clean_test: StyledViews
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -94,10 +98,16 @@ def load_task(setting: Setting, data_dir: Path | None, seed: int) -> Task:
         _with_attributes(styled_views(pixels, labels, augmentation, key, repeats=setting.repeats), attributes)
         for (pixels, labels, attributes), key in zip((probed, test_part), keys, strict=True)
     )
-    return Task(setting, images, augmentation, train, test)
+    return Task(setting, images, augmentation, train, test, *(_as_they_are(p, setting) for p in (probed, test_part)))
 
 
 Part = tuple[np.ndarray, np.ndarray | None, Mapping[str, np.ndarray]]
+
+
+def _as_they_are(part: Part, setting: Setting) -> StyledViews:
+    """Images without augmentation; only the threshold of a binarised data set remains."""
+    pixels, labels, _ = part
+    return StyledViews((pixels > 0.5).astype(pixels.dtype) if setting.binarised else pixels, labels, {})
 
 
 def _images(setting: Setting, data_dir: Path | None, seed: int) -> tuple[Part, Part]:
@@ -215,19 +225,23 @@ def fit_method(
 
 
 def probe(fitted: Fitted, task: Task, *, thorough: bool = True) -> Scores:
-    """Scores of every seed; only linear and k-NN probes unless thorough."""
-    rows: Sequence[dict[str, float]] = []
+    """Scores of every seed; only linear and k-NN probes unless thorough.
+
+    Content is read from images as they are (`content …`), as the released code does, and for comparison from augmented
+    views (`content … on views`); style from views.
+    """
     with threadpoolctl.threadpool_limits(1):  # the next method trains meanwhile
-        for index in range(fitted.num_seeds):
-            rows = [
-                *rows,
-                evaluate(
-                    lambda views, index=index: fitted.embed(views, index),
-                    task.train,
-                    task.test,
-                    mlp=thorough,
-                    clusters=thorough,
-                    seed=index,
-                ),
-            ]
+        rows = [_scores(fitted, index, task, thorough) for index in range(fitted.num_seeds)]
     return {name: np.array([row[name] for row in rows]) for name in rows[0]}
+
+
+def _scores(fitted: Fitted, index: int, task: Task, thorough: bool) -> dict[str, float]:
+    def embed(views: np.ndarray) -> np.ndarray:
+        return fitted.embed(views, index)
+
+    starts = task.setting.mixture_starts
+    clean = evaluate(
+        embed, task.clean, task.clean_test, mlp=thorough, clusters=thorough, mixture_starts=starts, seed=index
+    )
+    on_views = evaluate(embed, task.train, task.test, mlp=False, clusters=False, seed=index)
+    return clean | {f"{name} on views" if "content" in name else name: score for name, score in on_views.items()}

@@ -6,6 +6,7 @@ from math import exp
 
 from dynamics.errors import ConfigError
 from dynamics.generative import Bernoulli, Gaussian, GaussianPrior, Likelihood, Prior, SimVAE
+from dynamics.generative.evaluation import MIXTURE_STARTS
 from dynamics.networks import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder
 
 RELEASED_NOISE = exp(-4.6)
@@ -40,7 +41,11 @@ class Setting:
     probed : int, optional
         Number of training images that probes are fitted to; None for all.
     repeats : int
-        Number of views of each image in the probes.
+        Number of views of each image in the probes of style.
+    binarised : bool
+        Whether images as they are, in the probes of content, are binarised at ½ like their views.
+    mixture_starts : int
+        Number of starts of the mixtures of Gaussians.
     noises : tuple of float
         Noises τ² of the sweep; empty for no sweep.
     sweep_steps : int
@@ -65,6 +70,8 @@ class Setting:
     test: int | None = None
     probed: int | None = None
     repeats: int = 1
+    binarised: bool = False
+    mixture_starts: int = MIXTURE_STARTS
     noises: tuple[float, ...] = ()
     sweep_steps: int = 0
 
@@ -93,6 +100,7 @@ RELEASED: dict[str, Setting] = {
         likelihood="bernoulli",
         steps=_released_steps(60_000),
         test=10_000,
+        binarised=True,
     ),
     "fashion-mnist": Setting(
         dataset="fashion-mnist",
@@ -126,9 +134,10 @@ RELEASED: dict[str, Setting] = {
 }
 """The settings of the released code, for a study at full size. They are made for an accelerator; a CPU takes days."""
 
-# On a CPU: narrower layers, a tenfold learning rate that decays, some thousand steps, and fewer images in the probes.
+# On a CPU: narrower layers, a tenfold learning rate that decays, some thousand steps, fewer images in the probes, and
+# fewer starts of the mixtures.
 _CPU = {"learning_rate": 1e-3, "adam_epsilon": 1e-8, "decay": "cosine"}
-_CPU_IMAGES = {"train": 20_000, "test": 4000, "probed": 4000}
+_CPU_IMAGES = {"train": 20_000, "test": 4000, "probed": 4000, "mixture_starts": 3}
 CPU: dict[str, Setting] = {
     "digits": Setting(
         dataset="digits",
@@ -144,6 +153,7 @@ CPU: dict[str, Setting] = {
         repeats=2,
         noises=(0.02, 0.1, 0.3, 1.0),
         sweep_steps=1000,
+        mixture_starts=3,
         **{**_CPU, "learning_rate": 2e-3},
     ),
     "mnist": replace(RELEASED["mnist"], widths=(512, 256), steps=2000, views=(2, 6), **_CPU, **_CPU_IMAGES),
