@@ -6,6 +6,7 @@ import sys
 from dataclasses import fields
 from pkgutil import resolve_name
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -84,3 +85,18 @@ def test_no_file_hides_a_loss_of_its_name():
         "assert all(hasattr(o, name) for name in o.__all__)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=300)
+
+
+@pytest.mark.parametrize("kind", ["zero rows", "a constant dimension", "a dead dimension", "nothing but zeros"])
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_degenerate_embeddings_have_a_finite_loss_and_gradient(name, kind, rng):
+    F, targets = rng.normal(size=(2, 8, 3)).astype("float32")
+    if kind == "zero rows":
+        F[:2] = 0
+    elif kind == "nothing but zeros":
+        F[:] = 0
+    else:
+        F[:, 1] = 0.7 if kind == "a constant dimension" else 0
+    loss, more = objective_loss(name), (targets,) if OBJECTIVES[name].needs_predictor else ()
+    value, gradient = jax.value_and_grad(loss)(jnp.asarray(F), *more)
+    assert np.isfinite(value) and np.isfinite(np.asarray(gradient)).all()
