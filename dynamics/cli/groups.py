@@ -34,7 +34,17 @@ Unnamed = Annotated[T, tyro.conf.OmitArgPrefixes, tyro.conf.arg(name="")]
 """A record whose settings are flags by their own names."""
 
 GROUPS: Mapping[str, tuple[str, ...]] = {
-    "data": ("preset", "dataset", "data_dir", "num_pairs", "num_images", "augmentation", "labels", "seed"),
+    "data": (
+        "preset",
+        "dataset",
+        "data_dir",
+        "image_size",
+        "num_pairs",
+        "num_images",
+        "augmentation",
+        "labels",
+        "seed",
+    ),
     "network": ("network", "width", "depth", "stem", "norm", "head", "projector", "dim"),
     "start": ("init", "init_scale", "init_layers", "init_bias", "multiplier"),
     "objective": ("objective", *LOSS_SETTINGS, "target_decay"),

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from dynamics.errors import ConfigError
-from dynamics.support.bounds import Bounds, Count, Scale, Seed, Size, check_bounds
+from dynamics.support.bounds import Bounds, Count, ImageSize, Scale, Seed, Size, check_bounds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,10 +15,14 @@ class Config:
     WITHOUT_EFFECT: ClassVar[tuple[str, ...]] = ("data_dir", "kernel_memory", "kernel_cache")
 
     dataset: str = "digits"
-    """Data set: digits, mnist, fashion-mnist, cifar10, stl10, synthetic, or the path of an .npz (x and x_prime)."""
+    """Data set: digits, mnist, fashion-mnist, cifar10, stl10, synthetic, or a path. It is that of an .npz of pairs (x
+    and x_prime) or of images, of a folder of images, or of a Hugging Face data set."""
 
     data_dir: Path | None = None
     """Folder with the data set's official files; without it they are downloaded once."""
+
+    image_size: ImageSize | None = None
+    """Side in pixels to which files of images are scaled and cropped; by default they stay as they are."""
 
     num_pairs: Count | None = None
     """Number of positive pairs n; by default 64, or all pairs of an .npz."""

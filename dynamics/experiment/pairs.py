@@ -10,7 +10,7 @@ import numpy as np
 from dynamics.errors import ConfigError
 from dynamics.networks import FiberPairs, PlaneGroup
 from dynamics.views import Pairs, load_held_out, load_pairs
-from dynamics.views.pairs import is_stored
+from dynamics.views.datasets import kind_of
 
 DEFAULT_NUM_PAIRS = 64
 
@@ -41,7 +41,13 @@ class GroupPairs:
 
 
 def dataset_pairs(
-    dataset: str, *, data_dir: Path | None, num_pairs: int | None, augmentation: str | None, seed: int
+    dataset: str,
+    *,
+    data_dir: Path | None,
+    num_pairs: int | None,
+    augmentation: str | None,
+    seed: int,
+    image_size: int | None = None,
 ) -> Pairs:
     """Load augmented pairs of a data set, `DEFAULT_NUM_PAIRS` by default, or the pairs of an .npz, by default all.
 
@@ -53,14 +59,21 @@ def dataset_pairs(
     return load_pairs(
         dataset,
         data_dir=data_dir,
-        num_pairs=num_pairs or (None if is_stored(dataset) else DEFAULT_NUM_PAIRS),
+        num_pairs=num_pairs or (None if kind_of(dataset) == "pairs" else DEFAULT_NUM_PAIRS),
         augmentation=augmentation,
         seed=seed,
+        image_size=image_size,
     )
 
 
 def held_out_pairs(
-    dataset: str, num_pairs: int, *, data_dir: Path | None, augmentation: str | None, seed: int
+    dataset: str,
+    num_pairs: int,
+    *,
+    data_dir: Path | None,
+    augmentation: str | None,
+    seed: int,
+    image_size: int | None = None,
 ) -> Pairs:
     """Load `HELD_OUT` pairs besides the n that `dataset_pairs` loads, or as many as there are.
 
@@ -70,7 +83,13 @@ def held_out_pairs(
         If the data cannot be loaded, or no pairs are left.
     """
     return load_held_out(
-        dataset, num_pairs=num_pairs, held_out=HELD_OUT, data_dir=data_dir, augmentation=augmentation, seed=seed
+        dataset,
+        num_pairs=num_pairs,
+        held_out=HELD_OUT,
+        data_dir=data_dir,
+        augmentation=augmentation,
+        seed=seed,
+        image_size=image_size,
     )
 
 
@@ -84,13 +103,14 @@ def group_pairs(
     data_dir: Path | None,
     num_pairs: int | None,
     seed: int,
+    image_size: int | None = None,
 ) -> GroupPairs:
     """Load images and draw two elements of a group for each.
 
     Parameters
     ----------
-    dataset, data_dir, num_pairs, seed
-        Data set, folder of its files, number of pairs and seed, as for `dataset_pairs`.
+    dataset, data_dir, num_pairs, seed, image_size
+        Data set, folder of its files, number of pairs, seed and side of the images, as for `dataset_pairs`.
     kind : {"group", "fibers"}
         Name for the pairs in their description; the pairs are the same.
     group : str
@@ -103,7 +123,8 @@ def group_pairs(
     DataError, ConfigError
         If the data cannot be loaded, or are no images.
     """
-    images = dataset_pairs(dataset, data_dir=data_dir, num_pairs=num_pairs, augmentation="none", seed=seed).x
+    which = {"data_dir": data_dir, "num_pairs": num_pairs, "seed": seed, "image_size": image_size}
+    images = dataset_pairs(dataset, augmentation="none", **which).x
     if images.ndim != 4:
         raise ConfigError(f"pairs={kind!r} needs images; `{dataset}` has views of shape {images.shape[1:]}.")
     plane_group = PlaneGroup(group, *images.shape[1:3])

@@ -192,6 +192,7 @@ def _dataset_pairs(config: Config) -> Pairs:
         num_pairs=config.num_pairs,
         augmentation=config.augmentation,
         seed=config.seed,
+        image_size=config.image_size,
     )
 
 
@@ -202,6 +203,7 @@ def _held_out_pairs(config: Config, num_pairs: int) -> Pairs:
         data_dir=config.data_dir,
         augmentation=config.augmentation,
         seed=config.seed,
+        image_size=config.image_size,
     )
 
 
@@ -230,6 +232,7 @@ def _group_pairs(config: Config) -> GroupPairs:
         data_dir=config.data_dir,
         num_pairs=config.num_pairs,
         seed=config.seed,
+        image_size=config.image_size,
     )
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from dynamics.errors import ConfigError
 from dynamics.objectives.registry import get_objective
-from dynamics.support.bounds import Bounds, Count, Scale, Seed, Size, check_bounds
+from dynamics.support.bounds import Bounds, Count, ImageSize, Scale, Seed, Size, check_bounds
 
 Momentum = Annotated[float, Bounds(0.0, 1.0, open_above=True)]
 Layer = Annotated[int, Bounds(0, 10**6, whole=True)]
@@ -37,10 +37,14 @@ class Recipe:
     unnormalised and centred. infonce is the loss of simclr with dot products in place of cosines."""
 
     dataset: str = "digits"
-    """Data set: digits, mnist, fashion-mnist, cifar10 or stl10."""
+    """Data set: digits, mnist, fashion-mnist, cifar10, stl10, or a path. It is that of an .npz of images, of a folder
+    of images, or of a Hugging Face data set."""
 
     data_dir: Path | None = None
     """Folder with the data set's official files; without it they are downloaded once."""
+
+    image_size: ImageSize | None = None
+    """Side in pixels to which files of images are scaled and cropped; by default they stay as they are."""
 
     num_images: Count | None = None
     """Number of images to use, the first of the training split; by default all of them."""

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from dynamics.errors import ConfigError
+from dynamics.errors import ConfigError, DataError
 from dynamics.networks.encoder import Encoder
 from dynamics.networks.projector import scaled_start
 from dynamics.networks.standard_resnet import StandardResNet, as_float32
@@ -41,7 +41,7 @@ from dynamics.training.sharding import DeviceMesh
 from dynamics.training.stability import FRACTION, measuring, steady
 from dynamics.training.state import TrainState, Update, initial_state
 from dynamics.trajectories.trajectory import Trajectory
-from dynamics.views import default_augmentation, get_augmentation, load_images
+from dynamics.views import Images, default_augmentation, get_augmentation, load_images
 
 DEPTHS = {"resnet10": 10, "resnet18": 18, "resnet50": 50}
 
@@ -147,13 +147,13 @@ def prepare(recipe: Recipe, devices: list[jax.Device] | None = None) -> Prepared
     mesh = DeviceMesh(devices)
     mesh.check_batch(recipe.batch)
     schedule, optimise = _optimiser(recipe)
-    loaded = load_images(recipe.dataset, recipe.data_dir, limit=recipe.num_images)
+    loaded = load_images(recipe.dataset, recipe.data_dir, limit=recipe.num_images, image_size=recipe.image_size)
     if len(loaded) < recipe.batch:
         raise ConfigError(
             f"A batch of {recipe.batch} images is more than the {len(loaded):,} there are; lower `batch`."
         )
     views = get_augmentation(recipe.augmentation or default_augmentation(recipe.dataset), loaded.shape)
-    mean, scale = loaded.images.mean(axis=(0, 1, 2)), loaded.images.std(axis=(0, 1, 2))
+    mean, scale = _mean_and_scale(loaded)
 
     def standardise(images: jax.Array) -> jax.Array:
         return (images - mean) / scale
@@ -196,6 +196,14 @@ def prepare(recipe: Recipe, devices: list[jax.Device] | None = None) -> Prepared
         standardise=standardise,
         note=views.note,
     )
+
+
+def _mean_and_scale(loaded: Images) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of each channel; 1 in place of 0 for a channel in which nothing differs."""
+    mean, scale = loaded.images.mean(axis=(0, 1, 2)), loaded.images.std(axis=(0, 1, 2))
+    if not (scale > 0).any():
+        raise DataError(f"{loaded.name}: all pixels of all images are the same, so there is nothing to learn.")
+    return mean, np.where(scale > 0, scale, np.float32(1))
 
 
 def at_rates_of(prepared: PreparedRecipe, measured: Trajectory) -> PreparedRecipe:

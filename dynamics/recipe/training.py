@@ -130,7 +130,7 @@ class _Observer:
             dict(zip(steps.tolist(), effective_times(prepared.schedule, steps), strict=True)),
             rates_of_steps(prepared.schedule, recipe.steps + 1),
             probe_steps(recipe, steps),
-            labelled_images(recipe.dataset, recipe.data_dir) if recipe.probes else None,
+            labelled_images(recipe.dataset, recipe.data_dir, recipe.image_size) if recipe.probes else None,
             jax.jit(prepared.features),
         )
 

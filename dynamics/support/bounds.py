@@ -60,6 +60,9 @@ Count = Annotated[int, Bounds(1, 10**9, whole=True)]
 Size = Annotated[int, Bounds(1, 10**6, whole=True)]
 """Units, channels or dimensions of a network."""
 
+ImageSize = Annotated[int, Bounds(4, 4096, whole=True)]
+"""Side of an image in pixels."""
+
 Seed = Annotated[int, Bounds(0, 2**32 - 1, whole=True)]
 """Seed of a random generator."""
 

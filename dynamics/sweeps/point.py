@@ -24,9 +24,9 @@ def kind_of(config: Config | Recipe) -> Kind:
 def check_data(config: Config | Recipe) -> None:
     """Raise `DataError` or `ConfigError` if the data set of a run is known not to be there; nothing is loaded."""
     if isinstance(config, Recipe):
-        check_images(config.dataset, config.data_dir)
+        check_images(config.dataset, config.data_dir, image_size=config.image_size)
     else:
-        check_dataset(config.dataset, config.data_dir, augmentation=config.augmentation)
+        check_dataset(config.dataset, config.data_dir, augmentation=config.augmentation, image_size=config.image_size)
 
 
 def prepare_run(config: Config | Recipe) -> PreparedRun:

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from dynamics.errors import ConfigError
 from dynamics.trajectories.probes import knn_probe, linear_probe
 from dynamics.typing import Array, Views
 from dynamics.views import load_images
+from dynamics.views.datasets import splits_of
 
 FITTED, TESTED = 5000, 2000
 """Images that a probe is fitted to and tested on, where a data set has more."""
@@ -33,29 +34,50 @@ class LabelledImages(NamedTuple):
     test_labels: Int[np.ndarray, " m"]
 
 
-def labelled_images(dataset: str, data_dir: Path | None = None) -> LabelledImages:
+def labelled_images(dataset: str, data_dir: Path | None = None, image_size: int | None = None) -> LabelledImages:
     """Load the first `FITTED` images of the training split and the first `TESTED` of the test split.
 
-    Digits have no test split; every fourth image is tested.
+    Where there is no test split, every fourth image is tested: of all digits, or of each class of images of your own.
+
+    Parameters
+    ----------
+    dataset, data_dir, image_size
+        As for `dynamics.views.load_images`.
 
     Raises
     ------
     DataError
         If the images cannot be loaded.
     ConfigError
-        If the images have no classes.
+        If the images have no classes, or too few of them are there to hold any out.
     """
-    if dataset == "digits":
-        every = load_images(dataset)
-        tested = np.arange(len(every)) % 4 == 3
-        parts = every.images[~tested], every.labels[~tested], every.images[tested], every.labels[tested]
-    else:
-        train = load_images(dataset, data_dir, limit=FITTED)
-        test = load_images(dataset, data_dir, split="test", limit=TESTED)
+    if "test" in splits_of(dataset):
+        train = load_images(dataset, data_dir, limit=FITTED, image_size=image_size)
+        test = load_images(dataset, data_dir, split="test", limit=TESTED, image_size=image_size)
         parts = train.images, train.labels, test.images, test.labels
-    if any(part is None for part in parts):
-        raise ConfigError(f"{dataset} has no classes to probe for; leave `probes` out.")
+    else:
+        every = load_images(dataset, data_dir, limit=FITTED + TESTED, image_size=image_size)
+        _require_classes(dataset, every.labels)
+        tested = np.arange(len(every)) % 4 == 3 if dataset == "digits" else _fourths(every.labels)
+        if not tested.any():
+            raise ConfigError(f"{dataset} has fewer than four images of each class to probe for; leave `probes` out.")
+        parts = every.images[~tested], every.labels[~tested], every.images[tested], every.labels[tested]
+    _require_classes(dataset, parts[1])
+    _require_classes(dataset, parts[3])
     return LabelledImages(*parts)
+
+
+def _require_classes(dataset: str, labels: Int[np.ndarray, " n"] | None) -> None:
+    if labels is None:
+        raise ConfigError(f"{dataset} has no classes to probe for; leave `probes` out.")
+
+
+def _fourths(labels: Int[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
+    """Every fourth image of each class."""
+    tested = np.zeros(len(labels), bool)
+    for label in np.unique(labels):
+        tested[np.flatnonzero(labels == label)[3::4]] = True
+    return tested
 
 
 def class_accuracy(

@@ -1,4 +1,4 @@
-"""Images with labels: digits (embedded), MNIST, Fashion-MNIST, CIFAR-10 and STL-10.
+"""Images with labels, by the name of a data set or the path of one: digits, official data sets, or images of a user.
 
 >>> from dynamics.views import load_images
 >>> digits = load_images("digits")
@@ -8,18 +8,19 @@
 
 import logging
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from dynamics.errors import DataError
+from dynamics.errors import ConfigError, DataError
+from dynamics.support.archives import open_npz
+from dynamics.support.bounds import ImageSize, require_within
 from dynamics.support.files import brief, expanded
-from dynamics.views import formats
-from dynamics.views.download import Download, cache_folder, fetch
+from dynamics.views.official import DATASETS, locate, read_official
+from dynamics.views.own_images import OwnKind, folder_kind, own_splits, read_own, require_own
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +34,7 @@ class Images:
     images : float32 array (n, h, w, c)
         Intensities in [0, 1].
     labels : int array (n,), optional
-        Classes, 0 … 9; None where there are none.
+        Classes, from 0 on; None where there are none.
     name : str
         Name of the data set.
     note : str
@@ -55,119 +56,67 @@ class Images:
         return self.images.shape[1:]
 
 
-@dataclass(frozen=True)
-class Dataset:
-    """How an official data set is stored.
-
-    Parameters
-    ----------
-    read : callable
-        (images path, labels path or None, limit or None) -> uint8 images (n, h, w, c), labels.
-    splits : dict of tuple of (str, str or None)
-        Batches of each split: the file of the images and that of their labels.
-    downloads : tuple of Download
-        Official files of the data set.
-    folders : tuple of str
-        Inner folders that archives and other libraries put the files into.
-    """
-
-    read: Callable[[Path, Path | None, int | None], formats.Labelled]
-    splits: dict[str, tuple[tuple[str, str | None], ...]]
-    downloads: tuple[Download, ...]
-    folders: tuple[str, ...]
-
-
-def _mnist_like(folders: tuple[str, ...], mirrors: tuple[str, ...], md5: dict[str, str]) -> Dataset:
-    def names(part: str) -> tuple[str, str]:
-        return f"{part}-images-idx3-ubyte", f"{part}-labels-idx1-ubyte"
-
-    downloads = tuple(
-        Download(f"{name}.gz", digest, tuple(f"{mirror}{name}.gz" for mirror in mirrors), (name,))
-        for name, digest in md5.items()
-    )
-    return Dataset(formats.read_mnist, {"train": (names("train"),), "test": (names("t10k"),)}, downloads, folders)
-
-
-CIFAR10_BATCHES = tuple(f"data_batch_{i}.bin" for i in range(1, 6))
-
-# Checksums as published by the authors of each data set (CIFAR-10 and STL-10: on their pages) and used by torchvision.
-DATASETS: dict[str, Dataset] = {
-    "mnist": _mnist_like(
-        ("MNIST/raw",),
-        ("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/"),
-        {
-            "train-images-idx3-ubyte": "f68b3c2dcbeaaa9fbdd348bbdeb94873",
-            "train-labels-idx1-ubyte": "d53e105ee54ea40749a09fcbcd1e9432",
-            "t10k-images-idx3-ubyte": "9fb629c4189551a2d022fa330f9573f3",
-            "t10k-labels-idx1-ubyte": "ec29112dd5afa0611ce80d1b7f02629c",
-        },
-    ),
-    "fashion-mnist": _mnist_like(
-        ("FashionMNIST/raw",),
-        ("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",),
-        {
-            "train-images-idx3-ubyte": "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
-            "train-labels-idx1-ubyte": "25c81989df183df01b3e8a0aad5dffbe",
-            "t10k-images-idx3-ubyte": "bef4ecab320f06d8554ea6380940ec79",
-            "t10k-labels-idx1-ubyte": "bb300cfdad3c16e7a12a480ee83cd310",
-        },
-    ),
-    "cifar10": Dataset(
-        formats.read_cifar10,
-        {"train": tuple((name, None) for name in CIFAR10_BATCHES), "test": (("test_batch.bin", None),)},
-        (
-            Download(
-                "cifar-10-binary.tar.gz",
-                "c32a1d4ab5d03f1284b67883e8d87530",
-                ("https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",),
-                (*CIFAR10_BATCHES, "test_batch.bin"),
-                "cifar-10-batches-bin",
-            ),
-        ),
-        ("cifar-10-batches-bin",),
-    ),
-    "stl10": Dataset(
-        formats.read_stl10,
-        {
-            "train": (("train_X.bin", "train_y.bin"),),
-            "test": (("test_X.bin", "test_y.bin"),),
-            "unlabeled": (("unlabeled_X.bin", None),),
-        },
-        (
-            Download(
-                "stl10_binary.tar.gz",
-                "91f7769df0f17e558f3565bffb0c7dfb",
-                ("http://ai.stanford.edu/~acoates/stl10/stl10_binary.tar.gz",),
-                ("train_X.bin", "train_y.bin", "test_X.bin", "test_y.bin", "unlabeled_X.bin"),
-                "stl10_binary",
-            ),
-        ),
-        ("stl10_binary",),
-    ),
-}
-"""Data sets that are read from files; `digits` is embedded in scikit-learn."""
-
 NAMES = ("digits", *DATASETS)
+"""Data sets that are known by a name; `digits` is embedded in scikit-learn."""
+
+Kind = Literal["named", "synthetic", "pairs"] | OwnKind
+"""What a data set is: one of `NAMES`, vectors made on the spot, an .npz of pairs, or images of the user."""
+
+
+def kind_of(dataset: str) -> Kind:
+    """What the name or the path of a data set stands for; the one place that decides it.
+
+    A name comes before a folder that is called like it, which `./NAME` stands for.
+
+    Raises
+    ------
+    DataError
+        If it is neither a name nor a path, or an .npz holds neither images nor pairs.
+    """
+    if dataset == "synthetic":
+        return "synthetic"
+    if dataset in NAMES:
+        return "named"
+    if dataset.lower().endswith(".npz"):
+        return _stored_kind(dataset)
+    if dataset and os.path.isdir(expanded(dataset)):
+        return folder_kind(expanded(dataset))
+    raise DataError(
+        f"There is no data set `{brief(dataset)}`; known are {', '.join(NAMES)}, synthetic, and paths: of an .npz, of "
+        "a folder of images, or of a Hugging Face data set."
+    )
 
 
 def load_images(
-    name: str, data_dir: str | Path | None = None, *, split: str = "train", limit: int | None = None
+    dataset: str,
+    data_dir: str | Path | None = None,
+    *,
+    split: str = "train",
+    limit: int | None = None,
+    image_size: int | None = None,
 ) -> Images:
-    """Load a data set by name.
+    """Load the images of a data set by its name or path.
 
     Parameters
     ----------
-    name : str
-        `digits`, `mnist`, `fashion-mnist`, `cifar10` or `stl10`.
+    dataset : str
+        `digits`, `mnist`, `fashion-mnist`, `cifar10` or `stl10`; or the path of images of your own: an `.npz` with
+        `images` (n, h, w, c) and, if there are any, `labels` (n,); a folder of image files, or of one folder for each
+        class; or what `save_to_disk` of Hugging Face's `datasets` wrote, with one column of images.
     data_dir : path, optional
         Folder with the official files, or with a subfolder called like the data set. Some of the official batches are
         enough; `note` says how many images were found. Without it the files are downloaded once, checked against
         their published checksums and kept in the cache (`DYNAMICS_DATA`, or the operating system's).
     split : str
         `train` or `test`; STL-10 also has `unlabeled` (100,000 images, 11 GB as float32: give a limit), and `digits`
-        has `train` alone, all 1,797 images.
+        has `train` alone, all 1,797 images. A folder with the subfolders `train` and `test` has these two splits, and a
+        Hugging Face data set those that it names; other images of your own have `train` alone.
     limit : int, optional
-        Number of images to load, the first in the order of the files; all by default.
+        Number of images to load, the first in the order of the files; all by default. Classes that are folders come by
+        turns.
+    image_size : int, optional
+        Side s in pixels for image files: the largest square in the middle of each is scaled to s × s. By default they
+        stay as they are, and must all have one size.
 
     Returns
     -------
@@ -177,42 +126,95 @@ def load_images(
     Raises
     ------
     DataError
-        If the name or the split is unknown, the folder lacks the files, a file is damaged, or a download fails.
+        If the data set or the split is unknown, the folder lacks the files, a file is damaged, a download fails, or
+        what there is are no images of one size.
+    ConfigError
+        If `image_size` is given for a data set whose images have a size, or a package that reads it is not installed.
+    CapacityError
+        If the images do not fit into the memory that is left.
     """
-    check_images(name, data_dir, split=split)
+    check_images(dataset, data_dir, split=split, image_size=image_size)
     if limit is not None and limit < 1:
-        raise DataError(f"{name}: a limit of {limit} images leaves nothing; give at least 1.")
-    pixels, labels, note = _digits(limit) if name == "digits" else _read(name, data_dir, split, limit)
-    log.info("%s %s: %s", name, split, note)
-    return Images(pixels, labels, name, note)
+        raise DataError(f"{dataset}: a limit of {limit} images leaves nothing; give at least 1.")
+    kind = kind_of(dataset)
+    labels: np.ndarray | None
+    if dataset == "digits":
+        pixels, labels, note = _digits(limit)
+    elif kind == "named":
+        pixels, labels, note = read_official(dataset, data_dir, split, limit)
+    else:
+        pixels, labels, note = read_own(kind, dataset, split, limit, image_size)
+    log.info("%s %s: %s", dataset, split, note)
+    return Images(pixels, labels, dataset, note)
 
 
-def check_images(name: str, data_dir: str | Path | None = None, *, split: str = "train") -> None:
-    """Say at once what `load_images` would find missing; nothing is loaded or downloaded.
-
-    Parameters
-    ----------
-    name, data_dir, split
-        As for `load_images`. Without a folder, only the names are checked.
+def splits_of(dataset: str) -> tuple[str, ...]:
+    """Splits that the images of a data set have.
 
     Raises
     ------
     DataError
-        If the name or the split is unknown, or the folder lacks the files.
+        If there is no such data set, or it holds no images.
     """
-    if name not in NAMES:
+    kind = kind_of(dataset)
+    if kind in ("synthetic", "pairs"):
+        what = "pairs of views" if kind == "pairs" else "vectors"
         raise DataError(
-            f"There is no data set `{brief(name)}`; known are {', '.join(NAMES)}, or the path of an .npz of pairs."
+            f"{brief(dataset)}: holds {what}, and images are needed here; save some with np.savez(path, images=images)."
         )
-    splits = ("train",) if name == "digits" else tuple(DATASETS[name].splits)
+    if kind == "named":
+        return ("train",) if dataset == "digits" else tuple(DATASETS[dataset].splits)
+    return own_splits(kind, dataset)
+
+
+def check_images(
+    dataset: str, data_dir: str | Path | None = None, *, split: str = "train", image_size: int | None = None
+) -> None:
+    """Say at once what `load_images` would find missing; nothing is loaded or downloaded.
+
+    Parameters
+    ----------
+    dataset, data_dir, split, image_size
+        As for `load_images`. Of a data set with a name only the name is checked where no folder is given.
+
+    Raises
+    ------
+    DataError
+        If the data set or the split is unknown, or the folder lacks the files.
+    ConfigError
+        As for `load_images`.
+    """
+    require_within("image_size", image_size, ImageSize)
+    kind, splits = kind_of(dataset), splits_of(dataset)
+    if kind != "named":
+        if data_dir is not None:
+            raise ConfigError(f"`data_dir` is for data sets with a name, and {brief(dataset)} is a path; leave it out.")
+        require_own(kind, dataset, split, image_size)
+        return
     if split not in splits:
-        raise DataError(f"{name}: there is no split `{split}`; it has {', '.join(splits)}.")
+        raise DataError(f"{dataset}: there is no split `{split}`; it has {', '.join(splits)}.")
+    if image_size is not None:
+        raise ConfigError(f"`image_size` is for image files, and the images of {dataset} have one size; leave it out.")
     if data_dir is None:
         return
-    if name == "digits" and not os.path.isdir(expanded(data_dir)):  # it is not needed, and must have been a mistake
+    if dataset == "digits" and not os.path.isdir(expanded(data_dir)):  # it is not needed, and must have been a mistake
         raise DataError(f"{brief(data_dir)}: no such folder; leave `data_dir` out, since digits need no files.")
-    if name != "digits":
-        _locate(name, data_dir, split)
+    if dataset != "digits":
+        locate(dataset, data_dir, split)
+
+
+def _stored_kind(path: str) -> Kind:
+    """Whether an .npz holds images or pairs."""
+    with open_npz(path) as archive:
+        names = set(archive.names)
+    if {"x", "x_prime"} & names:
+        return "pairs"
+    if "images" in names:
+        return "images"
+    raise DataError(
+        f"{brief(path)}: holds {sorted(names)}; save images with np.savez(path, images=images), or pairs with "
+        "np.savez(path, x=x, x_prime=x_prime)."
+    )
 
 
 def _digits(limit: int | None) -> tuple[np.ndarray, np.ndarray, str]:
@@ -221,91 +223,3 @@ def _digits(limit: int | None) -> tuple[np.ndarray, np.ndarray, str]:
     digits = load_digits()
     pixels = (digits.images[:limit, :, :, None] / 16).astype(np.float32)  # 17 grey levels, 0 … 16
     return pixels, digits.target[:limit].astype(np.int64), f"{len(pixels):,} images embedded in scikit-learn"
-
-
-def _read(
-    name: str, data_dir: str | Path | None, split: str, limit: int | None
-) -> tuple[np.ndarray, np.ndarray | None, str]:
-    dataset = DATASETS[name]
-    batches, found = dataset.splits[split], _locate(name, data_dir, split)
-    stacks: list[np.ndarray] = []
-    classes: list[Any] = []  # arrays, or None for a file without labels
-    read: list[Path] = []
-    for image_file, label_file in batches:
-        left = None if limit is None else limit - sum(map(len, stacks))
-        if image_file not in found or left == 0:
-            continue
-        pixels, labels = dataset.read(found[image_file], found.get(label_file), left)
-        stacks.append(np.divide(pixels, 255, dtype=np.float32, order="C"))
-        classes.append(labels)
-        read.append(found[image_file])
-    complete = all(labels is not None for labels in classes)
-    total = sum(map(len, stacks))
-    note = f"{total:,} images from {', '.join(path.name for path in read)} in {read[0].parent}"
-    if len(read) < len(batches):
-        note += f" ({len(read)} of {len(batches)} official files)"
-    if not complete:
-        note += ", without labels"
-    images = stacks[0] if len(stacks) == 1 else np.concatenate(stacks)  # no second copy of a large set
-    return images, np.concatenate(classes) if complete else None, note
-
-
-def _locate(name: str, data_dir: str | Path | None, split: str) -> dict[str, Path]:
-    """Files of a split that exist, by official name; those that the cache lacks are downloaded."""
-    dataset = DATASETS[name]
-    wanted = [file for batch in dataset.splits[split] for file in batch if file]
-    if data_dir is None:
-        cache = cache_folder()
-        found = _find(name, cache, wanted)
-        for download in dataset.downloads:
-            # an archive is unpacked in one step, so a part of it is the user's own choice of batches
-            if set(download.provides) & set(wanted) and not set(download.provides) & set(found):
-                fetch(download, cache / name, wanted)
-        found = _find(name, cache, wanted)
-        data_dir = cache
-    else:
-        data_dir = expanded(data_dir)
-        found = _find(name, data_dir, wanted)
-    if not any(image_file in found for image_file, _ in dataset.splits[split]):
-        raise DataError(_missing(name, Path(data_dir), [image_file for image_file, _ in dataset.splits[split]]))
-    return found
-
-
-def _find(name: str, data_dir: Path, wanted: list[str]) -> dict[str, Path]:
-    """Files of the most complete folder, by official name."""
-    candidates = [
-        {file: path for file in wanted for path in _variants(folder, file) if os.path.isfile(path)}
-        for folder in _folders(name, data_dir)
-    ]
-    return max(candidates, key=lambda found: (wanted[0] in found, len(found)))
-
-
-def _folders(name: str, data_dir: Path) -> list[Path]:
-    """Where to look, the most specific first; a folder called like another data set is not taken for this one."""
-    own = [data_dir / name]
-    if data_dir.resolve().name not in set(DATASETS) - {name}:
-        own.append(data_dir)
-    return [folder / inner for folder in own for inner in (".", *DATASETS[name].folders)]
-
-
-def _variants(folder: Path, file: str) -> list[Path]:
-    """Names a file goes by, the preferred one last; `train-images.idx3-ubyte` is a common unpacked spelling."""
-    if "-idx" not in file:
-        return [folder / file]
-    dotted = file.replace("-idx", ".idx")
-    return [folder / variant for variant in (f"{dotted}.gz", dotted, f"{file}.gz", file)]
-
-
-def _missing(name: str, data_dir: Path, wanted: list[str]) -> str:
-    archives = [download.file for download in DATASETS[name].downloads if download.folder]
-    packed = [path for folder in _folders(name, data_dir) for file in archives if (path := folder / file).is_file()]
-    if not os.path.isdir(data_dir):
-        return f"{data_dir}: no such folder; give the folder that holds {', '.join(wanted)} ({name})."
-    if packed:
-        return f"{packed[0]}: is not unpacked; unpack it there (tar xf {packed[0].name}), then {name} is found."
-    either = " (or the same with .gz)" if "-idx" in wanted[0] else ""
-    inner = ", ".join((name, *DATASETS[name].folders))
-    return (
-        f"{data_dir}: holds no {name}; looked for {', '.join(wanted)}{either} in it and in its subfolders {inner}; "
-        "put them there, or leave `data_dir` out to download them."
-    )

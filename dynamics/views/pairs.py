@@ -181,11 +181,6 @@ def _require_both(path: str | Path, archive: archives.Archive) -> None:
         )
 
 
-def is_stored(dataset: str) -> bool:
-    """Whether a data set is the path of a file of pairs."""
-    return dataset.lower().endswith(".npz")
-
-
 def _require_finite(array: np.ndarray, name: str, source: str, rows: np.ndarray | None = None) -> None:
     """Raise `DataError` if a view is not finite; `rows` are the rows of the user's array that these are."""
     if array.size == 0 or array.ndim == 0 or array.dtype.kind not in "fc":

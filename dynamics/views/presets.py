@@ -26,6 +26,7 @@ from dynamics.views.augment import (
     random_shift,
     random_solarize,
 )
+from dynamics.views.datasets import splits_of
 
 Shape = tuple[int, ...]
 
@@ -170,19 +171,19 @@ _DEFAULTS = {
     "cifar10": "simon2023",
     "stl10": "barlow-twins",
 }
+_DEFAULT = "barlow-twins"
 
 
 def default_augmentation(dataset: str) -> str:
-    """Name of the augmentation that a built-in data set gets when none is asked for.
+    """Name of the augmentation that a data set gets when none is asked for; images of your own get `barlow-twins`.
 
     Raises
     ------
     DataError
-        If the data set is unknown.
+        If there is no such data set, or it holds no images.
     """
-    if dataset not in _DEFAULTS:
-        raise DataError(f"There is no data set `{dataset}`; known are {', '.join(_DEFAULTS)}.")
-    return _DEFAULTS[dataset]
+    splits_of(dataset)
+    return _DEFAULTS.get(dataset, _DEFAULT)
 
 
 def _colour(
@@ -197,7 +198,8 @@ def _colour(
         steps = (partial(jitter, brightness=brightness, contrast=contrast, saturation=saturation, hue=hue),)
         return (*steps, partial(random_grayscale, p=0.2)) if grayscale else steps, ""
     left_out = "saturation, hue or grayscale" if grayscale else "saturation or hue"
-    return (partial(jitter, brightness=brightness, contrast=contrast),), f"one channel: no {left_out}"
+    channels = "one channel" if shape[-1] == 1 else f"{shape[-1]} channels"
+    return (partial(jitter, brightness=brightness, contrast=contrast),), f"{channels}: no {left_out}"
 
 
 def _blur_kernel(shape: Shape) -> int:

@@ -17,9 +17,9 @@ from dynamics.errors import ConfigError, DataError
 from dynamics.support.compiled import comparable
 from dynamics.support.files import brief
 from dynamics.views.augment import Augmentation
-from dynamics.views.datasets import NAMES, Images, check_images, load_images
+from dynamics.views.datasets import Images, check_images, kind_of, load_images
 from dynamics.views.intensities import intensities
-from dynamics.views.pairs import Pairs, is_stored
+from dynamics.views.pairs import Pairs
 from dynamics.views.presets import TwoViews, default_augmentation
 from dynamics.views.synthetic import geometric_spectrum, synthetic_pairs
 from dynamics.views.written import check_augmentation, get_augmentation
@@ -120,14 +120,15 @@ def load_pairs(
     seed: int = 0,
     split: str = "train",
     standardise: bool = True,
+    image_size: int | None = None,
 ) -> Pairs:
     """Load pairs from any source by name: the one entry of the command line.
 
     Parameters
     ----------
     dataset : str
-        A data set of `load_images`, the path of an `.npz` with arrays `x` and `x_prime`, or `synthetic` (vectors with
-        the geometric spectrum 1, 0.7, 0.49, … of 16 modes, or fewer if there are fewer pairs).
+        A data set or a path of `load_images`, the path of an `.npz` with arrays `x` and `x_prime`, or `synthetic`
+        (vectors with the geometric spectrum 1, 0.7, 0.49, … of 16 modes, or fewer if there are fewer pairs).
     data_dir : path, optional
         Folder with the data set's official files.
     num_pairs : int, optional
@@ -141,6 +142,8 @@ def load_pairs(
         Split of the data set, such as `train` or `test`.
     standardise : bool
         Remove mean and scale of all views; never applied to `synthetic`, whose spectrum it would change.
+    image_size : int, optional
+        Side in pixels to which image files are brought, as by `load_images`.
 
     Returns
     -------
@@ -154,13 +157,15 @@ def load_pairs(
     ConfigError
         If the augmentation is unknown, or is asked for where there are no images.
     """
-    check_dataset(dataset, data_dir, augmentation=augmentation, split=split)  # before a download, not after it
+    # before a download, not after it
+    check_dataset(dataset, data_dir, augmentation=augmentation, split=split, image_size=image_size)
     key = jax.random.key(seed)
-    if dataset == "synthetic":
+    kind = kind_of(dataset)
+    if kind == "synthetic":
         return _synthetic(num_pairs, key, seed)
-    if is_stored(dataset):
+    if kind == "pairs":
         return _stored(dataset, num_pairs, key, standardise)
-    images = load_images(dataset, data_dir, split=split)
+    images = load_images(dataset, data_dir, split=split, image_size=image_size)
     preset = default_augmentation(dataset) if augmentation is None else augmentation
     views = get_augmentation(preset, images.shape)
     pairs = make_pairs(images, views, key, num_pairs=num_pairs, standardise=standardise)
@@ -178,12 +183,13 @@ def load_held_out(
     seed: int = 0,
     split: str = "train",
     standardise: bool = True,
+    image_size: int | None = None,
 ) -> Pairs:
     """Load pairs that `load_pairs` did not draw: views of further images of the same split, or the rest of an `.npz`.
 
     Parameters
     ----------
-    dataset, data_dir, augmentation, seed, split, standardise
+    dataset, data_dir, augmentation, seed, split, standardise, image_size
         As for the `load_pairs` of the training pairs. Mean and scale that are removed are those of the training pairs.
     num_pairs : int
         Number n of training pairs, which are left out.
@@ -199,7 +205,10 @@ def load_held_out(
     """
     if dataset == "synthetic":
         raise DataError("synthetic: its pairs have no labels, so that none are held out for them; choose a data set.")
-    available = Pairs.count(dataset) if is_stored(dataset) else len(load_images(dataset, data_dir, split=split))
+    if kind_of(dataset) == "pairs":
+        available = Pairs.count(dataset)
+    else:
+        available = len(load_images(dataset, data_dir, split=split, image_size=image_size))
     if available <= num_pairs:
         raise DataError(
             f"{dataset}: all of its {available:,} pairs are trained on, so that none is held out; lower `num_pairs`."
@@ -212,33 +221,38 @@ def load_held_out(
         seed=seed,
         split=split,
         standardise=False,
+        image_size=image_size,
     )
     rest = drawn.rows(slice(num_pairs, None))
     return rest.standardised(like=drawn.rows(slice(num_pairs))) if standardise else rest
 
 
 def check_dataset(
-    dataset: str, data_dir: str | Path | None = None, *, augmentation: str | None = None, split: str = "train"
+    dataset: str,
+    data_dir: str | Path | None = None,
+    *,
+    augmentation: str | None = None,
+    split: str = "train",
+    image_size: int | None = None,
 ) -> None:
     """Say at once what `load_pairs` would find missing; nothing is loaded or downloaded.
 
     Parameters and errors are those of `load_pairs`.
     """
-    if dataset == "synthetic" or is_stored(dataset):
+    kind = kind_of(dataset)
+    if kind in ("synthetic", "pairs"):
         if augmentation not in (None, "none"):
             raise ConfigError(
                 f"{dataset}: holds pairs already, so augmentation `{augmentation}` has no images to work on."
             )
-        if is_stored(dataset):
+        if image_size is not None:
+            raise ConfigError(f"`image_size` is for image files, and {brief(dataset)} holds none; leave it out.")
+        if kind == "pairs":
             Pairs.check(dataset)
         return
     if augmentation is not None:
         check_augmentation(augmentation)
-    if dataset not in NAMES:
-        raise DataError(
-            f"There is no data set `{brief(dataset)}`; known are {', '.join(NAMES)}, synthetic, or the path of an .npz."
-        )
-    check_images(dataset, data_dir, split=split)
+    check_images(dataset, data_dir, split=split, image_size=image_size)
 
 
 def _synthetic(num_pairs: int | None, key: jax.Array, seed: int) -> Pairs:

@@ -20,6 +20,7 @@ from dynamics.errors import ConfigError
 from dynamics.objectives.registry import OBJECTIVES, Objective
 from dynamics.recipe.config import recipe_preset
 from dynamics.trajectories.trajectory import Trajectory
+from dynamics.views import load_images
 
 SMALL = [
     *("train", "--preset", "cpu", "--network", "resnet10", "--width", "0.0625", "--projector", "8", "--dim", "3"),
@@ -95,6 +96,14 @@ def test_a_run_writes_what_it_promises(whole, capsys, tmp_path):
     assert list((whole / "checkpoints").glob("*.checkpoint"))
     assert main(["plot", str(whole), "--out", str(tmp_path)]) == 0
     assert_shows_something(tmp_path / "trajectories.png")
+
+
+def test_own_images_are_trained_on_as_a_data_set_with_a_name(whole, tmp_path):
+    """Those of the digits, in a file of one's own, make the run of the digits bit for bit."""
+    np.savez(tmp_path / "mine.npz", images=load_images("digits", limit=40).images)
+    own = ("--dataset", tmp_path / "mine.npz", "--augmentation", "digits", "--probes", "0")
+    assert run(*own, "--out", tmp_path / "run") == 0
+    np.testing.assert_array_equal(load(tmp_path / "run").eigenvalues, load(whole).eigenvalues)
 
 
 def test_a_finished_run_is_not_run_again_without_force(whole, capsys, monkeypatch):

@@ -10,7 +10,7 @@ from official_files import cifar_batch, idx, snapshot
 from sklearn.datasets import load_digits
 
 from dynamics.errors import DataError
-from dynamics.views import Images, datasets, load_images
+from dynamics.views import Images, load_images, official
 
 
 @pytest.fixture
@@ -116,7 +116,7 @@ def test_unknown_names_are_an_error_that_lists_the_known_ones(name, options, say
 
 
 def test_an_explicit_folder_without_the_data_is_never_a_reason_to_download(tmp_path, monkeypatch):
-    monkeypatch.setattr(datasets, "fetch", lambda *_: pytest.fail("downloaded"))
+    monkeypatch.setattr(official, "fetch", lambda *_: pytest.fail("downloaded"))
     with pytest.raises(DataError, match=r"holds no mnist; looked for train-images-idx3-ubyte .*\.gz.* MNIST/raw"):
         load_images("mnist", tmp_path)
     with pytest.raises(DataError, match=r"looked for data_batch_1.bin, .*data_batch_5.bin .*cifar-10-batches-bin"):

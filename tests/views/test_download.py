@@ -15,7 +15,7 @@ import pytest
 from official_files import cifar_batch, idx, snapshot
 
 from dynamics.errors import DataError
-from dynamics.views import datasets, load_images
+from dynamics.views import load_images, official
 from dynamics.views.download import Download, cache_folder, fetch
 
 
@@ -43,13 +43,13 @@ def offer(monkeypatch, server, name, contents):
     """Serve these files as the official ones of a data set."""
     served, address = server
     downloads = []
-    for download in datasets.DATASETS[name].downloads:
+    for download in official.DATASETS[name].downloads:
         content = contents[download.file]
         (served / download.file).write_bytes(content)
         md5 = hashlib.md5(content).hexdigest()
         downloads.append(replace(download, md5=md5, urls=(f"{address}{download.file}",)))
-    official = replace(datasets.DATASETS[name], downloads=tuple(downloads))
-    monkeypatch.setitem(datasets.DATASETS, name, official)
+    changed = replace(official.DATASETS[name], downloads=tuple(downloads))
+    monkeypatch.setitem(official.DATASETS, name, changed)
 
 
 @pytest.fixture
@@ -179,7 +179,7 @@ def test_the_cache_is_the_operating_systems_unless_told_otherwise(monkeypatch, t
 
 
 def test_every_published_checksum_is_an_md5_and_every_split_is_provided():
-    for dataset in datasets.DATASETS.values():
+    for dataset in official.DATASETS.values():
         provided = [file for download in dataset.downloads for file in download.provides]
         wanted = [file for batches in dataset.splits.values() for batch in batches for file in batch if file]
         assert sorted(provided) == sorted(wanted)

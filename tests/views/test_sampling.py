@@ -177,7 +177,7 @@ def test_synthetic_pairs_have_the_geometric_spectrum(num_pairs, n, modes):
 @pytest.mark.parametrize(
     ("dataset", "options", "error", "says"),
     [
-        ("imagenet", {}, DataError, r"known are digits, .*stl10, synthetic, or the path of an .npz"),
+        ("imagenet", {}, DataError, r"known are digits, .*stl10, synthetic, and paths: of an .npz"),
         ("absent.npz", {}, DataError, "absent.npz: no such file"),
         ("digits", {"augmentation": "byol"}, ConfigError, "no augmentation `byol`; known are none"),
         ("digits", {"augmentation": "simon2023"}, DataError, "20×20 crops, and the images are 8×8"),
