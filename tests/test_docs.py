@@ -51,7 +51,7 @@ def test_commands_and_their_flags_exist(page):
         known = {*inspect.signature(available).parameters, "help"}
         for settings in (Config, Recipe):
             if any(settings.__name__ in str(hint) for hint in get_type_hints(available).values()):
-                known |= {field.name for field in fields(settings)}
+                known |= {field.name for field in fields(settings)} | {"config"}
         flags = [word[2:].replace("-", "_") for word in words if word.startswith("--")]
         assert set(flags) <= known, line
 

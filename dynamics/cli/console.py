@@ -1,12 +1,15 @@
 """What commands show and draw."""
 
 import io
+import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from dynamics.support.progress import QUIET
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -23,8 +26,11 @@ _AS_LONG_AS_IT_IS = 10_000  # characters of a line that goes into a file or anot
 def show(text: object = "") -> None:
     """Print text or a table on the standard output, letter by letter: nothing in it is markup.
 
-    Lines are as long as they are, so that a path can be copied; only tables are fitted into a terminal.
+    Lines are as long as they are, so that a path can be copied; only tables are fitted into a terminal. Nothing is
+    shown if the user wants it quiet.
     """
+    if QUIET.get():
+        return
     from rich.console import Console
 
     console = Console(highlight=False, markup=False, emoji=False)
@@ -33,11 +39,27 @@ def show(text: object = "") -> None:
     console.print(text, soft_wrap=isinstance(text, str))
 
 
+def print_json(content: Mapping[str, Any]) -> None:
+    """Print one JSON object on a line, however quiet the rest is; NaN and infinities are null."""
+    from dynamics.support.files import plain
+
+    print(json.dumps(plain(content)))
+
+
 def accept_every_letter() -> None:
     """Write letters that the output cannot show by their numbers, in place of ending in an error."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+def conclude(folder: Path) -> None:
+    """Write the tables of a run that has ended, and draw its figure."""
+    from dynamics.runs.store import read_run
+    from dynamics.runs.tables import write_tables
+
+    write_tables(read_run(folder))
+    draw_run(folder)
 
 
 def draw_run(folder: Path, target: Path | None = None, *, title: bool = True, width: "Width | None" = None) -> None:

@@ -1,6 +1,5 @@
 """The command `diagnose`: the state of any run, told from its log."""
 
-import json as encoding
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from dynamics.cli.console import save_figure, show
+from dynamics.cli.console import print_json, save_figure, show
 from dynamics.cli.groups import Optionally, Switch, default_hint
 from dynamics.errors import ConfigError
 
@@ -60,13 +59,9 @@ def diagnose(
         found = diagnose(log)
         collapsed |= found.state == "collapsing"
         if json:
-            _print_json(path, asdict(found))
+            print_json({"log": str(path), **asdict(found)})
         else:
             show(f"{path}, step {found.step:,}: {' '.join(found.sentences)}")
         if folder is not None:
             save_figure(partial(diagnosis_figure, log, found), folder, f"diagnosis-{path.stem}")
     return COLLAPSED if collapsed else 0
-
-
-def _print_json(path: Path, found: dict) -> None:
-    print(encoding.dumps({"log": str(path)} | found))

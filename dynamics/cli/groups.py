@@ -7,12 +7,14 @@ import shutil
 import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import field, fields, make_dataclass
+from pathlib import Path
 from typing import Annotated, Any, TypeVar, Union, get_type_hints
 
 import tyro
 from tyro.constructors import ConstructorRegistry, StructConstructorSpec, StructFieldSpec, StructTypeInfo
 
 from dynamics.cli.flags import with_flags
+from dynamics.cli.saved import SAVED
 from dynamics.experiment.config import Config
 from dynamics.recipe.config import LOSS_SETTINGS, Recipe
 
@@ -32,6 +34,8 @@ Switch = Annotated[tyro.conf.FlagCreatePairsOff[bool], tyro.conf.arg(help_behavi
 
 Unnamed = Annotated[T, tyro.conf.OmitArgPrefixes, tyro.conf.arg(name="")]
 """A record whose settings are flags by their own names."""
+
+SAVED_FLAG = "config"
 
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "data": (
@@ -59,6 +63,15 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
 }
 """Group of flags -> the settings in it, in the order of the help. A setting that is not listed is a further one."""
 
+_SavedRun = Annotated[
+    Path | None,
+    tyro.conf.arg(
+        metavar="RUN",
+        help="Run a saved run again: its folder, or its config.json; flags besides it change its settings.",
+        help_behavior_hint=default_hint,
+    ),
+]
+
 registry = ConstructorRegistry()
 
 
@@ -69,7 +82,7 @@ def settings_in_groups(info: StructTypeInfo) -> StructConstructorSpec | None:
     declared = next((known for known in (Config, Recipe) if record is not None and issubclass(record, known)), None)
     if record is None or declared is None:
         return None
-    default = info.default if isinstance(info.default, record) else record()
+    default = info.default if isinstance(info.default, record) else _saved(record) or record()
     texts, hints = field_texts(declared), get_type_hints(record, include_extras=True)
 
     def flag(name: str) -> tuple[str, Any, Any]:
@@ -78,16 +91,22 @@ def settings_in_groups(info: StructTypeInfo) -> StructConstructorSpec | None:
         )
         return name, Annotated[hints[name], shown], field(default=getattr(default, name))
 
-    groups = {
-        title: make_dataclass(title, [flag(name) for name in names], frozen=True)
-        for title, names in grouped_names(record).items()
-    }
+    flags = {title: [flag(name) for name in names] for title, names in grouped_names(record).items()}
+    flags["data"].insert(0, (SAVED_FLAG, _SavedRun, field(default=None)))  # read before the others, as their defaults
+    groups = {title: make_dataclass(title, listed, frozen=True) for title, listed in flags.items()}
 
     def put_together(**chosen: Any) -> Any:
-        return record(**{name: value for group in chosen.values() for name, value in vars(group).items()})
+        values = {name: value for group in chosen.values() for name, value in vars(group).items()}
+        return record(**{name: value for name, value in values.items() if name != SAVED_FLAG})
 
     found = tuple(StructFieldSpec(title, group, group()) for title, group in groups.items())
     return StructConstructorSpec(instantiate=put_together, fields=found)
+
+
+def _saved(record: type) -> Any:
+    """The settings of the saved run that the command line names, if they are of this kind."""
+    saved = SAVED.get()
+    return saved.config if saved is not None and isinstance(saved.config, record) else None
 
 
 def grouped_names(record: type) -> dict[str, list[str]]:

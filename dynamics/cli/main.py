@@ -11,17 +11,19 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from dynamics.cli.console import TYPED, accept_every_letter, draw_run, duration, show
+from dynamics.cli.console import TYPED, accept_every_letter, conclude, draw_run, duration, print_json, show
 from dynamics.cli.diagnosing import diagnose
 from dynamics.cli.flags import with_flags
-from dynamics.cli.groups import Optionally, Switch, Unnamed, command_line, default_hint, registry
+from dynamics.cli.groups import SAVED_FLAG, Optionally, Switch, Unnamed, command_line, default_hint, registry
 from dynamics.cli.recipe import recipe_commands
+from dynamics.cli.saved import SAVED, saved_run, with_dynamics
 from dynamics.cli.solving import simulate_solved
 from dynamics.cli.studying import study
 from dynamics.cli.sweeping import Varied, draw_sweep, run_sweep
 from dynamics.errors import ConfigError, DynamicsError
 from dynamics.experiment.config import Config
 from dynamics.recipe.config import PRESETS, Recipe
+from dynamics.support.progress import QUIET
 
 if TYPE_CHECKING:
     from dynamics.cli.running import Request
@@ -83,7 +85,7 @@ def compare(
     show(comparison_table(comparison, experiment.schedule.learning_rate))
     _show_labels(forecasts, experiment.schedule.learning_rate, measured)
     show(f"\nKernel: {experiment.kernel.name}; {experiment.kernel.reason}.")
-    draw_run(opened.folder)
+    conclude(opened.folder)
 
 
 def simulate(
@@ -91,6 +93,7 @@ def simulate(
     dynamics: str = "barlow-twins",
     by_step: Optionally[int] = None,
     resume_from: Optionally[Path] = None,
+    json: Switch = False,
     out: Optionally[Path] = None,
     force: Switch = False,
 ) -> None:
@@ -107,11 +110,14 @@ def simulate(
         Say how many dimensions will be learned by this training step.
     resume_from
         Recorder file (.npz) of a run in progress with these settings, which updates the forecast.
+    json
+        Print the forecast as one JSON object and nothing else, for machines.
     out
         Folder for the results; by default runs/simulate, or the next free number of it.
     force
         Replace the run that the folder holds.
     """
+    from dynamics.cli.machine import forecast_object
     from dynamics.cli.running import open_run
     from dynamics.cli.tables import forecast_answers, forecast_table
     from dynamics.experiment.fingerprint import require_same_run
@@ -120,8 +126,9 @@ def simulate(
     from dynamics.support.bounds import Count, require_within
     from dynamics.trajectories.trajectory import Trajectory
 
+    QUIET.set(QUIET.get() or json)
     if dynamics != "barlow-twins":
-        simulate_solved(dynamics, config, out, force)
+        simulate_solved(dynamics, config, out, force, json)
         return
     require_within("by_step", by_step, Count)
     measured = None if resume_from is None else Trajectory.load(resume_from)
@@ -144,7 +151,9 @@ def simulate(
     if measured is not None:
         write_trajectories(opened.folder, {"updated": ahead.trajectory(experiment.schedule.times)})
     show(f"\nKernel: {experiment.kernel.name}; {experiment.kernel.reason}.")
-    draw_run(opened.folder)
+    conclude(opened.folder)
+    if json:
+        print_json(forecast_object(ahead, opened.folder, by_step))
 
 
 def train(config: Settings, preset: Preset = None, out: Optionally[Path] = None, force: Switch = False) -> None:
@@ -177,7 +186,7 @@ def train(config: Settings, preset: Preset = None, out: Optionally[Path] = None,
     _say_caveats(ahead)
     measured = trained(opened, CHECKPOINT_SECONDS)
     show(f"\n{steps_line(measured)}")
-    draw_run(opened.folder)
+    conclude(opened.folder)
 
 
 def sweep(
@@ -292,10 +301,14 @@ def main(arguments: list[str] | None = None) -> int:
         show(f"dynamics {package.__version__}")
         return 0
     TYPED.set(tuple(arguments))
+    QUIET.set(False)
     try:
         _require_text(arguments)
+        saved = saved_run(arguments)
+        SAVED.set(saved)
+        arguments = with_dynamics(arguments, saved)
         code = tyro.cli(
-            command_line(COMMANDS | recipe_commands(arguments), arguments),
+            command_line(COMMANDS | recipe_commands(arguments, saved), arguments),
             prog="dynamics",
             description="Forecast how a self-supervised network will learn, train it, and see where they part.",
             args=arguments or ["--help"],
@@ -329,7 +342,7 @@ def _settings() -> set[str]:
     """Names of all settings that are flags of some command."""
     records = {field.name for record in (Config, Recipe) for field in fields(record)}
     commands = (inspect.signature(command).parameters for command in COMMANDS.values())
-    return records.union(*commands, {"force", "tangent_pairs", "fixed_pairs"})
+    return records.union(*commands, {"force", "tangent_pairs", "fixed_pairs", SAVED_FLAG})
 
 
 def _request(command: str, config: Config, out: Path | None, force: bool) -> "Request[ExperimentRun]":

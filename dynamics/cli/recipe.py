@@ -3,16 +3,18 @@
 They are `dynamics train --preset`, `dynamics sweep --preset` and `dynamics compare --recipe practical`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, make_dataclass
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
 
-from dynamics.cli.console import draw_run, show
+from dynamics.cli.console import conclude, show
 from dynamics.cli.groups import Optionally, Switch, Unnamed
+from dynamics.cli.saved import Saved
 from dynamics.cli.sweeping import Varied, run_sweep
 from dynamics.objectives.registry import OBJECTIVES
 from dynamics.recipe.config import AUTO, PRESETS, Recipe, recipe_preset
@@ -32,14 +34,20 @@ class _Chosen:
     recipe: str | None = None
 
 
-def recipe_commands(arguments: Sequence[str]) -> dict[str, Callable[..., None]]:
+def recipe_commands(arguments: Sequence[str], saved: Saved | None = None) -> dict[str, Callable[..., None]]:
     """Commands whose settings, and the defaults of these, follow from the preset and objective that are asked for.
+
+    Those of a saved recipe follow from it instead.
 
     Raises
     ------
     ConfigError
         If there is no such preset or objective.
     """
+    if saved is not None and isinstance(saved.config, Recipe):
+        recipe = saved.config
+        compare = _compare_recipe(recipe, saved.resolved)
+        return {"train": _train_recipe(recipe), "sweep": _sweep_recipe(recipe), "compare": compare}
     chosen, _ = tyro.cli(_Chosen, prog="dynamics", args=arguments, return_unknown_args=True, add_help=False)
     if chosen.preset is None and chosen.recipe is None:
         return {}
@@ -91,23 +99,23 @@ def _train_recipe(default: Recipe) -> Callable[..., None]:
 
         if distributed:
             join_processes()
-        opened, _ = _trained("train", Recipe(**_values(recipe)), out, force)
+        opened, _ = _trained("train", Recipe(**_values(recipe)), out, force, kernels=False)
         if is_first_process():
-            draw_run(opened.folder)
+            conclude(opened.folder)
 
     return train
 
 
-def _compare_recipe(default: Recipe) -> Callable[..., None]:
-    """`compare` with the settings of a practical recipe and their defaults."""
+def _compare_recipe(default: Recipe, how: Mapping[str, Any] = MappingProxyType({})) -> Callable[..., None]:
+    """`compare` with the settings of a practical recipe and their defaults; those of the kernels are in `how`."""
     flags = _flags_of(default)
 
     def compare(
         settings: Unnamed[type(flags)] = flags,  # type: ignore[valid-type]
         recipe: Literal["practical"] = "practical",
-        pairs: int = 2048,
-        tangent_pairs: int = 128,
-        fixed_pairs: bool = True,
+        pairs: int = how.get("pairs", 2048),
+        tangent_pairs: int = how.get("tangent_pairs", 128),
+        fixed_pairs: bool = how.get("fixed_pairs", True),
         out: Optionally[Path] = None,
         force: Switch = False,
     ) -> None:
@@ -140,7 +148,7 @@ def _compare_recipe(default: Recipe) -> Callable[..., None]:
         show(recipe_table(measured, forecasts))
         show()
         show(overlap_table(comparison.kernel_overlaps))
-        draw_run(opened.folder)
+        conclude(opened.folder)
 
     return compare
 

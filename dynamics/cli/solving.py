@@ -4,12 +4,13 @@ from pathlib import Path
 
 from msgspec import structs
 
-from dynamics.cli.console import TYPED, draw_run, show
+from dynamics.cli.console import TYPED, conclude, print_json, show
 from dynamics.experiment.config import Config
 
 
-def simulate_solved(name: str, config: Config, out: Path | None, force: bool) -> None:
-    """Forecast with a solvable model: settings, trajectory, table and figure."""
+def simulate_solved(name: str, config: Config, out: Path | None, force: bool, json: bool = False) -> None:
+    """Forecast with a solvable model: settings, trajectory, table and figure; with `json` one object in their place."""
+    from dynamics.cli.machine import solution_object
     from dynamics.cli.tables import solution_table
     from dynamics.experiment.preparation import prepare
     from dynamics.experiment.solvable import solve
@@ -39,4 +40,6 @@ def simulate_solved(name: str, config: Config, out: Path | None, force: bool) ->
         f"\nThe modes are those of the {experiment.kernel.name}. In their basis {share} of the covariance of single "
         "views lies off the diagonal; these models leave that part out."
     )
-    draw_run(folder)
+    conclude(folder)
+    if json:
+        print_json(solution_object(trajectory, folder))

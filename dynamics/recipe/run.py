@@ -60,11 +60,13 @@ class RecipeRun:
     def resolved(self) -> Mapping[str, Any]:
         """What the settings came to."""
         recipe = self.prepared.recipe
+        compared = {"pairs": self.pairs, "tangent_pairs": self.tangent_pairs, "fixed_pairs": self.fixed_pairs}
         return {
             "network": self.prepared.describe(),
             "learning_rate": recipe.learning_rate,
             "steps": recipe.steps,
             "steps_per_epoch": len(self.prepared.images) // recipe.batch,
+            **(compared if self.kernels else {}),
         }
 
     @property

@@ -6,6 +6,7 @@ from typing import Literal
 
 from dynamics.runs.settings import CONFIG, RunSettings, holds_run, require_same, write_settings
 from dynamics.runs.store import COMPARISON, MODES, TRAJECTORIES
+from dynamics.runs.tables import EIGENVALUES, STEP_TIMES
 from dynamics.support import files
 from dynamics.training.checkpoints import EVERY_SECONDS, Checkpoints
 from dynamics.trajectories.ladder import rung
@@ -70,8 +71,10 @@ def remove_run(folder: Path) -> None:
     """Remove the files of a run, and nothing else that is in its folder."""
     if (folder / "checkpoints").is_dir():
         checkpoints(folder).clear()
-    for path in (folder / CONFIG, folder / MODES, folder / COMPARISON, *(folder / TRAJECTORIES).glob("*.npz")):
-        path.unlink(missing_ok=True)
+    for name in (CONFIG, MODES, COMPARISON, EIGENVALUES, STEP_TIMES):
+        (folder / name).unlink(missing_ok=True)
+    for path in (folder / TRAJECTORIES).glob("*.npz"):
+        path.unlink()
 
 
 def measured(folder: Path) -> Trajectory | None:

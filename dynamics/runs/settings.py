@@ -82,12 +82,18 @@ def write_settings(folder: Path, settings: RunSettings) -> None:
 def read_settings(folder: Path) -> RunSettings:
     """Read the `config.json` of a run.
 
+    Parameters
+    ----------
+    folder : Path
+        Folder of the run, or the file itself.
+
     Raises
     ------
     DataError
         If there is no such file, it is damaged, or another version of dynamics wrote it.
     """
-    path = files.expanded(folder) / CONFIG
+    path = files.expanded(folder)
+    path = path if os.path.isfile(path) else path / CONFIG
     if not os.path.isfile(path):
         raise DataError(f"{files.brief(folder)}: holds no run (there is no {CONFIG}); give the folder of a run.")
     if load_record(path, _Versioned).format != FORMAT:

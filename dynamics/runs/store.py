@@ -7,6 +7,7 @@
     DIR/checkpoints/               the last two states of the training
     DIR/trajectories/RUNG.npz      one trajectory a rung
     DIR/comparison.json            predicted against measured
+    DIR/eigenvalues.csv, step_times.csv     trajectories as tables (`dynamics.runs.tables`)
     DIR/*.png, *.pdf               figures
 """
 

@@ -1,5 +1,6 @@
 """Files that are whole or absent: JSON, text, figures, single arrays and bytes, written atomically."""
 
+import csv
 import errno
 import hashlib
 import io
@@ -85,6 +86,29 @@ def save_figure(figure: "Figure", path: str | Path) -> None:
             partial(figure.savefig, format=suffix, metadata=metadata),
         )
     plt.close(figure)
+
+
+def save_csv(path: str | Path, columns: Mapping[str, Any]) -> None:
+    """Write columns of one length as comma-separated values below their names, atomically; NaN is an empty cell.
+
+    Raises
+    ------
+    ConfigError
+        If the file cannot be written there.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    cells = ([_cell(value) for value in np.asarray(column).tolist()] for column in columns.values())
+    writer.writerows(zip(*cells, strict=True))
+    save_text(path, text.getvalue())
+
+
+def _cell(value: Any) -> Any:
+    """NaN as an empty cell, and a whole number as one, though other rows of its column have none."""
+    if not isinstance(value, float):
+        return value
+    return "" if value != value else int(value) if value.is_integer() and abs(value) < 2**53 else value
 
 
 def save_array(path: str | Path, array: np.ndarray) -> None:

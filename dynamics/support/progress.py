@@ -3,6 +3,10 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
+
+QUIET: ContextVar[bool] = ContextVar("QUIET", default=False)
+"""Whether neither bars nor lines are shown."""
 
 
 @contextmanager
@@ -20,7 +24,7 @@ def progress_bar(description: str, total: int, *, after: float = 0.0) -> Iterato
 
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    bar = Progress(*columns, console=console, transient=True, disable=QUIET.get() or not console.is_terminal)
     task = bar.add_task(description, total=total)
     began = time.monotonic()
 
@@ -39,6 +43,8 @@ def progress_bar(description: str, total: int, *, after: float = 0.0) -> Iterato
 
 def note(line: str) -> None:
     """Write one line about the course of long work to the standard error stream, apart from its results."""
+    if QUIET.get():
+        return
     from rich.console import Console
 
     Console(stderr=True, highlight=False, markup=False, emoji=False).print(line, soft_wrap=True)

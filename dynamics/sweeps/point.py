@@ -13,8 +13,6 @@ from dynamics.runs.store import is_compared, write_comparison, write_modes, writ
 from dynamics.views.datasets import check_images
 from dynamics.views.sampling import check_dataset
 
-CONFIGS: dict[Kind, type] = {"experiment": Config, "recipe": Recipe}
-
 
 def kind_of(config: Config | Recipe) -> Kind:
     """Which kind of run these settings are of."""

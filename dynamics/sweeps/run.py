@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from dynamics.errors import CapacityError, ConfigError, DataError, DynamicsError
+from dynamics.runs.again import CONFIGS
 from dynamics.runs.settings import Kind
 from dynamics.runs.store import Run, is_compared, read_run
 from dynamics.support import files
@@ -22,7 +23,7 @@ from dynamics.support.compilation_cache import keep_compiled
 from dynamics.support.progress import progress_bar
 from dynamics.support.schema import load_record, not_ours
 from dynamics.sweeps.axes import AnyConfig, Axis, combinations, grid
-from dynamics.sweeps.point import CONFIGS, check_data, is_finished, kind_of, run_point
+from dynamics.sweeps.point import check_data, is_finished, kind_of, run_point
 
 
 @dataclass(frozen=True, eq=False)

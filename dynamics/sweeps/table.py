@@ -2,13 +2,11 @@
 
 import csv
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from dynamics.runs.store import Run
+from dynamics.runs.tables import steps_of
 from dynamics.support import files
 from dynamics.support.optional import optional
 from dynamics.sweeps.run import Sweep
@@ -27,7 +25,7 @@ def tidy_rows(swept: Sweep) -> Iterator[dict[str, Any]]:
         if comparison is None:
             continue
         measured = comparison.step_times[comparison.measured]
-        step_of = _steps_of(run)
+        step_of = steps_of(run)
         for rung in in_order(comparison.step_times):
             times = comparison.step_times[rung]
             ratios = comparison.step_time_ratio.get(rung)
@@ -44,17 +42,6 @@ def tidy_rows(swept: Sweep) -> Iterator[dict[str, Any]]:
                     "median_error": float("nan") if ratios is None else comparison.median_error(rung),
                     "missing_steps": None if ratios is None else comparison.missing_steps(rung),
                 }
-
-
-def _steps_of(run: Run) -> Callable[[float], float]:
-    """Effective time -> step: over the learning rate, or along the measured run where the rate changed."""
-    rate, measured = run.settings.learning_rate, run.measured
-    if rate is not None:
-        return lambda time: time / rate
-    if measured is None or measured.steps is None:
-        return lambda time: float("nan")
-    times, steps = measured.times, measured.steps
-    return lambda time: float(np.interp(time, times, steps)) if time <= times[-1] else float("nan")
 
 
 def write_csv(rows: Sequence[dict[str, Any]], path: str | Path) -> None:

@@ -18,6 +18,7 @@ from dynamics.experiment.config import Config
 from dynamics.modes import ContrastiveModes
 from dynamics.recipe.config import Recipe
 from dynamics.studies import STUDIES
+from dynamics.trajectories.ladder import rung
 from dynamics.trajectories.trajectory import Trajectory
 
 SMALL = [
@@ -40,12 +41,13 @@ def compared(tmp_path_factory):
 def test_compare_writes_everything_that_it_promises(compared):
     rungs = {path.stem for path in (compared / "trajectories").iterdir()}
     assert {"closed_form", "ode", "network"} <= rungs
-    for rung in rungs:
-        trajectory = Trajectory.load(compared / "trajectories" / f"{rung}.npz")
+    for name in rungs:
+        trajectory = Trajectory.load(compared / "trajectories" / f"{name}.npz")
         assert trajectory.dim == 3 and not trajectory.partial
     assert ContrastiveModes.load(compared / "modes.npz").num_pairs == 24
     for name in ("comparison.png", "comparison.pdf"):
         assert_shows_something(compared / name)
+    assert (compared / "step_times.csv").read_text().count("\n") == 1 + 3 * len(rungs)
 
 
 def test_the_comparison_file_holds_the_contract_and_the_forecast_holds(compared):
@@ -65,14 +67,7 @@ def test_the_comparison_file_holds_the_contract_and_the_forecast_holds(compared)
 def test_the_saved_settings_repeat_the_run(compared, tmp_path):
     settings = json.loads((compared / "config.json").read_text())
     assert {"jax", "flax", "python", "numpy"} <= set(settings["versions"])
-    flags = []
-    for name, value in settings["config"].items():
-        flag = name.replace("_", "-")
-        if isinstance(value, bool):
-            flags.append(f"--{flag}" if value else f"--no-{flag}")
-        elif value is not None:
-            flags += [f"--{flag}", value]
-    assert run("train", *flags, "--out", tmp_path) == 0
+    assert run("train", "--config", compared / "config.json", "--out", tmp_path) == 0
     first, second = (Trajectory.load(out / "trajectories" / "network.npz") for out in (compared, tmp_path))
     np.testing.assert_array_equal(first.eigenvalues, second.eigenvalues)
 
@@ -146,6 +141,9 @@ def test_simulate_solves_other_dynamics(name, tmp_path, capsys):
     assert settings["command"] == f"simulate --dynamics {name}"
     shown = capsys.readouterr().out
     assert trajectory.solution.source in shown and "half learned" in shown
+    assert run("simulate", "--config", tmp_path, "--json", "--out", tmp_path / "json") == 0
+    answer = json.loads(capsys.readouterr().out)  # and nothing else
+    assert answer["model"] == rung(name).label and len(answer["modes"]) == 3
     assert run("plot", tmp_path, "--out", tmp_path / "again") == 0
     for suffix in ("png", "pdf"):
         for folder in (tmp_path, tmp_path / "again"):
