@@ -26,7 +26,8 @@ def test_there_are_notebooks():
 
 
 @pytest.mark.parametrize("path", [named(path) for path in NOTEBOOKS])
-def test_it_runs(path):
+def test_it_runs(path, monkeypatch):
+    monkeypatch.delenv("XLA_FLAGS", raising=False)  # its training takes longer than compiling it well
     nb_run = pytest.importorskip("nbmake.nb_run", reason="nbmake is not installed (uv sync --group notebooks)")
     result = nb_run.NotebookRun(path, default_timeout=900).execute()
     assert result.error is None, result.error
