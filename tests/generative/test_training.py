@@ -68,7 +68,7 @@ def test_beta_vae_and_cr_vae_add_to_the_vae(views):
     ("name", "objective"),
     [
         ("simclr", lambda F: nt_xent(F, 0.5)),
-        ("barlow-twins", lambda F: barlow_twins_normalised(F, epsilon=1e-5)),
+        ("barlow-twins", lambda F: barlow_twins_normalised(F, 0.0051 * 8191 / 2, epsilon=1e-5)),
         ("l-lambda", generalised_spectral),
     ],
 )
@@ -80,8 +80,11 @@ def test_joint_embedding_methods_train_the_means(views, name, objective):
     np.testing.assert_allclose(value(method, params, views), objective(F), rtol=1e-6)
 
 
-def test_vicreg_is_the_released_recipe(views):
-    """Variances and covariances in the two halves; on equal halves the library's are the same up to the factor d."""
+def test_vicreg_is_the_released_recipe_at_its_number_of_outputs(views):
+    """Variances and covariances in the two halves; on equal halves the library's are the same up to the factor d.
+
+    The row of the covariance matrix weighs what it does with 8192 outputs, each of its 2 terms 8191/2 times as much.
+    """
     method = make_method("vicreg", model())
     params = method.init(KEY, SHAPE)
     same = jnp.stack([views[0], views[0]])
@@ -89,7 +92,23 @@ def test_vicreg_is_the_released_recipe(views):
     covariance = np.cov(z, rowvar=False, ddof=0)
     hinge = np.maximum(0, 1 - np.sqrt(np.diag(covariance) + 1e-4)).mean()
     off_diagonal = (np.square(covariance).sum() - np.square(np.diag(covariance)).sum()) / 3
-    np.testing.assert_allclose(value(method, params, same), 3 * (25 * hinge + 2 * off_diagonal), rtol=1e-4)
+    np.testing.assert_allclose(value(method, params, same), 3 * (25 * hinge + 8191 / 2 * 2 * off_diagonal), rtol=1e-4)
+
+
+@pytest.mark.parametrize(("name", "worth"), [("barlow-twins", 0.0051 * 8191), ("vicreg", 2 * 8191)])
+@pytest.mark.parametrize("latent", [1, 2, 5])
+def test_copies_of_one_dimension_cost_an_output_what_they_cost_among_8192(name, worth, latent, rng):
+    """All outputs the same, of variance 1 and without noise: only the off-diagonal terms are left, if there are any."""
+    z = rng.normal(size=(12, 1))
+    z = (z - z.mean()) / z.std()
+
+    class Copies(SimVAE):
+        def embed(self, params, images):
+            return jnp.tile(jnp.asarray(np.concatenate([z, z]), jnp.float32), (1, latent))
+
+    copies = Copies(MLPEncoder((8,), 2 * latent), MLPDecoder((8,), SHAPE), GaussianPrior(), Gaussian(0.1), latent)
+    loss = make_method(name, copies).loss({}, KEY, jnp.zeros((2, 12, *SHAPE)))[0]
+    np.testing.assert_allclose(loss / latent, worth if latent > 1 else 0, rtol=1e-3, atol=1e-3)
 
 
 def test_views_are_independent_draws(images):
