@@ -48,7 +48,7 @@ def test_commands_and_their_flags_exist(page):
         if not re.fullmatch(r"[a-z]+", command):  # COMMAND, --help
             continue
         available = (COMMANDS | recipe_commands(line.split()))[command]
-        known = {*inspect.signature(available).parameters, "help"}
+        known = {*inspect.signature(available).parameters, "help", "help_all", "quiet", "verbose"}
         for settings in (Config, Recipe):
             if any(settings.__name__ in str(hint) for hint in get_type_hints(available).values()):
                 known |= {field.name for field in fields(settings)} | {"config"}

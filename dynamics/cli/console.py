@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dynamics.support.progress import QUIET
+from dynamics.support.progress import QUIET, stage
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -58,8 +58,9 @@ def conclude(folder: Path) -> None:
     from dynamics.runs.store import read_run
     from dynamics.runs.tables import write_tables
 
-    write_tables(read_run(folder))
-    draw_run(folder)
+    with stage("Drawing and writing the tables"):
+        write_tables(read_run(folder))
+        draw_run(folder)
 
 
 def draw_run(folder: Path, target: Path | None = None, *, title: bool = True, width: "Width | None" = None) -> None:

@@ -6,6 +6,7 @@ import re
 import shutil
 import textwrap
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from dataclasses import field, fields, make_dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, Union, get_type_hints
@@ -15,6 +16,7 @@ from tyro.constructors import ConstructorRegistry, StructConstructorSpec, Struct
 
 from dynamics.cli.flags import with_flags
 from dynamics.cli.saved import SAVED
+from dynamics.cli.volume import HELP
 from dynamics.experiment.config import Config
 from dynamics.recipe.config import LOSS_SETTINGS, Recipe
 
@@ -63,11 +65,20 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
 }
 """Group of flags -> the settings in it, in the order of the help. A setting that is not listed is a further one."""
 
+COMMON = (
+    *("preset", "dataset", "num_pairs", "num_images", "seed", "network", "width", "dim", "init_scale", "multiplier"),
+    *("objective", "steps", "learning_rate", "batch", "probes"),
+)
+"""Settings that `--help` lists; `--help-all` lists every one, in groups."""
+
+SHORT: ContextVar[bool] = ContextVar("SHORT", default=False)
+"""Whether only the common settings are there, because a short help is all that was asked for."""
+
 _SavedRun = Annotated[
     Path | None,
     tyro.conf.arg(
         metavar="RUN",
-        help="Run a saved run again: its folder, or its config.json; flags besides it change its settings.",
+        help="Run a saved run again, given its folder or its config.json.",
         help_behavior_hint=default_hint,
     ),
 ]
@@ -92,7 +103,10 @@ def settings_in_groups(info: StructTypeInfo) -> StructConstructorSpec | None:
         return name, Annotated[hints[name], shown], field(default=getattr(default, name))
 
     flags = {title: [flag(name) for name in names] for title, names in grouped_names(record).items()}
-    flags["data"].insert(0, (SAVED_FLAG, _SavedRun, field(default=None)))  # read before the others, as their defaults
+    if SHORT.get():
+        flags = {"common": [each for group in flags.values() for each in group if each[0] in COMMON]}
+    first = next(iter(flags.values()))
+    first.insert(0, (SAVED_FLAG, _SavedRun, field(default=None)))  # it was read before, since it sets their defaults
     groups = {title: make_dataclass(title, listed, frozen=True) for title, listed in flags.items()}
 
     def put_together(**chosen: Any) -> Any:
@@ -167,6 +181,13 @@ def _description(command: Callable[..., None], whole: bool) -> str:
     paragraphs = inspect.cleandoc(command.__doc__ or "").split("\nParameters\n")[0].split("\n\n")
     if not whole:
         return " ".join(paragraphs[0].split())
-    # tyro joins lines that begin with a letter, and does not wrap what it has joined; an indented line stays a line
-    text = " ".join(" ".join(paragraphs).split())
-    return textwrap.fill(text, shutil.get_terminal_size().columns, initial_indent=" ", subsequent_indent=" ")
+    return paragraph(" ".join([*paragraphs, HELP]))
+
+
+def paragraph(text: str) -> str:
+    """The text wrapped as wide as the terminal.
+
+    tyro joins lines that begin with a letter, and does not wrap what it has joined; an indented line stays a line.
+    """
+    width = shutil.get_terminal_size().columns
+    return textwrap.fill(" ".join(text.split()), width, initial_indent=" ", subsequent_indent=" ")

@@ -11,19 +11,31 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from dynamics.cli.console import TYPED, accept_every_letter, conclude, draw_run, duration, print_json, show
+from dynamics.cli.console import TYPED, accept_every_letter, conclude, duration, print_json, show
 from dynamics.cli.diagnosing import diagnose
 from dynamics.cli.flags import with_flags
-from dynamics.cli.groups import SAVED_FLAG, Optionally, Switch, Unnamed, command_line, default_hint, registry
+from dynamics.cli.groups import (
+    SAVED_FLAG,
+    SHORT,
+    Optionally,
+    Switch,
+    Unnamed,
+    command_line,
+    default_hint,
+    paragraph,
+    registry,
+)
+from dynamics.cli.looking import info, plot, report
 from dynamics.cli.recipe import recipe_commands
 from dynamics.cli.saved import SAVED, saved_run, with_dynamics
 from dynamics.cli.solving import simulate_solved
 from dynamics.cli.studying import study
-from dynamics.cli.sweeping import Varied, draw_sweep, run_sweep
+from dynamics.cli.sweeping import Varied, run_sweep
+from dynamics.cli.volume import HELP, volume
 from dynamics.errors import ConfigError, DynamicsError
 from dynamics.experiment.config import Config
 from dynamics.recipe.config import PRESETS, Recipe
-from dynamics.support.progress import QUIET
+from dynamics.support.progress import QUIET, stage
 
 if TYPE_CHECKING:
     from dynamics.cli.running import Request
@@ -34,12 +46,10 @@ if TYPE_CHECKING:
 
 Settings = Unnamed[Config]
 Preset = Annotated[str | None, tyro.conf.arg(metavar=f"{{{','.join(PRESETS)}}}", help_behavior_hint=default_hint)]
-RunFolders = Annotated[
-    tuple[Path, ...], tyro.conf.arg(metavar="RUN", help_behavior_hint=default_hint), tyro.conf.Positional
-]
 _INTERRUPTED, _CUT_OFF = 130, 141  # as shells have it
 _INFINITE_WIDTH_SECONDS = 60.0
 CHECKPOINT_SECONDS = 60.0
+HELP_ALL = "--help-all"
 
 
 def compare(
@@ -50,9 +60,8 @@ def compare(
 ) -> None:
     """Forecast the training of a network, train it, and lay both on one time axis.
 
-    With --recipe practical the network is that of `dynamics train --preset`, with its settings, which
-    `dynamics compare --recipe practical --help` lists. The same command goes on with a run that was stopped, and does
-    not train a finished one again.
+    The same command goes on with a run that was stopped, and does not train a finished one again. With --recipe
+    practical it is about the network of `dynamics train --preset`, which has settings of its own.
 
     Parameters
     ----------
@@ -65,15 +74,18 @@ def compare(
     force
         Replace the run that the folder holds.
     """
+    from dynamics.cli.idle import note_idle
     from dynamics.cli.running import compared, open_run, trained
     from dynamics.cli.tables import comparison_table, forecast_table
     from dynamics.experiment.forecasting import forecast_of
     from dynamics.runs.store import write_trajectories
 
+    note_idle(config)
     request = _request("compare", config, out, force)
     opened = open_run(request)
     experiment = opened.run.experiment
-    forecasts = opened.run.forecast()
+    with stage("The forecast"):
+        forecasts = opened.run.forecast()
     ahead = forecast_of(experiment, forecasts.get("relinearised"))
     show()
     show(forecast_table(ahead))
@@ -117,6 +129,7 @@ def simulate(
     force
         Replace the run that the folder holds.
     """
+    from dynamics.cli.idle import note_idle
     from dynamics.cli.machine import forecast_object
     from dynamics.cli.running import open_run
     from dynamics.cli.tables import forecast_answers, forecast_table
@@ -128,8 +141,10 @@ def simulate(
 
     QUIET.set(QUIET.get() or json)
     if dynamics != "barlow-twins":
+        note_idle(config, dynamics, {"by_step": by_step, "resume_from": resume_from})
         simulate_solved(dynamics, config, out, force, json)
         return
+    note_idle(config)
     require_within("by_step", by_step, Count)
     measured = None if resume_from is None else Trajectory.load(resume_from)
     request = _request("simulate", config, out, force)
@@ -137,7 +152,8 @@ def simulate(
     experiment = opened.run.experiment
     if measured is not None:
         require_same_run(experiment, measured)
-    forecasts = opened.run.forecast()
+    with stage("The forecast"):
+        forecasts = opened.run.forecast()
     ahead = forecast_of(experiment, forecasts.get("relinearised"))
     show()
     show(forecast_table(ahead))
@@ -174,10 +190,12 @@ def train(config: Settings, preset: Preset = None, out: Optionally[Path] = None,
     force
         Replace the run that the folder holds.
     """
+    from dynamics.cli.idle import note_idle
     from dynamics.cli.running import open_run, trained
     from dynamics.cli.tables import forecast_table, steps_line
     from dynamics.experiment.forecasting import forecast_of
 
+    note_idle(config)
     request = _request("train", config, out, force)
     opened = open_run(request)
     ahead = forecast_of(opened.run.experiment)
@@ -214,70 +232,6 @@ def sweep(
     run_sweep(config, vary, jobs=jobs, parquet=parquet, out=out)
 
 
-def plot(
-    runs: RunFolders,
-    out: Optionally[Path] = None,
-    title: bool = True,
-    width: Optionally[float | Literal["column", "page"]] = None,
-) -> None:
-    """Draw the figures of saved runs again, as PNG and as PDF with text that stays text.
-
-    Parameters
-    ----------
-    runs
-        Folders that compare, simulate, train or sweep wrote.
-    out
-        Folder for the figures; by default each goes to its run.
-    title
-        Show the settings of the run above its figure.
-    width
-        Width in inches, or that of a column (3.4) or page (7); panels move below each other where it is narrow.
-    """
-    from dynamics.support.files import output_folder
-    from dynamics.sweeps import is_sweep
-
-    if not runs:
-        raise ConfigError("No run was named; give the --out folder of compare, simulate, train or sweep.")
-    for run in runs:
-        target = None if out is None else output_folder(out if len(runs) == 1 else out / run.name)
-        if is_sweep(run):
-            draw_sweep(run, target, width=width)
-        else:
-            draw_run(run, target, title=title, width=width)
-
-
-def report(runs: RunFolders, out: Path = Path("report.html")) -> None:
-    """Write one self-contained HTML page about saved runs: forecast, ladder, figures, settings, environment.
-
-    Parameters
-    ----------
-    runs
-        Folders that compare, simulate, train or sweep wrote; a sweep stands for all its finished runs.
-    out
-        The file to write.
-    """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from dynamics.report import report
-    from dynamics.support.files import output_file
-
-    show(f"Report in {report(runs, output_file(out))}")
-
-
-def info() -> None:
-    """Print versions, devices and precisions, for a bug report."""
-    from dynamics.support.environment import devices, versions
-    from dynamics.support.precision import PRODUCTS
-
-    for package, version in versions().items():
-        show(f"{package:16} {version}")
-    for device in devices():
-        show(f"{'device':16} {device}")
-    for purpose, precision in PRODUCTS.items():
-        show(f"{'products':16} {purpose}: {precision}")
-
-
 COMMANDS: dict[str, Callable[..., int | None]] = {
     "compare": compare,
     "simulate": simulate,
@@ -301,20 +255,9 @@ def main(arguments: list[str] | None = None) -> int:
         show(f"dynamics {package.__version__}")
         return 0
     TYPED.set(tuple(arguments))
-    QUIET.set(False)
     try:
-        _require_text(arguments)
-        saved = saved_run(arguments)
-        SAVED.set(saved)
-        arguments = with_dynamics(arguments, saved)
-        code = tyro.cli(
-            command_line(COMMANDS | recipe_commands(arguments, saved), arguments),
-            prog="dynamics",
-            description="Forecast how a self-supervised network will learn, train it, and see where they part.",
-            args=arguments or ["--help"],
-            config=(tyro.conf.DisallowNone,),
-            registry=registry,
-        )
+        with volume(arguments) as others:
+            return _run(_help_asked(others))
     except DynamicsError as error:
         from dynamics.support.files import brief
 
@@ -327,7 +270,31 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt as interruption:
         print(str(interruption) or "interrupted", file=sys.stderr)
         return _INTERRUPTED
+
+
+def _run(arguments: list[str]) -> int:
+    """Run the command that the arguments name; what it returns, or 0."""
+    _require_text(arguments)
+    saved = saved_run(arguments)
+    SAVED.set(saved)
+    arguments = with_dynamics(arguments, saved)
+    code = tyro.cli(
+        command_line(COMMANDS | recipe_commands(arguments, saved), arguments),
+        prog="dynamics",
+        description=paragraph(
+            f"Forecast how a self-supervised network will learn, train it, and see where they part. {HELP}"
+        ),
+        args=arguments or ["--help"],
+        config=(tyro.conf.DisallowNone,),
+        registry=registry,
+    )
     return code or 0
+
+
+def _help_asked(arguments: list[str]) -> list[str]:
+    """The arguments with `--help` in place of `--help-all`; a plain `--help` is about the common settings alone."""
+    SHORT.set(HELP_ALL not in arguments and bool({"-h", "--help"} & set(arguments)))
+    return ["--help" if word == HELP_ALL else word for word in arguments]
 
 
 def _require_text(arguments: list[str]) -> None:
@@ -342,7 +309,7 @@ def _settings() -> set[str]:
     """Names of all settings that are flags of some command."""
     records = {field.name for record in (Config, Recipe) for field in fields(record)}
     commands = (inspect.signature(command).parameters for command in COMMANDS.values())
-    return records.union(*commands, {"force", "tangent_pairs", "fixed_pairs", SAVED_FLAG})
+    return records.union(*commands, {"force", "tangent_pairs", "fixed_pairs", "quiet", "verbose", SAVED_FLAG})
 
 
 def _request(command: str, config: Config, out: Path | None, force: bool) -> "Request[ExperimentRun]":

@@ -19,7 +19,7 @@ from dynamics.runs.interface import PreparedRun, settings_of
 from dynamics.runs.settings import Kind
 from dynamics.runs.store import write_comparison, write_modes, write_trajectories
 from dynamics.support.compilation_cache import keep_compiled
-from dynamics.support.progress import note
+from dynamics.support.progress import note, stage
 from dynamics.training.sharding import is_first_process, wait_for_all
 from dynamics.trajectories.comparison import Comparison
 from dynamics.trajectories.trajectory import Trajectory
@@ -84,7 +84,8 @@ def open_run(request: Request[RunT]) -> OpenRun[RunT]:
     without_effect = request.config.WITHOUT_EFFECT
     folder = request.out or resume.numbered_folder(Path("runs") / request.name, settings, without_effect)
     begun = resume.found(folder, settings, without_effect=without_effect, force=request.force)
-    run = request.prepare()
+    with stage("Preparing data, network and kernel"):
+        run = request.prepare()
     wait_for_all("found")
     if is_first_process():
         settings = settings_of(request.kind, request.command, request.config, run, TYPED.get())
@@ -112,12 +113,13 @@ def trained(opened: OpenRun, checkpoint_seconds: float) -> Trajectory:
         assert finished is not None
         return finished
     kept = resume.checkpoints(opened.folder, checkpoint_seconds)
-    trajectory = opened.run.train(
-        kept,
-        report_cost=report_cost if is_first_process() else None,
-        report_resumed=lambda step: _tell(f"Training goes on from the checkpoint of step {step:,}."),
-        report_records=_Course(opened) if is_first_process() else None,
-    )
+    with stage("The training"):
+        trajectory = opened.run.train(
+            kept,
+            report_cost=report_cost if is_first_process() else None,
+            report_resumed=lambda step: _tell(f"Training goes on from the checkpoint of step {step:,}."),
+            report_records=_Course(opened) if is_first_process() else None,
+        )
     if is_first_process():
         write_trajectories(opened.folder, {trajectory.rung: trajectory})
     _require_finished(trajectory, opened.folder, kept.steps())
@@ -129,7 +131,8 @@ def compared(
 ) -> tuple[dict[str, Trajectory], Comparison]:
     """Compare a trained run with its forecasts, and write both."""
     kept = resume.checkpoints(opened.folder)
-    every, comparison = opened.run.compare(trajectory, forecasts, kept, report_cost=report_cost)
+    with stage("The comparison"):
+        every, comparison = opened.run.compare(trajectory, forecasts, kept, report_cost=report_cost)
     write_trajectories(opened.folder, every)
     write_comparison(opened.folder, comparison)
     return every, comparison

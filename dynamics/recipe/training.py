@@ -96,6 +96,7 @@ def train(
             report_cost=report_cost,
             adjust=prepared.measure,
             adjust_due=next_measurement,
+            status=observer.recorder.describe,
         )
         gone_back = None
         if outcome.kind == "diverged" and prepared.measure is not None:

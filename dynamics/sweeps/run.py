@@ -20,7 +20,7 @@ from dynamics.runs.store import Run, is_compared, read_run
 from dynamics.support import files
 from dynamics.support.bounds import Count, require_within
 from dynamics.support.compilation_cache import keep_compiled
-from dynamics.support.progress import progress_bar
+from dynamics.support.progress import QUIET, progress_bar
 from dynamics.support.schema import load_record, not_ours
 from dynamics.sweeps.axes import AnyConfig, Axis, combinations, grid
 from dynamics.sweeps.point import check_data, is_finished, kind_of, run_point
@@ -110,7 +110,7 @@ def sweep(config: AnyConfig, axes: Sequence[Axis], out: str | Path, *, jobs: int
     # spawned, because a forked process may not use JAX once it has started threads
     with (
         progress_bar(f"{len(points)} runs", total=len(points)) as done,
-        ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn"), initializer=keep_compiled) as pool,
+        ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn"), initializer=_begin_process) as pool,
     ):
         done(done_before)
         futures: dict[Future[None], str] = {
@@ -134,6 +134,12 @@ def sweep(config: AnyConfig, axes: Sequence[Axis], out: str | Path, *, jobs: int
         raise DynamicsError(f"No run could be made; the first says: {next(iter(failed.values()))}")
     files.save_json(folder / "failed.json", failed)
     return read_sweep(folder)
+
+
+def _begin_process() -> None:
+    """What every process of a sweep does first: the bars of several would lie over each other."""
+    QUIET.set(True)
+    keep_compiled()
 
 
 def is_sweep(folder: str | Path) -> bool:

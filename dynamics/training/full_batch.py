@@ -124,6 +124,7 @@ def gradient_descent(
         checkpoints=checkpoints,
         recorder_state=recorder.state,
         report_cost=report_cost,
+        status=recorder.describe,
     )
     return so_far(outcome)
 

@@ -56,6 +56,7 @@ def run(
     adjust: Update | None = None,
     adjust_due: Callable[[TrainState], int] | None = None,
     description: str = "training",
+    status: Callable[[], str] | None = None,
 ) -> tuple[TrainState, Outcome]:
     """Apply `update` until `state.step` is `steps`.
 
@@ -104,6 +105,8 @@ def run(
         Function state -> the step before which `adjust` is called, and called again until the step is a later one.
     description : str
         Label of the progress bar.
+    status : callable, optional
+        Function that returns what is to stand beside the bar after the loss.
 
     Returns
     -------
@@ -126,7 +129,8 @@ def run(
     stops = sorted(observed | {steps})
     at, timer = int(state.step), _Timer(report_cost, int(state.step), steps)
     with progress_bar(description, total=steps) as done, _interruptions() as interrupted:
-        losses = _Losses(at, [done, timer.done])
+        done(at)
+        losses = _Losses(at, [lambda at: done(at, _beside(losses.last, status)), timer.done])
         try:
             while True:
                 ending, look = _agreed(interrupted()), at in observed
@@ -244,8 +248,9 @@ class _Losses:
         """Step after the updates that were added."""
         self._checked, self._told = at, told
         self._waiting: list[tuple[jax.Array, int]] = []
+        self.last: float | None = None
+        """The last loss that was looked at."""
         self._since, self._window = time.perf_counter(), 1
-        self._tell()
 
     def add(self, losses: jax.Array, count: int) -> None:
         """Take the losses of the next `count` updates, which are the first so many of the array."""
@@ -264,6 +269,7 @@ class _Losses:
         finite = np.isfinite(np.concatenate(known))
         if not finite.all():
             raise _NotFinite(self._checked + int(np.argmin(finite)))
+        self.last = float(known[-1][-1])
         now = time.perf_counter()
         if jax.process_count() == 1:  # several processes have to find out at the same update
             seconds = (now - self._since) / len(self._waiting)
@@ -275,6 +281,12 @@ class _Losses:
     def _tell(self) -> None:
         for tell in self._told:
             tell(self._checked)
+
+
+def _beside(loss: float | None, status: Callable[[], str] | None) -> str:
+    """What stands beside the bar: the last known loss, and what else there is to say."""
+    parts = ["" if loss is None else f"loss {loss:.4g}", "" if status is None else status()]
+    return ", ".join(part for part in parts if part)
 
 
 class _Timer:

@@ -28,14 +28,13 @@ from dynamics.modes.contrastive import ContrastiveModes
 from dynamics.support.beside import Beside
 from dynamics.support.foreign import as_array
 from dynamics.training.record import EMBEDDINGS, Looked, Record, record_of
+from dynamics.training.recorded import Recorded, numbers_of
 from dynamics.training.recorder_state import checked_state
 from dynamics.trajectories.outcome import FINISHED, Outcome
 from dynamics.trajectories.trajectory import Trajectory
 from dynamics.typing import Array
 
 EMBEDDING_BYTES = 64 * 2**20
-LOGGED = 16
-"""Eigenvalues that go to a logger, the largest ones."""
 _STEPS_A_RECORD = 25  # of the default cadence
 _UNFINISHED = 2  # records whose embeddings wait for the host at a time
 
@@ -137,7 +136,7 @@ class SpectrumRecorder:
         loss: Any = np.nan,
         time: float | None = None,
         metrics: Mapping[str, Any] | None = None,
-    ) -> None:
+    ) -> Recorded:
         """Record the spectra of the network as it is now.
 
         Parameters
@@ -152,6 +151,11 @@ class SpectrumRecorder:
             Effective time, if it is not learning rate × step.
         metrics : mapping, optional
             More numbers to keep by name, such as accuracies of probes. They need not be the same at every record.
+
+        Returns
+        -------
+        Recorded
+            Loss, metrics and eigenvalues by name, for a logger. It waits for them when the first one is read.
 
         Raises
         ------
@@ -174,9 +178,11 @@ class SpectrumRecorder:
                 array.copy_to_host_async()
         self._called += clock.perf_counter() - began
         self._last = int(step)
-        self._beside.add(self._keep, looked)
+        recorded = Recorded(self.wait)
+        self._beside.add(self._keep, looked, recorded)
+        return recorded
 
-    def _keep(self, looked: Looked) -> None:
+    def _keep(self, looked: Looked, recorded: Recorded) -> None:
         """The thread's part of a record."""
         jax.block_until_ready(looked)
         began = clock.perf_counter()
@@ -188,23 +194,26 @@ class SpectrumRecorder:
         if index in self._snapshots(F.nbytes):
             self._embeddings[index] = F
         self._records.append(record)
+        recorded.made(record)
         self._worked += clock.perf_counter() - began
 
     def wait(self) -> None:
         """Return when the records that were begun are made, or raise what kept one from being made."""
         self._beside.wait()
 
-    def latest(self) -> dict[str, float]:
+    def latest(self, *, wait: bool = True) -> dict[str, float]:
         """The last record as numbers by name, for a logger: loss, metrics and the eigenvalues `eigenvalue_1` and on.
 
-        It waits for the record, and is empty before the first one.
+        It waits for the record that was begun last, or takes the last one that is made, and is empty before the first.
         """
-        self.wait()
-        if not self._records:
-            return {}
-        last = self._records[-1]
-        eigenvalues = {f"eigenvalue_{j}": float(u) for j, u in enumerate(last.eigenvalues[:LOGGED], start=1)}
-        return {"loss": last.loss, **last.metrics, **eigenvalues}
+        if wait:
+            self.wait()
+        return numbers_of(self._records[-1]) if self._records else {}
+
+    def describe(self) -> str:
+        """The effective rank of the last record that is made, in words for a progress bar; empty before the first."""
+        rank = self.latest(wait=False).get("effective_rank", np.nan)
+        return f"effective rank {rank:.1f}" if np.isfinite(rank) else ""
 
     def trajectory(
         self,

@@ -335,9 +335,9 @@ def test_a_study_that_does_not_exist_or_has_no_such_setting(flags, words, tmp_pa
 # ---------------------------------------------------------------- help
 
 
-def help_of(capsys, *arguments):
+def help_of(capsys, *arguments, how="--help-all"):
     with pytest.raises(SystemExit):
-        run(*arguments, "--help")
+        run(*arguments, how)
     return capsys.readouterr().out
 
 
@@ -356,6 +356,15 @@ def test_flags_are_grouped_and_wrap(command, capsys, monkeypatch):
     assert "group-theory" not in groups[:-1]
     assert "None" not in shown
     assert max(map(len, shown.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("command", [["compare"], ["simulate"], ["train", "--preset", "cpu"]], ids=" ".join)
+def test_help_fits_a_screen_and_says_how_to_see_everything(command, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = help_of(capsys, *command, how="--help")
+    assert shown.count("\n") <= 60 and "--help-all lists every setting" in " ".join(shown.split())
+    assert set(re.findall(r"--[\w-]+", shown)) < set(re.findall(r"--[\w-]+", help_of(capsys, *command)))
+    assert "--dataset" in shown and "--kernel-cache" not in shown
 
 
 def test_every_setting_is_a_flag_with_a_text():

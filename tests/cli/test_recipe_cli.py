@@ -186,7 +186,7 @@ def test_help_shows_the_settings_without_loading_jax(command):
         "assert 'jax' not in sys.modules"
     )
     shown = subprocess.run(
-        [sys.executable, "-c", code, *command, "--help"],
+        [sys.executable, "-c", code, *command, "--help-all"],
         capture_output=True,
         text=True,
         check=True,
@@ -208,7 +208,7 @@ def test_a_registered_objective_is_one_of_the_command_line(monkeypatch, capsys):
     assert "mine}" in shown and "(default: mine)" in shown and "(default: 77)" in shown
     begun = []
 
-    def begin(command, recipe, out, force):
+    def begin(command, recipe, out, force, **_):
         begun.append(recipe)
         raise ConfigError("This test trains nothing.")
 

@@ -34,7 +34,7 @@ def save(folder, config, kind=None, **more):
 
 def help_with(capsys, *arguments):
     with pytest.raises(SystemExit):
-        main([*arguments, "--help"])
+        main([*arguments, "--help-all"])
     return " ".join(re.sub("[│─]", " ", capsys.readouterr().out).split())
 
 

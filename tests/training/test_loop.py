@@ -258,9 +258,23 @@ def test_losses_are_checked_rarely_where_updates_are_short_and_often_where_they_
         with monkeypatch.context() as patched:
             patched.setattr(loop.time, "perf_counter", lambda now=now: now[0])
             patched.setattr(loop._Losses, "add", tick)
-            patched.setattr(loop, "progress_bar", lambda *_, done=done, **__: nullcontext(done.append))
+            patched.setattr(
+                loop, "progress_bar", lambda *_, done=done, **__: nullcontext(lambda at, _="": done.append(at))
+            )
             run(update, start(), steps=300, steps_per_dispatch=1)
         assert fewest <= len(done) <= most and done[-1] == 300
+
+
+def test_the_loss_and_what_else_there_is_to_say_stand_beside_the_bar(monkeypatch):
+    from dynamics.training import loop
+
+    shown = []
+    monkeypatch.setattr(
+        loop, "progress_bar", lambda *_, **__: nullcontext(lambda at, text="": shown.append((at, text)))
+    )
+    run(update, start(), steps=4, steps_per_dispatch=1, status=lambda: "effective rank 2.0")
+    losses = {f"loss {0.5 * np.sum(w**2):.4g}, effective rank 2.0" for w in by_hand(3)}
+    assert shown[0] == (0, "") and shown[-1][0] == 4 and {text for _, text in shown[1:]} <= losses
 
 
 def test_a_full_disk_ends_no_run_and_spoils_no_checkpoint(tmp_path, monkeypatch, caplog):

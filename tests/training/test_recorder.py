@@ -37,6 +37,30 @@ def run(recorder, W, steps, start=0):
     return recorder
 
 
+def test_what_is_recorded_is_returned_and_there_when_it_is_read(probe):
+    recorder, W = SpectrumRecorder(linear(probe), steps=[0, 1]), np.ones((5, DIM)) + np.eye(5, DIM)
+    first, second = recorder.record(0, W, loss=0.5, metrics={"mine": 7.0}), recorder.record(1, 2 * W)
+    trajectory = recorder.trajectory()
+    assert (first["loss"], first["mine"]) == (0.5, 7.0) and "mine" not in second
+    for index, recorded in enumerate((first, second)):
+        found = [recorded[f"eigenvalue_{j}"] for j in range(1, DIM + 1)]
+        np.testing.assert_array_equal(found, trajectory.eigenvalues[index])
+        assert recorded["rankme"] == trajectory.metrics["rankme"][index]
+    assert dict(second) == recorder.latest() and len(second) == len(list(second)) and repr(second) == repr(dict(second))
+    assert recorder.describe() == f"effective rank {second['effective_rank']:.1f}"
+
+
+def test_a_record_that_could_not_be_made_says_so(probe, monkeypatch):
+    def broken(*_, **__):
+        raise KernelError("broken")
+
+    monkeypatch.setattr("dynamics.training.recorder.record_of", broken)
+    recorded = SpectrumRecorder(linear(probe), steps=[0]).record(0, np.ones((5, DIM)))
+    for error, words in ((KernelError, "broken"), (ConfigError, "could not be made")):
+        with pytest.raises(error, match=words):
+            recorded["loss"]
+
+
 def assert_same(one, other):
     for name in ("steps", "times", "loss", "eigenvalues", "covariance", "embeddings", "embedding_times"):
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name), err_msg=name)
