@@ -18,6 +18,7 @@ from .modes.approximate import nystrom_modes, random_feature_modes
 from .modes.lanczos import leading_modes
 from .modes.restricted import PairMoments, RestrictedModes, pair_moments, restricted_modes
 from .networks import MLP, ConvNet, FiberPairs, GroupConvNet, PlaneGroup, ResNet, architecture
+from .ranking import Ranking, rank_augmentations
 from .solvable import Task, solvable_model
 from .sweeps import Axis, sweep
 from .training import (
@@ -47,6 +48,7 @@ __all__ = [
     "PairMoments",
     "Pairs",
     "PlaneGroup",
+    "Ranking",
     "Relation",
     "ResNet",
     "RestrictedModes",
@@ -82,6 +84,7 @@ __all__ = [
     "precondition_modes",
     "precondition_spectrum",
     "random_feature_modes",
+    "rank_augmentations",
     "restricted_modes",
     "small_network",
     "solvable_model",

@@ -52,6 +52,7 @@ MAY_SEE = {
     "runs": ANYWHERE | {"modes", "trajectories", "training", "experiment", "recipe"},
     "report": ANYWHERE | {"trajectories", "drawing", "runs"},
     "sweeps": ANYWHERE | {"views", "trajectories", "drawing", "experiment", "recipe", "runs"},
+    "ranking": ANYWHERE | {"views", "flow", "trajectories", "drawing", "experiment"},
     "diagnosis": ANYWHERE | {"trajectories"},
     "studies": EVERYTHING,
     "cli": EVERYTHING,

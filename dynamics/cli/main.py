@@ -26,6 +26,7 @@ from dynamics.cli.groups import (
     registry,
 )
 from dynamics.cli.looking import info, plot, report
+from dynamics.cli.ranking import rank
 from dynamics.cli.recipe import recipe_commands
 from dynamics.cli.saved import SAVED, saved_run, with_dynamics
 from dynamics.cli.solving import simulate_solved
@@ -237,6 +238,7 @@ COMMANDS: dict[str, Callable[..., int | None]] = {
     "simulate": simulate,
     "train": train,
     "sweep": sweep,
+    "rank": rank,
     "plot": plot,
     "report": report,
     "study": study,

@@ -76,19 +76,16 @@ class LabelReader:
     @property
     def records(self) -> Int[np.ndarray, " probed"]:
         """Indices of the records at which labels are read, evenly chosen, the first and the last among them."""
-        count = len(self.experiment.schedule.record_at)
-        return np.unique(np.linspace(0, count - 1, min(PROBED, count)).round().astype(int))
+        return probed_records(self.experiment)
 
     def frozen(self) -> Trajectory:
         """Rung 1, the flow of the frozen kernel, with the scores of the probes among its metrics."""
         experiment = self.experiment
         modes, times = experiment.kernel.modes, experiment.schedule.times
         run = kernel_flow(modes, experiment.initial_embeddings, times, embedding_times=times[self.records])
-        start, F = self._embeddings(experiment.network.params), run.embeddings
+        F = run.embeddings
         assert F is not None
-        # a function moves within the span of the kernel: by φ(x) times what its mode coordinates change
-        coordinates = np.stack([modes.coordinates(late - experiment.initial_embeddings) for late in F])
-        test = start[len(F[0]) :] + experiment.kernel.functions(self.test_views) @ coordinates
+        test = carried(experiment, F, self.test_views, self._embed)
         return with_scores(replace(run, embeddings=np.concatenate([F, test], axis=1)), self.probe)
 
     def bilinear(self, reduction: Reduction) -> Trajectory:
@@ -113,18 +110,62 @@ class LabelReader:
         def read(step: int, params: Any) -> dict[str, float]:
             if step not in steps:
                 return {}
-            F = self._embeddings(params)
+            F = self._embed(params)
             return self.probe.scores(F[:views], F[views:])
 
         return read
 
-    def _embeddings(self, params: Any) -> Float[np.ndarray, "points dim"]:
-        """Embeddings of training and held-out views, without the mean of the former if the config says so."""
-        with full_precision():
-            F = np.asarray(self._embed(params), np.float64)
-        return F - F[: len(self.probe.train)].mean(axis=0) if self.experiment.config.center else F
-
     @cached_property
-    def _embed(self) -> Callable[[Any], jax.Array]:
-        points = jnp.asarray(np.concatenate([self.experiment.pairs.stacked, self.test_views]))
-        return jax.jit(self.experiment.network.on(points))
+    def _embed(self) -> Callable[[Any], Float[np.ndarray, "points dim"]]:
+        return embedder(self.experiment, self.test_views)
+
+
+def probed_records(experiment: Experiment) -> Int[np.ndarray, " probed"]:
+    """Indices of the records at which labels are read, evenly chosen, the first and the last among them."""
+    count = len(experiment.schedule.record_at)
+    return np.unique(np.linspace(0, count - 1, min(PROBED, count)).round().astype(int))
+
+
+def carried(
+    experiment: Experiment,
+    embeddings: Float[np.ndarray, "times trained dim"],
+    views: Views,
+    embed: Callable[[Any], Float[np.ndarray, "points dim"]],
+) -> Float[np.ndarray, "times others dim"]:
+    """Embeddings of other views than those of the training, as the frozen kernel has them.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        The experiment.
+    embeddings : array (T, 2n, d)
+        Embeddings of the training views in the course of the flow (`kernel_flow`).
+    views : array (b, …)
+        The other views.
+    embed : callable
+        What `embedder` returns for these views.
+
+    Returns
+    -------
+    array (T, b, d)
+        A function moves within the span of the kernel: by φ(x) times what its mode coordinates change.
+    """
+    modes, start = experiment.kernel.modes, embed(experiment.network.params)
+    moved = np.stack([modes.coordinates(late - experiment.initial_embeddings) for late in embeddings])
+    return start[embeddings.shape[1] :] + experiment.kernel.functions(views) @ moved
+
+
+def embedder(experiment: Experiment, views: Views) -> Callable[[Any], Float[np.ndarray, "points dim"]]:
+    """Function parameters -> embeddings (2n + b, d) of the training views and of b others, as `center` asks for.
+
+    If the config centres, the mean embedding of the training views is subtracted from all of them.
+    """
+    embed = jax.jit(experiment.network.on(jnp.asarray(np.concatenate([experiment.pairs.stacked, views]))))
+    count = 2 * len(experiment.pairs)
+
+    def embedded(params: Any) -> Float[np.ndarray, "points dim"]:
+        with full_precision():
+            F = np.asarray(embed(params), np.float64)
+        return F - F[:count].mean(axis=0) if experiment.config.center else F
+
+    return embedded
