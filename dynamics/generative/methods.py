@@ -7,19 +7,19 @@ r"""SimVAE and the methods that it is compared with, all on the same encoder.
 | `cr-vae` | 2 | ELBO of each view, plus λ KL(q(z\|x') ‖ q(z\|x)) | Sinha & Dieng 2021 |
 | `simvae` | J | ELBO_SSL | Bizeul et al. 2024 |
 | `simclr` | 2 | NT-Xent | Chen et al. 2020 |
-| `vicreg` | 2 | hinge, 25 : 25 : 1 at 8192 outputs | Bardes et al. 2022 |
-| `barlow-twins` | 2 | normalised, λ = 0.0051 at 8192 outputs | Zbontar et al. 2021 |
+| `vicreg` | 2 | hinge, 25 : 25 : 1 | Bardes et al. 2022 |
+| `barlow-twins` | 2 | normalised, λ = 0.0051 | Zbontar et al. 2021 |
 | `l-lambda` | 2 | E‖z − z'‖² + λ‖E zzᵀ − I‖² | HaoChen & Ma 2023 |
 
-The last four train only the means of the encoder, without a projector. The strengths β, λ and τ are settings; where the
-source leaves them open, their defaults are choices made here.
+The last four train only the means of the encoder, without a projector. The strengths β, λ, τ and the covariance weight
+of VICReg are settings; where the source leaves them open, their defaults are choices made here.
 
 VICReg and Barlow Twins weigh d(d − 1) off-diagonal terms against d others, and their weights were published for
-projectors with 8192 outputs. An encoder with d latents gets them times 8191/(d − 1), so that both kinds of terms weigh
-against each other as they do there. With the published weights at d = 10 all outputs learn the same one or two
-dimensions: on MNIST (MLP 256–128, 1000 updates, one seed) the effective ranks of Barlow Twins and VICReg are 1.1 and
-1.7, and linear probes read .26 and .30 of the digits, whatever Adam's ε; with the transferred weights the ranks are 6.8
-and 6.6, and probes read .61 and .66.
+projectors with 8192 outputs. `strengths_to_try` therefore goes up to 8191/(d − 1) times the published weight, with
+which both kinds of terms weigh against each other as they do there. With the published weights at d = 10 all outputs
+learn the same one or two dimensions: on MNIST (MLP 256–128, 1000 updates, one seed) the effective ranks of Barlow
+Twins and VICReg are 1.1 and 1.7, and linear probes read .26 and .30 of the digits, whatever Adam's ε; with the
+transferred weights the ranks are 6.8 and 6.6, and probes read .61 and .66.
 """
 
 from collections.abc import Callable, Mapping
@@ -90,8 +90,8 @@ def make_method(name: str, model: SimVAE, *, num_views: int = 2, strength: float
     num_views : int
         Number J of views, for `simvae`.
     strength : float, optional
-        Strength of the method: β of `beta-vae` (4 by default), λ of `cr-vae` (0.1) and `l-lambda` (1), or τ of `simclr`
-        (0.5).
+        Strength of the method: β of `beta-vae` (4 by default), λ of `cr-vae` (0.1), `barlow-twins` (0.0051) and
+        `l-lambda` (1), τ of `simclr` (0.5), or the weight of the covariances of `vicreg` (2).
 
     Raises
     ------
@@ -148,17 +148,41 @@ METHODS: dict[str, Callable[[SimVAE, int, Any], Method]] = {
     "cr-vae": _cr_vae,
     "simvae": _simvae,
     "simclr": lambda model, J, tau: _joint_embedding("simclr", partial(nt_xent, temperature=tau), model),
-    "vicreg": lambda model, J, _: _joint_embedding("vicreg", partial(vicreg, **_vicreg_weights(model.latent)), model),
-    "barlow-twins": lambda model, J, _: _joint_embedding(
-        "barlow-twins",
-        partial(barlow_twins_normalised, off_diagonal=_transferred(0.0051, model.latent), epsilon=BATCH_NORM_EPSILON),
-        model,
+    "vicreg": lambda model, J, nu: _joint_embedding("vicreg", partial(vicreg, **_vicreg_weights(nu)), model),
+    "barlow-twins": lambda model, J, lam: _joint_embedding(
+        "barlow-twins", partial(barlow_twins_normalised, off_diagonal=lam, epsilon=BATCH_NORM_EPSILON), model
     ),
     "l-lambda": lambda model, J, lam: _joint_embedding("l-lambda", partial(generalised_spectral, weight=lam), model),
 }
 """Name -> (model, J, strength) -> method."""
 
-_STRENGTHS = {"beta-vae": 4.0, "cr-vae": 0.1, "simclr": 0.5, "l-lambda": 1.0}
+_STRENGTHS = {
+    "beta-vae": 4.0,
+    "cr-vae": 0.1,
+    "simclr": 0.5,
+    "vicreg": RELEASED_WEIGHTS.covariance,
+    "barlow-twins": 0.0051,
+    "l-lambda": 1.0,
+}
+_FACTORS = {"beta-vae": (0.5, 1, 2), "cr-vae": (1, 3, 10), "simclr": (0.2, 0.4, 1), "l-lambda": (0.3, 1, 3)}
+
+
+def strengths_to_try(name: str, outputs: int) -> tuple[float, ...]:
+    """Three strengths of a method for a search, the default among them; none for a method that has no strength.
+
+    Parameters
+    ----------
+    name : str
+        Name of the method.
+    outputs : int
+        Number d of latents. For `vicreg` and `barlow-twins` it decides how far the search goes: to the weight with
+        which a row of off-diagonal terms weighs as it does among 8192 outputs. For the others the factors 0.2 … 10 are
+        chosen by eye.
+    """
+    if name not in _STRENGTHS:
+        return ()
+    transferred = (_PUBLISHED_OUTPUTS - 1) / max(outputs - 1, 1)
+    return tuple(_STRENGTHS[name] * factor for factor in _FACTORS.get(name, (1, transferred**0.5, transferred)))
 
 
 def _negative_elbo(
@@ -168,14 +192,9 @@ def _negative_elbo(
     return -terms.total, terms._asdict()
 
 
-def _vicreg_weights(outputs: int) -> dict[str, float]:
-    weights = {f"{name}_weight": weight for name, weight in RELEASED_WEIGHTS._asdict().items()}
-    return weights | {"covariance_weight": _transferred(weights["covariance_weight"], outputs)}
-
-
-def _transferred(weight: float, outputs: int) -> float:
-    """Weight of one off-diagonal term among these outputs, for which a row of them weighs as it was published."""
-    return weight * (_PUBLISHED_OUTPUTS - 1) / max(outputs - 1, 1)
+def _vicreg_weights(covariance: float) -> dict[str, float]:
+    weights = RELEASED_WEIGHTS._replace(covariance=covariance)
+    return {f"{name}_weight": weight for name, weight in weights._asdict().items()}
 
 
 def draw_views(

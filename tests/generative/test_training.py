@@ -7,7 +7,7 @@ import pytest
 
 from dynamics.errors import ConfigError, DivergenceError
 from dynamics.generative import METHODS, Bernoulli, Gaussian, GaussianPrior, SimVAE, fit, make_method
-from dynamics.generative.methods import draw_views
+from dynamics.generative.methods import draw_views, strengths_to_try
 from dynamics.networks import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder
 from dynamics.objectives import barlow_twins_normalised, generalised_spectral, nt_xent
 from dynamics.training.loop import run as real_run
@@ -68,7 +68,7 @@ def test_beta_vae_and_cr_vae_add_to_the_vae(views):
     ("name", "objective"),
     [
         ("simclr", lambda F: nt_xent(F, 0.5)),
-        ("barlow-twins", lambda F: barlow_twins_normalised(F, 0.0051 * 8191 / 2, epsilon=1e-5)),
+        ("barlow-twins", lambda F: barlow_twins_normalised(F, epsilon=1e-5)),
         ("l-lambda", generalised_spectral),
     ],
 )
@@ -80,11 +80,8 @@ def test_joint_embedding_methods_train_the_means(views, name, objective):
     np.testing.assert_allclose(value(method, params, views), objective(F), rtol=1e-6)
 
 
-def test_vicreg_is_the_released_recipe_at_its_number_of_outputs(views):
-    """Variances and covariances in the two halves; on equal halves the library's are the same up to the factor d.
-
-    The row of the covariance matrix weighs what it does with 8192 outputs, each of its 2 terms 8191/2 times as much.
-    """
+def test_vicreg_is_the_released_recipe(views):
+    """Variances and covariances in the two halves; on equal halves the library's are the same up to the factor d."""
     method = make_method("vicreg", model())
     params = method.init(KEY, SHAPE)
     same = jnp.stack([views[0], views[0]])
@@ -92,7 +89,7 @@ def test_vicreg_is_the_released_recipe_at_its_number_of_outputs(views):
     covariance = np.cov(z, rowvar=False, ddof=0)
     hinge = np.maximum(0, 1 - np.sqrt(np.diag(covariance) + 1e-4)).mean()
     off_diagonal = (np.square(covariance).sum() - np.square(np.diag(covariance)).sum()) / 3
-    np.testing.assert_allclose(value(method, params, same), 3 * (25 * hinge + 8191 / 2 * 2 * off_diagonal), rtol=1e-4)
+    np.testing.assert_allclose(value(method, params, same), 3 * (25 * hinge + 2 * off_diagonal), rtol=1e-4)
 
 
 @pytest.mark.parametrize(("name", "worth"), [("barlow-twins", 0.0051 * 8191), ("vicreg", 2 * 8191)])
@@ -107,8 +104,24 @@ def test_copies_of_one_dimension_cost_an_output_what_they_cost_among_8192(name, 
             return jnp.tile(jnp.asarray(np.concatenate([z, z]), jnp.float32), (1, latent))
 
     copies = Copies(MLPEncoder((8,), 2 * latent), MLPDecoder((8,), SHAPE), GaussianPrior(), Gaussian(0.1), latent)
-    loss = make_method(name, copies).loss({}, KEY, jnp.zeros((2, 12, *SHAPE)))[0]
+    transferred = strengths_to_try(name, latent)[-1]
+    loss = make_method(name, copies, strength=transferred).loss({}, KEY, jnp.zeros((2, 12, *SHAPE)))[0]
     np.testing.assert_allclose(loss / latent, worth if latent > 1 else 0, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_default_strength_is_among_those_to_try(name, views):
+    strengths = strengths_to_try(name, 5)
+    assert len(strengths) == (0 if name in ("vae", "simvae") else 3)
+    if strengths:
+        default = make_method(name, model())
+        params = default.init(KEY, SHAPE)
+        shown = views[: default.num_views]
+        found = [value(make_method(name, model(), strength=strength), params, shown) for strength in strengths]
+        assert len({float(v) for v in found}) == 3 and value(default, params, shown) in found
+    else:
+        with pytest.raises(ConfigError, match="has no strength"):
+            make_method(name, model(), strength=1.0)
 
 
 def test_views_are_independent_draws(images):

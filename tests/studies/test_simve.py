@@ -10,9 +10,9 @@ from dynamics.cli.main import main
 from dynamics.errors import ConfigError, DataError
 from dynamics.generative import Bernoulli
 from dynamics.studies import load_study
-from dynamics.studies.simve import exact, study
+from dynamics.studies.simve import exact, search, study
 from dynamics.studies.simve.exact import expansion_claims, mehler_claims, prior_claims, threshold_claims
-from dynamics.studies.simve.methods import JOINT, RANDOM, VAES, Results, load_task
+from dynamics.studies.simve.methods import JOINT, NAMES, RANDOM, VAES, Results, load_task
 from dynamics.studies.simve.settings import CPU, RELEASED, setting
 
 METHODS = (RANDOM, *VAES, "SimVAE J = 2", "SimVAE J = 6", *JOINT)
@@ -130,3 +130,29 @@ def test_mnist_files_are_read_and_compared(tmp_path, data_dir):
     claims = load_study("simve").run(tmp_path, dataset="mnist", data_dir=data_dir, num_seeds=2, steps=20)
     assert any("mnist" in claim.source for claim in claims)
     assert_shows_something(tmp_path / "methods_mnist.png")
+
+
+def test_the_search_chooses_what_reads_best_and_is_kept(monkeypatch, tmp_path):
+    """Embeddings hold the class the better, the closer the strength is to one of each method; no test image is seen."""
+    task = load_task(CPU["digits"], None, 0)
+    best = {"β-VAE": 2.0, "CR-VAE": 0.3, "SimCLR": 0.5, "VICReg": 2.0, "Barlow Twins": 0.0051 * 8191 / 15, "L_λ": 0.3}
+    names = {name: title for title, name in NAMES.items()}
+    trained = []
+
+    class Known:
+        def __init__(self, name, strength):
+            self.noise = abs(np.log(strength / best[names[name]]))
+
+        def embed(self, views, index):
+            assert views is task.clean.views
+            return np.eye(10)[task.clean.content] + self.noise * np.random.default_rng(0).normal(size=(len(views), 10))
+
+    def fit(task, method, num_seeds, seed, *, steps):
+        trained.append(steps)
+        return Known(*method)
+
+    monkeypatch.setattr(search, "make_method", lambda name, model, *, strength: (name, strength))
+    monkeypatch.setattr(search, "fit_method", fit)
+    found = search.best_strengths(task, 0, checkpoints=tmp_path / "unfinished")
+    assert found == pytest.approx(best) and trained == [1000] * 18
+    assert search.best_strengths(task, 0, checkpoints=tmp_path / "unfinished") == found and len(trained) == 18

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import jax
@@ -18,6 +18,11 @@ from dynamics.views.celeba import load_celeba
 VAES = ("VAE", "β-VAE", "CR-VAE")
 JOINT = ("SimCLR", "VICReg", "Barlow Twins", "L_λ")
 RANDOM = "random encoder"
+
+NAMES = dict(
+    zip((*VAES, *JOINT), ("vae", "beta-vae", "cr-vae", "simclr", "vicreg", "barlow-twins", "l-lambda"), strict=True)
+)
+"""Title in tables and figures -> name of the method, of all but SimVAE."""
 
 Scores = Mapping[str, np.ndarray]
 """Measure -> (seeds,)."""
@@ -66,10 +71,13 @@ class Results:
         Method -> measure -> (seeds,).
     fitted : mapping
         Method -> trained method; random encoders are not among them.
+    strengths : mapping
+        Method -> the strength that was found for it.
     """
 
     scores: Mapping[str, Scores]
     fitted: Mapping[str, Fitted]
+    strengths: Mapping[str, float] = field(default_factory=dict)
 
     def mean(self, method: str, measure: str) -> float:
         """Mean over the seeds."""
@@ -137,12 +145,11 @@ def _with_attributes(views: StyledViews, attributes: Mapping[str, np.ndarray]) -
     return StyledViews(views.views, views.content, {**views.style, **repeats})
 
 
-def methods(setting: Setting, shape: tuple[int, ...]) -> dict[str, Method]:
+def methods(setting: Setting, shape: tuple[int, ...], strengths: Mapping[str, float]) -> dict[str, Method]:
     """All methods by the names that tables and figures have."""
     model = setting.model(shape)
     simvaes = {simvae_name(J): make_method("simvae", model, num_views=J) for J in setting.views}
-    names = ("vae", "beta-vae", "cr-vae", "simclr", "vicreg", "barlow-twins", "l-lambda")
-    others = {title: make_method(name, model) for title, name in zip((*VAES, *JOINT), names, strict=True)}
+    others = {title: make_method(name, model, strength=strengths.get(title)) for title, name in NAMES.items()}
     return {**{title: others[title] for title in VAES}, **simvaes, **{title: others[title] for title in JOINT}}
 
 
@@ -156,13 +163,14 @@ def compare(
     num_seeds: int,
     seed: int,
     *,
+    strengths: Mapping[str, float],
     checkpoints: Path | None = None,
     report_cost: Callable[[float], None] | None = None,
 ) -> Results:
     """Train every method with several seeds and probe it; probes of one run while the next is trained."""
     setting = task.setting
     scores, fitted = {}, {}
-    chosen = methods(setting, task.shape)
+    chosen = methods(setting, task.shape, strengths)
     with ThreadPoolExecutor(1) as pool:
         untrained = fit_method(task, chosen[VAES[0]], num_seeds, seed, steps=0)
         waiting: dict[str, Future] = {RANDOM: pool.submit(probe, untrained, task)}
@@ -173,7 +181,7 @@ def compare(
             report_cost = None
         for name, future in waiting.items():
             scores[name] = future.result()
-    return Results(scores, fitted)
+    return Results(scores, fitted, strengths)
 
 
 def sweep_noise(task: Task, num_seeds: int, seed: int) -> dict[str, dict[float, Scores]]:

@@ -50,6 +50,8 @@ class Setting:
         Noises τ² of the sweep; empty for no sweep.
     sweep_steps : int
         Number of updates in the sweep.
+    search_steps : int
+        Number of updates of each training in the search for strengths.
     """
 
     dataset: str
@@ -74,6 +76,7 @@ class Setting:
     mixture_starts: int = MIXTURE_STARTS
     noises: tuple[float, ...] = ()
     sweep_steps: int = 0
+    search_steps: int = 500
 
     def model(self, shape: tuple[int, ...], noise: float | None = None) -> SimVAE:
         """Networks, prior and likelihood for views of a shape (h, w, c), with another noise if one is given."""
@@ -99,6 +102,7 @@ RELEASED: dict[str, Setting] = {
         latent=10,
         likelihood="bernoulli",
         steps=_released_steps(60_000),
+        search_steps=_released_steps(60_000, epochs=20),
         test=10_000,
         binarised=True,
     ),
@@ -109,6 +113,7 @@ RELEASED: dict[str, Setting] = {
         latent=10,
         likelihood="bernoulli",
         steps=_released_steps(60_000),
+        search_steps=_released_steps(60_000, epochs=20),
         test=10_000,
     ),
     "cifar10": Setting(
@@ -119,6 +124,7 @@ RELEASED: dict[str, Setting] = {
         latent=64,
         likelihood="gaussian",
         steps=_released_steps(50_000),
+        search_steps=_released_steps(50_000, epochs=20),
         test=10_000,
     ),
     "celeba": Setting(
@@ -129,6 +135,7 @@ RELEASED: dict[str, Setting] = {
         latent=64,
         likelihood="gaussian",
         steps=_released_steps(162_770),
+        search_steps=_released_steps(162_770, epochs=20),
         test=10_000,
     ),
 }
@@ -153,15 +160,18 @@ CPU: dict[str, Setting] = {
         repeats=2,
         noises=(0.02, 0.1, 0.3, 1.0),
         sweep_steps=1000,
+        search_steps=1000,
         mixture_starts=3,
         **{**_CPU, "learning_rate": 2e-3},
     ),
-    "mnist": replace(RELEASED["mnist"], widths=(512, 256), steps=2000, views=(2, 6), **_CPU, **_CPU_IMAGES),
-    "fashion-mnist": replace(
-        RELEASED["fashion-mnist"], widths=(512, 256), steps=2000, views=(2, 6), **_CPU, **_CPU_IMAGES
+    "mnist": replace(
+        RELEASED["mnist"], widths=(512, 256), steps=2000, search_steps=500, views=(2, 6), **_CPU, **_CPU_IMAGES
     ),
-    "cifar10": replace(RELEASED["cifar10"], widths=(16, 32, 64), steps=1000, **_CPU, **_CPU_IMAGES),
-    "celeba": replace(RELEASED["celeba"], widths=(16, 32, 64), steps=1000, **_CPU, **_CPU_IMAGES),
+    "fashion-mnist": replace(
+        RELEASED["fashion-mnist"], widths=(512, 256), steps=2000, search_steps=500, views=(2, 6), **_CPU, **_CPU_IMAGES
+    ),
+    "cifar10": replace(RELEASED["cifar10"], widths=(16, 32, 64), steps=1000, search_steps=250, **_CPU, **_CPU_IMAGES),
+    "celeba": replace(RELEASED["celeba"], widths=(16, 32, 64), steps=1000, search_steps=250, **_CPU, **_CPU_IMAGES),
 }
 """The settings that run by default. Digits have no released setting; the one here shows the effects in minutes."""
 

@@ -47,6 +47,7 @@ from dynamics.studies.simve.methods import (
     simvae_name,
     sweep_noise,
 )
+from dynamics.studies.simve.search import best_strengths, described
 from dynamics.studies.simve.settings import Setting, setting
 from dynamics.studies.statistics import half_width, of_the_best
 from dynamics.support import files
@@ -97,15 +98,24 @@ def run(
     out = Path(out)
     chosen = setting(dataset, full)
     if steps is not None:
-        chosen = replace(chosen, steps=steps, sweep_steps=min(steps, chosen.sweep_steps))
+        most = {name: min(steps, getattr(chosen, name)) for name in ("sweep_steps", "search_steps")}
+        chosen = replace(chosen, steps=steps, **most)
     task = load_task(chosen, data_dir, seed)  # missing files are reported before anything long begins
     claims = _exact(out, seed)
     unfinished = out / "unfinished" / _digest(chosen, num_seeds, seed)
+    strengths = best_strengths(task, seed, checkpoints=unfinished)
+    note(f"simve on {dataset}: strengths found by the search are {described(strengths)}.")
     results = compare(
-        task, num_seeds, seed, checkpoints=unfinished, report_cost=lambda seconds: _say_cost(chosen, seconds)
+        task,
+        num_seeds,
+        seed,
+        strengths=strengths,
+        checkpoints=unfinished,
+        report_cost=lambda seconds: _say_cost(chosen, seconds),
     )
     shutil.rmtree(unfinished.parent)
     files.save_json(out / f"scores_{dataset}.json", results.table())
+    files.save_json(out / f"strengths_{dataset}.json", dict(strengths))
     files.save_figure(_methods_figure(results, task), out / f"methods_{dataset}")
     files.save_figure(images_figure(_image_rows(results, task, seed)), out / f"images_{dataset}")
     claims += _orderings(results, chosen)
