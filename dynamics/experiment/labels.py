@@ -151,8 +151,9 @@ def carried(
         A function moves within the span of the kernel: by φ(x) times what its mode coordinates change.
     """
     modes, start = experiment.kernel.modes, embed(experiment.network.params)
-    moved = np.stack([modes.coordinates(late - experiment.initial_embeddings) for late in embeddings])
-    return start[embeddings.shape[1] :] + experiment.kernel.functions(views) @ moved
+    resting, functions = start[embeddings.shape[1] :], experiment.kernel.functions(views)
+    moved = [functions @ modes.coordinates(late - experiment.initial_embeddings) for late in embeddings]
+    return resting + np.reshape(moved, (len(embeddings), *resting.shape))  # there may be no times
 
 
 def embedder(experiment: Experiment, views: Views) -> Callable[[Any], Float[np.ndarray, "points dim"]]:

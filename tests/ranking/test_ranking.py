@@ -1,6 +1,7 @@
 """Rankings: forecasts against eigenvectors and probes computed by hand, the order, and what a folder keeps."""
 
 import json
+from dataclasses import replace
 
 import jax
 import numpy as np
@@ -54,6 +55,17 @@ def test_the_forecast_is_what_probes_read_from_the_leading_eigenvectors(contende
     nearest = KNeighborsClassifier(20, **votes).fit(train, labels)
     np.testing.assert_allclose(forecast.knn[-1], nearest.score(test, classes), atol=1.5 / HELD_OUT)
     assert forecast.chance == np.bincount(classes).max() / HELD_OUT
+
+
+def test_where_no_step_is_reached_nothing_can_be_read(contender):
+    (early,) = contenders(
+        load_images("digits"),
+        {"noise:.3": get_augmentation("noise:.3", (8, 8, 1))},
+        replace(SMALL, steps=2),
+        held_out=HELD_OUT,
+    )
+    forecast = early.forecast()
+    assert forecast.linear == forecast.knn == [] and len(forecast.eigenvalues) == 2
 
 
 def test_it_is_the_experiment_that_the_other_commands_make(contender):

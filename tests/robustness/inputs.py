@@ -48,6 +48,8 @@ def cases(folder: Path) -> Iterator[Case]:
     yield from _experiments()
     yield from _recipes()
     yield from _sweeps()
+    yield from _ranks()
+    yield from _saved(folder)
     yield from _studies(folder)
     yield from _outputs(folder)
     yield from _data(folder)
@@ -128,8 +130,60 @@ def _sweeps() -> Iterator[Case]:
         yield f"sweep --preset cpu {axis}", ["sweep", axis, "--preset", "cpu", *CHEAP[: 2 * ("dataset" not in axis)]]
 
 
+def _ranks() -> Iterator[Case]:
+    """Augmentations by name and strength, and the numbers of `rank`."""
+    words = (
+        *(
+            "",
+            ",",
+            "nope",
+            "crop",
+            "crop:",
+            "crop:abc",
+            "crop:-1",
+            "crop:0",
+            "crop:9",
+            "crop:nan",
+            "noise:1e300",
+            ":.5",
+        ),
+        *(
+            "crop:.5+",
+            "+",
+            "crop:.5++flip",
+            "flip:.5:.5",
+            "crop:.5+crop:.5",
+            "\udcff",
+            "x" * 300,
+            "none,none",
+            "noise:inf",
+        ),
+        *("crop:１", "[/x]", "$\\frac{$", "hue:.1", "grayscale:2", "a\0b"),
+    )
+    for word in words:
+        yield f"rank {word[:24]!r}", ["rank", f"augmentations={word}", *materials.SMALL, "--out", "o"]
+        yield (
+            f"simulate --augmentation {word[:24]!r}",
+            ["simulate", *materials.SMALL, "--augmentation", word, "--out", "o"],
+        )
+    for number in NUMBERS:
+        line = ["rank", "augmentations=none,noise:.1", "--held-out", number, *CHEAP, "--out", "o"]
+        yield f"rank --held-out {number[:24]}", line
+    for axis in ("seed=1,1", "seed=-1", "width=1,2", "augmentations", "=", "seed=0"):
+        yield f"rank and {axis}", ["rank", "augmentations=none,noise:.1", axis, *CHEAP, "--out", "o"]
+    yield "rank of nothing", ["rank", "--out", "o"]
+
+
+def _saved(folder: Path) -> Iterator[Case]:
+    """Saved runs that a command is to run again."""
+    for command in ("simulate", "compare", "train", "sweep", "rank"):
+        what = {"sweep": ["seed=0,1"], "rank": ["augmentations=none"]}.get(command, [])
+        for path in (*PATHS, str(folder), "text", "folder.npz"):
+            yield f"{command} --config {path[:24]!r}", [command, *what, "--config", path, *CHEAP, "--out", "o"]
+
+
 def _studies(folder: Path) -> Iterator[Case]:
-    for name in (*STUDIES, "", "nope", "\udcff", "../stepwise", "x" * 300):
+    for name in (*STUDIES, "all", "", "nope", "\udcff", "../stepwise", "x" * 300):
         for flags in (
             *(["--steps", "0"], ["--steps", "-1"], ["--num-seeds", "0"], ["--num-seeds", "-1"], ["--dim", "9" * 20]),
             *(["--num-pairs", "0"], ["--num-pairs", "1"], ["--init-scale", "1e300"], ["--init-scale", "0"]),
