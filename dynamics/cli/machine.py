@@ -5,6 +5,9 @@ from typing import Any
 
 from dynamics.cli.tables import caveats
 from dynamics.experiment.forecasting import Forecast
+from dynamics.flow.learned_first import LearnedFirst
+from dynamics.objectives.escape import Escape
+from dynamics.trajectories.comparison import half_times
 from dynamics.trajectories.ladder import rung
 from dynamics.trajectories.trajectory import Trajectory
 
@@ -59,3 +62,15 @@ def solution_object(trajectory: Trajectory, folder: Path) -> dict[str, Any]:
     ]
     model = {"model": rung(trajectory.rung).label, "source": solution.source}
     return {**model, "modes": modes, "folder": str(folder)}
+
+
+def objective_object(trajectory: Trajectory, first: LearnedFirst | None, law: Escape, folder: Path) -> dict[str, Any]:
+    """What an objective learns first and when, and the folder of the run; `dynamics.cli.tables.objective_table`."""
+    rates = [None] * trajectory.dim if first is None else first.modes.rates[: trajectory.dim].tolist()
+    columns = zip(rates, trajectory.eigenvalues[-1], half_times(trajectory), strict=True)
+    dimensions = [
+        {"dimension": j, "rate": rate, "end_value": end, "time": time}
+        for j, (rate, end, time) in enumerate(columns, start=1)
+    ]
+    model = {"model": rung(trajectory.rung).label, "objective": trajectory.objective}
+    return {**model, "law": law.law, "order": law.order, "dimensions": dimensions, "folder": str(folder)}

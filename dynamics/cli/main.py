@@ -29,12 +29,13 @@ from dynamics.cli.looking import info, plot, report
 from dynamics.cli.ranking import rank
 from dynamics.cli.recipe import recipe_commands
 from dynamics.cli.saved import SAVED, saved_run, with_dynamics
-from dynamics.cli.solving import simulate_solved
+from dynamics.cli.solving import simulate_objective, simulate_solved
 from dynamics.cli.studying import study
 from dynamics.cli.sweeping import Varied, run_sweep
 from dynamics.cli.volume import HELP, volume
 from dynamics.errors import ConfigError, DynamicsError
 from dynamics.experiment.config import Config
+from dynamics.objectives.registry import OBJECTIVES
 from dynamics.recipe.config import PRESETS, Recipe
 from dynamics.support.progress import QUIET, stage
 
@@ -117,8 +118,9 @@ def simulate(
     config
         Settings of the experiment.
     dynamics
-        Model to forecast with: barlow-twins, or a model that can be solved, which are deep-linear, directpred, isoloss,
-        jepa, mae, preconditioned, variance-regularisation and word-embedding.
+        Model to forecast with: barlow-twins; another objective of `dynamics train --preset`, such as lejepa or vicreg,
+        by the kernel flow of its loss; or a model that can be solved, which are deep-linear, directpred, isoloss, jepa,
+        mae, preconditioned, variance-regularisation and word-embedding.
     by_step
         Say how many dimensions will be learned by this training step.
     resume_from
@@ -142,8 +144,13 @@ def simulate(
 
     QUIET.set(QUIET.get() or json)
     if dynamics != "barlow-twins":
+<<<<<<< HEAD
         note_idle(config, dynamics, {"by_step": by_step, "resume_from": resume_from})
         simulate_solved(dynamics, config, out, force, json)
+=======
+        simulate_other = simulate_objective if dynamics in OBJECTIVES else simulate_solved
+        simulate_other(dynamics, config, out, force, json)
+>>>>>>> 6156eb1 (SIGReg, LeJEPA, VISReg, MMCR, DINO and prediction of embeddings are objectives; how each leaves a small start, and what it learns first)
         return
     note_idle(config)
     require_within("by_step", by_step, Count)

@@ -1,4 +1,4 @@
-"""What `simulate --dynamics NAME` does: the forecast of a model that can be solved."""
+"""What `simulate --dynamics NAME` does: the forecast of a model that can be solved, or under another objective."""
 
 from pathlib import Path
 
@@ -43,3 +43,37 @@ def simulate_solved(name: str, config: Config, out: Path | None, force: bool, js
     conclude(folder)
     if json:
         print_json(solution_object(trajectory, folder))
+
+
+def simulate_objective(name: str, config: Config, out: Path | None, force: bool, json: bool = False) -> None:
+    """Forecast under another objective: table of what is learned first, and figure; with `json` one object instead."""
+    from dynamics.cli.machine import objective_object
+    from dynamics.cli.tables import objective_line, objective_table
+    from dynamics.experiment.objective import first_of_experiment, forecast_objective
+    from dynamics.experiment.preparation import prepare
+    from dynamics.objectives.escape import escape_law
+    from dynamics.runs.consistency import fingerprint
+    from dynamics.runs.resume import claim, found, numbered_folder
+    from dynamics.runs.settings import RunSettings
+    from dynamics.runs.store import write_modes, write_trajectories
+
+    values = config.to_dict() | {"dynamics": name}
+    settings = RunSettings(
+        kind="experiment", command=f"simulate --dynamics {name}", config=values, arguments=[*TYPED.get()]
+    )
+    folder = out or numbered_folder(Path("runs") / f"simulate-{name}", settings, config.WITHOUT_EFFECT)
+    found(folder, settings, without_effect=config.WITHOUT_EFFECT, force=force)
+    experiment = prepare(config)
+    first, law = first_of_experiment(name, experiment), escape_law(name, dim=max(config.dim, 2))
+    trajectory = forecast_objective(name, experiment)
+    modes = experiment.kernel.modes
+    prepared = structs.replace(settings, title=experiment.title, resolved=experiment.resolved, modes=fingerprint(modes))
+    claim(folder, prepared, force=force)
+    write_modes(folder, modes)
+    write_trajectories(folder, {trajectory.rung: trajectory})
+    show(objective_table(trajectory, first, experiment.schedule.learning_rate))
+    show(f"\n{objective_line(law, first)}")
+    show(f"\nKernel: {experiment.kernel.name}; {experiment.kernel.reason}.")
+    conclude(folder)
+    if json:
+        print_json(objective_object(trajectory, first, law, folder))

@@ -8,6 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from dynamics.experiment.forecasting import Forecast
+from dynamics.flow.learned_first import LearnedFirst
+from dynamics.objectives.escape import Escape
 from dynamics.studies.claims import Claim
 from dynamics.trajectories.comparison import (
     Comparison,
@@ -147,6 +149,35 @@ def solution_table(trajectory: Trajectory) -> Table:
         reached = f"{tau:.4g}" if np.isfinite(tau) else "never"
         table.add_row(str(j), f"{gamma:.4g}", f"{rho:.3f}", f"{target:.4g}", reached)
     return table
+
+
+def objective_table(trajectory: Trajectory, first: LearnedFirst | None, learning_rate: float) -> Table:
+    """Rate at the start, end value and time of half of it, for every dimension under another objective."""
+    title = f"Forecast ({rung(trajectory.rung).label}, {trajectory.objective})"
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    for column in ("dimension", "rate of mode", "end value", "half learned at t", "training step"):
+        table.add_column(column, justify="right")
+    reached, end = half_times(trajectory), trajectory.eigenvalues[-1]
+    for j, time in enumerate(reached):
+        rate = "–" if first is None or j >= len(first.modes.rates) else f"{first.modes.rates[j]:.4g}"
+        when = ("never", "–") if np.isnan(time) else (f"{time:.4g}", f"{time / learning_rate:,.0f}")
+        table.add_row(str(j + 1), rate, f"{end[j]:.4g}", *when)
+    return table
+
+
+def objective_line(law: Escape, first: LearnedFirst | None) -> str:
+    """How an objective leaves its small start, and what the rates of the table are, in a sentence or two."""
+    line = {
+        "exponential": "It leaves a small start exponentially, one mode after the other",
+        "algebraic": "It leaves a small start algebraically, later than any exponential law would",
+        "finite time": "Its force does not vanish at zero, so it leaves a small start in finite time",
+        "inward": "Its force points inwards at zero: embeddings that start too small shrink and stay small",
+        "direction": "It sees directions alone, so the size of the start does not count",
+    }[law.law]
+    rates = "" if first is None else "; the rates are of amplitudes per unit of effective time"
+    if first is not None and first.about == "direction":
+        rates += ", about a common direction of all embeddings of length 1"
+    return f"{line} (force ∝ size^{law.order:g}{rates})."
 
 
 def steps_line(trajectory: Trajectory) -> str:

@@ -6,6 +6,7 @@ from dynamics.flow.bilinear_exact import exact_bilinear_descent
 from dynamics.flow.closed_form import closed_form
 from dynamics.flow.descent import kernel_descent, matrix_kernel_descent
 from dynamics.flow.growth import GrowthModes, growth_modes
+from dynamics.flow.learned_first import LearnedFirst, learned_first
 from dynamics.flow.matrix_ode import matrix_growth_rate, matrix_kernel_flow
 from dynamics.flow.mean_field import mean_field_flow
 from dynamics.flow.objective_flow import objective_flow
@@ -13,12 +14,14 @@ from dynamics.flow.ode import kernel_flow
 from dynamics.flow.readout_network import ReadoutNetwork
 from dynamics.flow.reduction import Reduction, reduced_model
 from dynamics.flow.relinearised import relinearised_descent
+from dynamics.flow.teacher import teacher_flow
 from dynamics.flow.truncation import Truncation, truncate
 from dynamics.flow.whitened import logistic_energy, selection_rates, whitened_flow
 
 __all__ = [
     "BilinearModel",
     "GrowthModes",
+    "LearnedFirst",
     "ReadoutNetwork",
     "Reduction",
     "Truncation",
@@ -31,6 +34,7 @@ __all__ = [
     "kernel_descent",
     "kernel_flow",
     "kernel_flow_batch",
+    "learned_first",
     "logistic_energy",
     "matrix_growth_rate",
     "matrix_kernel_descent",
@@ -41,6 +45,7 @@ __all__ = [
     "reduced_model",
     "relinearised_descent",
     "selection_rates",
+    "teacher_flow",
     "truncate",
     "whitened_flow",
 ]

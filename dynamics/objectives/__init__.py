@@ -31,6 +31,17 @@ and Z' are the halves of F, n is the number of pairs and d that of dimensions.
 | `simsiam` | none | cosine | 1e-12, squared norm | mean over 2n |
 | – facebookresearch/simsiam | none | same | 1e-8, norm | same |
 | – lightly, solo-learn | none | same | 1e-8, norm | one direction |
+| `sigreg`, `lejepa` (Balestriero & LeCun 2025) | 0.02 | each half; knots on [0, 3] | – | SIGReg × n, distance /4nd |
+| – rbalestr-lab/lejepa, minimal example | 0.02 | same | – | same |
+| – rbalestr-lab/lejepa, package | a setting | all views together, 1024 slices | – | × views, on all devices |
+| `visreg` (Wu et al. 2026) | 0.9; 1, 1, 1 | each half, 1/n | 1e-6, deviation | means over n, d and slices |
+| – HaiyuWu/visreg | same | same; distance from the mean of global views | same | same |
+| `mmcr` (Yerxa et al. 2023) | none | centroids of unit vectors | 1e-12, squared norm | sum of singular values |
+| – lightly | 0.005 for the views' own norms | not normalised, with a moving network | – | same |
+| `dino` (Caron et al. 2021) | τ = 0.1, 0.04 | centre of this batch | – | mean over 2n |
+| – facebookresearch/dino | 0.1, 0.04 | centre averaged over batches (0.9) | – | same, over all pairs of views |
+| `latent_prediction` (Assran et al. 2023) | τ_base = 0.996 | none | – | mean over 2n and d |
+| – facebookresearch/ijepa | 0.996, rising | targets normalised; smooth absolute value | – | mean over tokens |
 
 The ε of PyTorch functions (`normalize` 1e-12, `cosine_similarity` 1e-8, `BatchNorm1d` 1e-5) are the defaults documented
 there. ε decides what a small start is: embeddings far below it are not normalised.
@@ -40,6 +51,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from dynamics.objectives.capacity import mmcr
     from dynamics.objectives.contrastive import infonce, infonce_expansion, nt_xent, nt_xent_dot
     from dynamics.objectives.correlation import (
         barlow_twins,
@@ -47,6 +59,9 @@ if TYPE_CHECKING:
         correlation_loss,
         cross_correlation,
     )
+    from dynamics.objectives.distillation import dino, latent_prediction
+    from dynamics.objectives.equivalence import Equivalent, equivalent_weights
+    from dynamics.objectives.escape import Escape, direction_growth, escape_law
     from dynamics.objectives.growth import growth_matrix
     from dynamics.objectives.heads import Head
     from dynamics.objectives.predictor import byol, moving_average, simsiam, target_decay
@@ -58,27 +73,37 @@ if TYPE_CHECKING:
         get_objective,
         objective_loss,
     )
+    from dynamics.objectives.sketched import lejepa, sigreg
     from dynamics.objectives.spectral import simclr_squared, spectral_contrastive
     from dynamics.objectives.variance import vicreg, vicreg_released, vicreg_squared
+    from dynamics.objectives.wasserstein import visreg
     from dynamics.objectives.weighted_spectral import generalised_spectral
 
 # Names are loaded when they are first used, so that the command line lists objectives without importing JAX. No file
 # of this folder may have the name of a loss: the file would take the place of the loss.
 _FILES = {
+    "capacity": ("mmcr",),
     "contrastive": ("infonce", "infonce_expansion", "nt_xent", "nt_xent_dot"),
     "correlation": ("barlow_twins", "barlow_twins_normalised", "correlation_loss", "cross_correlation"),
+    "distillation": ("dino", "latent_prediction"),
+    "equivalence": ("Equivalent", "equivalent_weights"),
+    "escape": ("Escape", "direction_growth", "escape_law"),
     "growth": ("growth_matrix",),
     "heads": ("Head",),
     "predictor": ("byol", "moving_average", "simsiam", "target_decay"),
     "registry": ("OBJECTIVES", "Objective", "Setting", "embedding_loss", "get_objective", "objective_loss"),
+    "sketched": ("lejepa", "sigreg"),
     "spectral": ("simclr_squared", "spectral_contrastive"),
     "variance": ("vicreg", "vicreg_released", "vicreg_squared"),
+    "wasserstein": ("visreg",),
     "weighted_spectral": ("generalised_spectral",),
 }
 _FILE_OF = {name: file for file, names in _FILES.items() for name in names}
 
 __all__ = [
     "OBJECTIVES",
+    "Equivalent",
+    "Escape",
     "Head",
     "Objective",
     "Setting",
@@ -87,16 +112,24 @@ __all__ = [
     "byol",
     "correlation_loss",
     "cross_correlation",
+    "dino",
+    "direction_growth",
     "embedding_loss",
+    "equivalent_weights",
+    "escape_law",
     "generalised_spectral",
     "get_objective",
     "growth_matrix",
     "infonce",
     "infonce_expansion",
+    "latent_prediction",
+    "lejepa",
+    "mmcr",
     "moving_average",
     "nt_xent",
     "nt_xent_dot",
     "objective_loss",
+    "sigreg",
     "simclr_squared",
     "simsiam",
     "spectral_contrastive",
@@ -104,6 +137,7 @@ __all__ = [
     "vicreg",
     "vicreg_released",
     "vicreg_squared",
+    "visreg",
 ]
 
 

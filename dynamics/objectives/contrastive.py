@@ -13,8 +13,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float
 
-from dynamics.objectives.door import of_embeddings
+from dynamics.objectives.door import check_setting, of_embeddings
 from dynamics.objectives.graph import Graph, covariance, partners, unit_rows
+from dynamics.support.bounds import Scale
 from dynamics.typing import Embedding
 
 Candidates = Literal["partners", "others", "all"]
@@ -48,9 +49,12 @@ def infonce(
 
     Raises
     ------
+    ConfigError
+        If the temperature is not positive.
     ValueError
         If `candidates` is `partners` and a graph is given.
     """
+    check_setting("temperature", temperature, Scale)
     F = unit_rows(embeddings) if similarity == "cosine" else embeddings
     logits = F @ F.T / temperature
     if candidates == "partners":

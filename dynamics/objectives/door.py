@@ -3,11 +3,13 @@
 import functools
 import inspect
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from numbers import Real
+from typing import Any, ParamSpec, TypeVar
 
 import jax.numpy as jnp
 
 from dynamics.errors import DataError
+from dynamics.support.bounds import require_within
 from dynamics.support.numbers import computing_type
 
 Arguments = ParamSpec("Arguments")
@@ -34,3 +36,9 @@ def of_embeddings(loss: Callable[Arguments, Result]) -> Callable[Arguments, Resu
         return loss(**given)  # type: ignore[call-arg]  # the names are those of its own signature
 
     return checked
+
+
+def check_setting(name: str, value: Any, hint: Any) -> None:
+    """Raise `ConfigError` if a setting is out of the bounds in its type; traced values, as under `vmap`, pass."""
+    if isinstance(value, Real):
+        require_within(name, value, hint)  # type: ignore[arg-type]

@@ -16,8 +16,12 @@ of the two halves. H = I − 11ᵀ/N removes the mean over all views, H₂ that 
 | SimCLR squared | 2J | N times faster |
 | spectral contrastive | 2J/N | yes |
 | generalised spectral, λ | 2[(λ − 1)I + J]/N | at λ = 1 |
+| SIGReg | (C₁H₂ − (C₂ − C₁)(I − H₂))/(2d) | never |
+| LeJEPA, λ | λ × SIGReg − (1 − λ)(I − J)/(4nd) | never |
+| DINO, teacher as young as the student | [HJH/τ_t − I/τ_s]/(4ndτ_s), on outputs whose sum is zero | where τ_t ≪ τ_s |
 
-Losses by cosine are singular at zero and have no linear phase.
+C₁ = 1.546 and C₂ = 2.432 are the constants of SIGReg (`dynamics.objectives.sketched`), whose matrix has no 1/N: its
+statistic is multiplied by the number of pairs. Losses by cosine are singular at zero and have no linear phase.
 
 >>> growth_matrix("barlow-twins", 4)
 array([[0. , 0. , 0.5, 0. ],
@@ -26,6 +30,7 @@ array([[0. , 0. , 0.5, 0. ],
        [0. , 0.5, 0. , 0. ]])
 """
 
+import inspect
 from functools import partial
 from pkgutil import resolve_name
 from typing import Literal
@@ -38,13 +43,14 @@ from jaxtyping import Float
 from dynamics.errors import ConfigError
 from dynamics.objectives.graph import Graph, laplacian
 from dynamics.objectives.registry import Loss, get_objective, objective_loss
+from dynamics.objectives.sketched import curvatures
 from dynamics.support.compiled import compile_once
 from dynamics.support.precision import double_precision
 
 GrowthMatrix = Float[np.ndarray, "views views"]
 
 
-def growth_matrix(objective: Loss | str, graph: Graph | int, *, dim: int = 1, **settings: float) -> GrowthMatrix:
+def growth_matrix(objective: Loss | str, graph: Graph | int, *, dim: int = 1, **settings: float | int) -> GrowthMatrix:
     """B of an objective, from its closed form where it has one and by automatic differentiation elsewhere.
 
     Parameters
@@ -55,8 +61,8 @@ def growth_matrix(objective: Loss | str, graph: Graph | int, *, dim: int = 1, **
     graph : array (N, N) or int
         Relation G between the views, for a loss that takes one; or the number of views N = 2n of plain pairs.
     dim : int
-        Number of outputs d. It matters only for losses that are divided by it, such as the released VICReg.
-    **settings : float
+        Number of outputs d. It matters only for losses that are divided by it, such as the released VICReg and LeJEPA.
+    **settings : float or int
         Settings of the loss. Those that are left out have the values of its source.
 
     Returns
@@ -67,20 +73,23 @@ def growth_matrix(objective: Loss | str, graph: Graph | int, *, dim: int = 1, **
     Raises
     ------
     ConfigError
-        If the number of views is odd, or there is no such objective or setting, or the objective has no linear phase.
+        If the number of views is odd, or there is no such objective or setting, or the objective has no linear phase,
+        or a relation is given to one that is for pairs only.
     """
     if isinstance(graph, int) and (graph < 2 or graph % 2):
         raise ConfigError(f"growth_matrix: there are {graph} views; give an even number, two for each pair.")
     if not isinstance(objective, str):
         return growth_of(partial(objective, **settings), graph, dim)
     loss, record = objective_loss(objective, **settings), get_objective(objective)
-    if record.no_growth or record.needs_predictor:
+    if record.no_growth or (record.takes_targets and record.growth is None):
         reason = record.no_growth or "It is a loss of predictions and targets, not of embeddings alone."
         raise ConfigError(f"Objective {objective} has no growth matrix. {reason}")
     if record.growth is None:
         return growth_of(loss, graph, dim)
     closed_form = resolve_name(record.growth) if isinstance(record.growth, str) else record.growth
     values = {name: setting.default for name, setting in record.settings.items()} | settings
+    if "dim" in inspect.signature(closed_form).parameters:
+        values["dim"] = dim
     return closed_form(_swap(graph) if isinstance(graph, int) else graph, **values)
 
 
@@ -123,6 +132,38 @@ def infonce_growth(
 def infonce_dot_growth(graph: Graph, temperature: float = 1.0) -> GrowthMatrix:
     """B of `dynamics.objectives.nt_xent_dot`, whose candidates are all views but the anchor."""
     return infonce_growth(graph, temperature, "others")
+
+
+def sigreg_growth(graph: Graph, slices: int = 256, knots: int = 17, dim: int = 1) -> GrowthMatrix:
+    """B = (C₁H₂ − (C₂ − C₁)(I − H₂))/(2d): centred functions grow, all at one rate of the kernel, and means decay.
+
+    It does not depend on the number of slices, because they prefer no dimension of the outputs; with a fresh draw at
+    every step that holds on average.
+    """
+    del slices
+    num_views = _number_of_pairs("sigreg", graph)
+    growing, shrinking = curvatures(knots)
+    halves = np.kron(np.eye(2), _centring(num_views // 2))
+    return (growing * np.eye(num_views) - shrinking * (np.eye(num_views) - halves)) / (2 * dim)
+
+
+def lejepa_growth(graph: Graph, weight: float = 0.02, slices: int = 256, knots: int = 17, dim: int = 1) -> GrowthMatrix:
+    """B = λ B_SIGReg − (1 − λ)(I − J)/(4nd) = λ B_SIGReg − (1 − λ)(I − J)/(2Nd)."""
+    num_views = _number_of_pairs("lejepa", graph)
+    invariance = (np.eye(num_views) - _swap(num_views)) / (2 * num_views * dim)
+    return weight * sigreg_growth(graph, slices, knots, dim) - (1 - weight) * invariance
+
+
+def dino_growth(graph: Graph, temperature: float = 0.1, target_temperature: float = 0.04, dim: int = 1) -> GrowthMatrix:
+    """B = [HJH/τ_t − I/τ_s]/(2Ndτ_s) on outputs whose sum is zero, for a teacher that is as young as the student.
+
+    The sum of a view's outputs does not change the softmax and never moves. A teacher of age T, its targets following
+    dt/dt = (s − t)/T, slows the growth (`dynamics.objectives.escape`).
+    """
+    num_views = _number_of_pairs("dino", graph)
+    H = _centring(num_views)
+    agreement = H @ _swap(num_views) @ H / target_temperature
+    return (agreement - np.eye(num_views) / temperature) / (2 * num_views * dim * temperature)
 
 
 NEARBY = 1e-3
@@ -169,6 +210,14 @@ def _hessian(objective: Loss, dim: int) -> Loss:
 def _swap(num_views: int) -> GrowthMatrix:
     """J (N, N), the relation of the two views of each image."""
     return np.roll(np.eye(num_views), num_views // 2, axis=0)
+
+
+def _number_of_pairs(objective: str, graph: Graph) -> int:
+    """Number N of views of a relation that says no more than which views are pairs."""
+    G = np.asarray(graph)
+    if len(G) % 2 or not np.array_equal(G, _swap(len(G))):
+        raise ConfigError(f"Objective {objective} is a loss of pairs; give the number of views in place of a relation.")
+    return len(G)
 
 
 def _centring(num_views: int, center: bool = True) -> np.ndarray:

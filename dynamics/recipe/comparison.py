@@ -28,7 +28,7 @@ from dynamics.recipe.losses import loss_settings, recipe_loss
 from dynamics.recipe.preparation import PreparedRecipe, at_rates_of
 from dynamics.support.precision import in_full_precision
 from dynamics.training.loop import run
-from dynamics.training.minibatch import BATCH_STATS, batch_indices, deinterleave
+from dynamics.training.minibatch import BATCH_STATS, batch_indices, deinterleave, loss_key
 from dynamics.training.recorder import SpectrumRecorder
 from dynamics.training.state import Metrics, TrainState, apply_gradient, initial_state
 from dynamics.trajectories.comparison import Comparison, KernelOverlaps, compare, half_times
@@ -85,12 +85,12 @@ def compare_recipe(
     Raises
     ------
     ConfigError
-        If the objective has a predictor, so that no kernel of the embeddings describes it.
+        If the objective has a predictor or a moving target, so that no kernel of the embeddings describes it.
     """
     prepared = at_rates_of(prepared, measured)
     recipe, d = prepared.recipe, measured.dim
-    if get_objective(recipe.objective).needs_predictor:
-        raise ConfigError(f"{recipe.objective} has a predictor, which the kernels of the embeddings do not describe.")
+    if get_objective(recipe.objective).takes_targets:
+        raise ConfigError(f"{recipe.objective} has targets, which the kernels of the embeddings do not describe.")
     p = len(prepared.probe) // 2
     m = min(tangent_pairs, p)
     some = prepared.probe[: 2 * m]
@@ -152,13 +152,14 @@ def _features(prepared: PreparedRecipe, state: TrainState, *views: jax.Array) ->
 def _frozen_features(prepared: PreparedRecipe, h: np.ndarray, measured: Trajectory, name: str) -> Trajectory:
     """The readout alone, from the network's own start, on minibatches of frozen features (2n, N)."""
     recipe = prepared.recipe
-    loss, n = recipe_loss(recipe), len(h) // 2
+    loss, n, random = recipe_loss(recipe), len(h) // 2, get_objective(recipe.objective).random
     pairs = jnp.asarray(h, jnp.float32).reshape(2, n, -1)
     embed = partial(_read_out, get_objective(recipe.objective).scale_free)
 
     def update(state: TrainState, pairs: jax.Array) -> tuple[TrainState, Metrics]:
         x = pairs[:, batch_indices(state.key, state.step, n, min(recipe.batch, n))].reshape(-1, pairs.shape[-1])
-        value, gradient = jax.value_and_grad(lambda params: loss(_read_out(False, params, x)))(state.params)
+        key = {"key": loss_key(state)} if random else {}
+        value, gradient = jax.value_and_grad(lambda params: loss(_read_out(False, params, x), **key))(state.params)
         return apply_gradient(prepared.optimiser, state, gradient), {"loss": value}
 
     recorder = SpectrumRecorder(

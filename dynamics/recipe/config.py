@@ -19,7 +19,10 @@ NonNegative = Annotated[float, Bounds(0.0, 1e12)]
 AUTO: Literal["auto"] = "auto"
 """The learning rate that follows the stability limit."""
 
-LOSS_SETTINGS = ("off_diagonal", "temperature", "covariance_weight", "epsilon")
+LOSS_SETTINGS = (
+    *("off_diagonal", "temperature", "target_temperature", "covariance_weight", "epsilon"),
+    *("sketch_weight", "slices"),
+)
 """Fields that set an argument of the loss; None, where one is not given, leaves it at the objective's default."""
 
 
@@ -119,7 +122,11 @@ class Recipe:
     """λ, the weight of Barlow Twins' off-diagonal terms; by default 1 in theory and 0.0051 in the released recipe."""
 
     temperature: Scale | None = None
-    """τ, the temperature of simclr and infonce; by default 0.5 and 1."""
+    """τ, the temperature of simclr, infonce and dino's student; by default 0.5, 1 and 0.1."""
+
+    target_temperature: Scale | None = None
+    """τ_t, the temperature of dino's teacher; by default 0.04. Only modes along which partners agree by more than its
+    ratio to the student's leave a small start."""
 
     covariance_weight: Scale | None = None
     """ν, the weight of VICReg's covariances; by default the published 1. It acts on each pair of dimensions, so the
@@ -128,8 +135,16 @@ class Recipe:
     epsilon: NonNegative | None = None
     """ε of VICReg's standard deviations, which hardly grow from below it; by default 1e-4."""
 
+    sketch_weight: Annotated[float, Bounds(0.0, 1.0)] | None = None
+    """λ of lejepa and visreg, the share of the regularisation in the loss; by default 0.02 and 0.9. That of lejepa acts
+    in proportion to the batch."""
+
+    slices: Annotated[int, Bounds(2, 10**6, whole=True)] | None = None
+    """Number of random directions, drawn anew at every step, along which sigreg, lejepa and visreg compare embeddings
+    with a Gaussian; by default 256, 256 and 4096."""
+
     target_decay: Momentum = 0.996
-    """τ of BYOL's target network at the start; it rises to 1 along a cosine."""
+    """τ of the target network of byol, latent-prediction and dino at the start; it rises to 1 along a cosine."""
 
     records: Annotated[int, Bounds(1, 10**6, whole=True)] = 200
     """Number of steps at which the spectrum is recorded, half of them evenly and half logarithmically spaced."""

@@ -261,9 +261,9 @@ def _optimiser(
 
 
 def _step(recipe: Recipe, encoder: Encoder, rule: optax.GradientTransformation, mesh: DeviceMesh) -> Update:
-    moving = get_objective(recipe.objective).moving_target
-    decay = _target_decay(recipe) if moving else None
-    return make_step(encoder, recipe_loss(recipe), rule, target_decay=decay, mesh=mesh)
+    published = get_objective(recipe.objective)
+    decay = _target_decay(recipe) if published.moving_target else None
+    return make_step(encoder, recipe_loss(recipe), rule, target_decay=decay, random=published.random, mesh=mesh)
 
 
 def _rate_in_words(recipe: Recipe) -> str:

@@ -116,7 +116,8 @@ class RecipeRun:
         Raises
         ------
         ConfigError
-            If the checkpoint of the last step is missing, or the objective has a predictor.
+            If the checkpoint of the last step is missing, or the objective has a predictor or a moving
+            target.
         """
         if not self.kernels:
             return {}, measured_alone(measured)

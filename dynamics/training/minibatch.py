@@ -62,6 +62,7 @@ def make_step(
     optimiser: optax.GradientTransformation,
     *,
     target_decay: Callable[[Array], Array] | None = None,
+    random: bool = False,
     mesh: DeviceMesh | None = None,
 ) -> Update:
     """Build the step (state, x) -> (state, {"loss", "gradient_norm"}) on views x (2n, h, w, c), x_1, x'_1, x_2, x'_2 ….
@@ -73,12 +74,15 @@ def make_step(
         `state.model_state["batch_stats"]`.
     loss : callable
         Loss of the embeddings (2n, d) in the order x_1 … x_n, x'_1 … x'_n. Where the encoder has a predictor it is a
-        loss of the predictions and of the targets, both in this order.
+        loss of the predictions and of the targets, both in this order; so it is with a moving target, where the
+        embeddings are the predictions if there is no predictor.
     optimiser : optax.GradientTransformation
         Optimiser that moves `state.params`.
     target_decay : callable, optional
         Function step -> τ for BYOL's target network `state.model_state["target"]`. Without it the embeddings
         themselves are the targets.
+    random : bool
+        Whether the loss draws random numbers, with a `key` that is another one at every step.
     mesh : DeviceMesh, optional
         Devices over which the views are divided; one device by default.
     """
@@ -88,7 +92,9 @@ def make_step(
 
     def step(state: TrainState, x: Array) -> tuple[TrainState, Metrics]:
         x = mesh.distribute(x)
-        (value, stats), gradient = jax.value_and_grad(objective, has_aux=True)(state.params, state.model_state, x)
+        drawn = loss_key(state) if random else None
+        compute = jax.value_and_grad(objective, has_aux=True)
+        (value, stats), gradient = compute(state.params, state.model_state, x, drawn)
         following = apply_gradient(optimiser, state, gradient, {**state.model_state, BATCH_STATS: stats})
         if target_decay is not None:
             target = moving_average(state.model_state[TARGET], following.params, target_decay(state.step))
@@ -101,8 +107,8 @@ def make_step(
 
 def loss_of_views(
     encoder: Encoder, loss: Callable[..., jax.Array], moving_target: bool = False
-) -> Callable[[Any, Any, Array], tuple[jax.Array, Any]]:
-    """(params, model state, views x) -> (loss, batch statistics): the function whose gradient `make_step` follows.
+) -> Callable[..., tuple[jax.Array, Any]]:
+    """(params, model state, views x, key=None) -> (loss, batch statistics), whose gradient `make_step` follows.
 
     Parameters
     ----------
@@ -118,14 +124,20 @@ def loss_of_views(
         )
         return deinterleave(z), None if p is None else deinterleave(p), changed.get(BATCH_STATS, {})
 
-    def objective(params: Any, model_state: Any, x: Array) -> tuple[jax.Array, Any]:
+    def objective(params: Any, model_state: Any, x: Array, key: Key[jax.Array, ""] | None = None) -> tuple:
         z, p, stats = embed(params, model_state[BATCH_STATS], x)
-        if p is None:
-            return loss(z), stats
+        if p is None and not moving_target:
+            return loss(z) if key is None else loss(z, key=key), stats
+        p = z if p is None else p
         targets = embed(model_state[TARGET], model_state[BATCH_STATS], x)[0] if moving_target else z
         return loss(p, targets), stats  # which stops the gradient into the targets
 
     return objective
+
+
+def loss_key(state: TrainState) -> Key[jax.Array, ""]:
+    """Key of the random numbers that a loss draws at this step; images and views are drawn with others."""
+    return jax.random.fold_in(jax.random.split(state.key, 3)[2], state.step)
 
 
 def on_minibatches(

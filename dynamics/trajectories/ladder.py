@@ -166,6 +166,7 @@ VARIANTS: tuple[Rung, ...] = (
     Rung("fixed_pairs", "fixed pairs"),
     Rung("kernel_after", "kernel after training"),
     Rung("objective_flow", "kernel flow of the objective", line=("#1d4ed8", (0.0, (1.0, 1.0)))),
+    Rung("teacher_flow", "kernel flow with a teacher", line=("#1d4ed8", (0.0, (1.0, 1.0)))),
     Rung("linear_model", "linear model", line=_MEASURED, is_measured=True),
     Rung("directpred", "DirectPred", line=_SOLVED),
     Rung("variance_regularisation", "variance regularisation", line=_SOLVED),

@@ -83,7 +83,7 @@ def test_every_objective_grows_or_says_why_not(name):
     if not OBJECTIVES[name].no_growth:
         assert growth_matrix(name, 4).shape == (4, 4)
         return
-    with pytest.raises(ConfigError, match=f"{name} has no growth matrix. Its cosines depend on directions alone"):
+    with pytest.raises(ConfigError, match=f"{name} has no growth matrix. {OBJECTIVES[name].no_growth}"):
         growth_matrix(name, 4)
 
 

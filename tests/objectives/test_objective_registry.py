@@ -23,8 +23,9 @@ def test_a_record_says_what_its_loss_takes(name):
     record = OBJECTIVES[name]
     parameters = inspect.signature(resolve_name(record.loss)).parameters
     optional = {key for key, parameter in parameters.items() if parameter.default is not parameter.empty}
-    assert record.settings.keys() == optional - {"graph"}
-    assert list(parameters)[:2] == ["predictions", "targets"] or not record.needs_predictor
+    assert record.settings.keys() == optional - {"graph", "key"}
+    assert ("key" in parameters) == record.random
+    assert list(parameters)[:2] == ["predictions", "targets"] or not record.takes_targets
     for setting in record.settings.values():
         assert setting.meaning.endswith(".") and setting.recipe_field in (None, *LOSS_SETTINGS)
     for preset, settings in record.presets.items():
@@ -35,7 +36,7 @@ def test_a_record_says_what_its_loss_takes(name):
 def test_scale_free_is_what_does_not_see_the_lengths(name, rng):
     F, targets = rng.normal(size=(2, 8, 3)).astype("float32")
     lengths = rng.uniform(0.1, 10, size=(8, 1)).astype("float32")
-    loss, more = objective_loss(name), (targets,) if OBJECTIVES[name].needs_predictor else ()
+    loss, more = objective_loss(name), (targets,) if OBJECTIVES[name].takes_targets else ()
     seen = abs(float(loss(lengths * F, *more)) - float(loss(F, *more)))
     assert (seen < 1e-5) == OBJECTIVES[name].scale_free
 

@@ -32,7 +32,7 @@ def test_every_preset_has_a_network_for_every_objective(preset):
             x,
         )
         assert z.shape == (2, recipe.dim) and z.dtype == jnp.float32
-        assert (p is not None) == (objective in ("byol", "simsiam"))
+        assert (p is not None) == (objective in ("byol", "simsiam", "latent-prediction"))
 
 
 def test_published_sizes_are_what_leaving_them_out_gives():

@@ -11,15 +11,21 @@ from dynamics.objectives import (
     barlow_twins,
     barlow_twins_normalised,
     byol,
+    dino,
     infonce,
+    latent_prediction,
+    lejepa,
+    mmcr,
     nt_xent,
     nt_xent_dot,
+    sigreg,
     simclr_squared,
     simsiam,
     spectral_contrastive,
     vicreg,
     vicreg_released,
     vicreg_squared,
+    visreg,
 )
 from dynamics.support.numbers import real_array
 from dynamics.views import Pairs
@@ -28,13 +34,17 @@ LOSSES = [
     barlow_twins,
     barlow_twins_normalised,
     infonce,
+    lejepa,
+    mmcr,
     nt_xent,
     nt_xent_dot,
+    sigreg,
     simclr_squared,
     spectral_contrastive,
     vicreg,
     vicreg_released,
     vicreg_squared,
+    visreg,
 ]
 
 
@@ -94,7 +104,7 @@ def test_losses_of_an_odd_number_of_views_are_refused(rng, loss):
         loss(rng.normal(size=(9, 3)).astype(np.float32))
 
 
-@pytest.mark.parametrize("loss", [byol, simsiam])
+@pytest.mark.parametrize("loss", [byol, dino, latent_prediction, simsiam])
 def test_losses_with_a_predictor_have_the_same_door(rng, loss):
     F = rng.normal(size=(8, 40)).astype(np.float16)
     np.testing.assert_allclose(loss(F, F[::-1]), loss(*(F.astype(np.float32), F[::-1].astype(np.float32))), rtol=1e-6)

@@ -1,0 +1,122 @@
+"""Another objective than the theory's on the pairs, the kernel and the start of an experiment.
+
+>>> from dynamics.experiment.config import Config
+>>> from dynamics.experiment.preparation import prepare
+>>> experiment = prepare(Config(num_pairs=8, dim=2, network="mlp", width=16, depth=1))
+>>> trajectory = forecast_objective("spectral-contrastive", experiment)
+>>> trajectory.objective, trajectory.dim
+('spectral-contrastive', 2)
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import jax
+import numpy as np
+from jaxtyping import Float
+
+from dynamics.errors import ConfigError
+from dynamics.experiment.preparation import Experiment
+from dynamics.flow.learned_first import LearnedFirst, learned_first
+from dynamics.flow.matrix_ode import matrix_kernel_flow
+from dynamics.flow.objective_flow import objective_flow
+from dynamics.flow.teacher import teacher_flow
+from dynamics.objectives.registry import Loss, get_objective, objective_loss
+from dynamics.support.precision import double_precision
+from dynamics.trajectories.trajectory import Trajectory
+
+RECORDS = 300
+FIXED_SLICES = 64
+"""Number of fixed slices that stand for the fresh ones of a training; in whole frames they prefer no dimension."""
+
+TEACHER_STEPS = 250
+"""Age of a moving average in steps, 1/(1 − 0.996) as in the released code of BYOL, DINO and I-JEPA."""
+
+_BEYOND = 1.5  # how far a forecast goes on after the last mode is due
+_LONGER, _FACTOR = 12, 4.0  # how often a flow that still moves is followed for how many times longer
+_STILL = 0.01
+
+
+def first_of_experiment(name: str, experiment: Experiment) -> LearnedFirst | None:
+    """What the objective learns first with the experiment's kernel, or None where no such rates exist."""
+    get_objective(name)
+    try:
+        return learned_first(name, _gram(experiment), dim=experiment.config.dim)
+    except ConfigError:
+        return None
+
+
+def forecast_objective(name: str, experiment: Experiment) -> Trajectory:
+    """Kernel flow of an objective from the start of an experiment, until its modes are learned or nothing moves.
+
+    An objective with a predictor gets a linear one that starts as the identity, and one with a moving target a teacher
+    that is `TEACHER_STEPS` steps of the experiment old.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such objective.
+    DivergenceError
+        If the solver cannot follow the flow.
+    """
+    get_objective(name)
+    first, shortest = first_of_experiment(name, experiment), _first_time(name, experiment)
+    end = shortest
+    if first is not None and first.about == "zero":
+        rates = first.modes.rates[: experiment.config.dim]
+        growing = rates[rates > 0]
+        factor = max(float(-np.log(np.abs(experiment.initial_embeddings).max())), 1.0)
+        end = _BEYOND * factor / float(growing[-1] if growing.size else np.abs(rates).max())
+    return replace(_until_still(_flow(name, experiment), end, shortest), objective=name)
+
+
+def _loss(name: str) -> Loss:
+    """The loss at the settings of its source, with few slices where it has slices."""
+    return objective_loss(name, **({"slices": FIXED_SLICES} if get_objective(name).random else {}))
+
+
+def _flow(name: str, experiment: Experiment) -> Callable[[np.ndarray], Trajectory]:
+    """Times -> trajectory of the experiment under an objective."""
+    F0, theta, record = experiment.initial_embeddings, experiment.kernel.matrix, get_objective(name)
+    loss = _loss(name)
+    if record.takes_targets:
+        age = TEACHER_STEPS * experiment.schedule.learning_rate if record.moving_target else 0.0
+        predictor = None if record.predictor is None else np.eye(F0.shape[1])
+        K = _gram(experiment)
+        return lambda times: teacher_flow(K, F0, times, loss, predictor=predictor, teacher_age=age)
+    if theta is not None:
+        return lambda times: matrix_kernel_flow(theta, F0, times, objective=loss)
+    K = _gram(experiment)
+    return lambda times: objective_flow(K, F0, times, loss)
+
+
+def _gram(experiment: Experiment) -> Float[np.ndarray, "views views"]:
+    """The driving kernel among the views, as its modes have it."""
+    features = experiment.kernel.modes.on_views
+    return features @ features.T
+
+
+def _first_time(name: str, experiment: Experiment) -> float:
+    """Time in which the embeddings move by their own size at the speed that they start with."""
+    loss, record, F0 = _loss(name), get_objective(name), experiment.initial_embeddings
+    with double_precision():
+        more = (F0,) if record.takes_targets else ()
+        speed = _gram(experiment) @ np.asarray(jax.grad(loss)(F0, *more))
+    size = float(np.abs(F0).max())
+    return size / max(float(np.abs(speed).max()), np.finfo(float).tiny ** 0.5 * size)
+
+
+def _until_still(flow: Callable[[np.ndarray], Trajectory], end: float, shortest: float) -> Trajectory:
+    """The flow until its last half has moved no eigenvalue by a hundredth of the largest, or all but vanished."""
+    for _ in range(_LONGER):
+        trajectory = flow(_times(end, shortest))
+        u = trajectory.eigenvalues if trajectory.covariance is None else trajectory.covariance
+        late, largest = u[trajectory.times >= end / 2], u[-1].max()
+        if np.ptp(late, axis=0).max() <= _STILL * largest or largest < _STILL * u[0].max():
+            break
+        end *= _FACTOR
+    return trajectory
+
+
+def _times(end: float, shortest: float) -> Float[np.ndarray, " times"]:
+    return np.unique(np.r_[0.0, np.linspace(0, end, RECORDS), np.geomspace(min(shortest, end / 10) / 10, end, RECORDS)])
