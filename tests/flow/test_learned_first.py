@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.linalg
+import scipy.special
 from theory_references import swap_matrix
 
 from dynamics.errors import ConfigError
@@ -108,8 +109,7 @@ def test_visreg_has_a_barrier_at_the_roots_of_its_balance():
     """From below the smaller root of σ(1 − σ) = δ deviations shrink, from above it they end at the larger one."""
     n = 20
     q = np.sort(np.random.default_rng(0).normal(size=n))
-    half = np.stack([q, -q], axis=0).reshape(2, n).T[:, :1]  # one output, the same in both halves
-    half = (half - half.mean()) / half.std()
+    half = ((q - q.mean()) / q.std())[:, None]  # one output, the same in both halves
     quantiles = scipy.special.ndtri(np.arange(1, n + 1) / (n + 1))
     delta = 1 - np.mean(np.sort(half[:, 0]) * quantiles)
     low, high = np.sort(np.roots([1, -1, delta]))
