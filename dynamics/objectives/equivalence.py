@@ -48,7 +48,7 @@ class Equivalent:
         Factor by which the learning rate is to be multiplied.
     """
 
-    settings: Mapping[str, float]
+    settings: Mapping[str, float | int]
     learning_rate: float
 
 
@@ -58,10 +58,10 @@ TERMS: Mapping[str, tuple[Term, ...]] = MappingProxyType(
         "barlow-twins": (Term(""),),
         "spectral-contrastive": (Term(""),),
         "infonce": (Term(""),),
-        "vicreg": (Term("variance_weight", dim=-1), Term("invariance_weight", dim=-1)),
-        "sigreg": (Term("", batch=1, dim=-1),),
-        "lejepa": (Term("weight", batch=1, dim=-1), Term(_REST, dim=-1)),
-        "dino": (Term("", dim=-1),),
+        "vicreg": (Term("variance_weight", dim=-1.0), Term("invariance_weight", dim=-1.0)),
+        "sigreg": (Term("", batch=1.0, dim=-1.0),),
+        "lejepa": (Term("weight", batch=1.0, dim=-1.0), Term(_REST, dim=-1.0)),
+        "dino": (Term("", dim=-1.0),),
     }
 )
 """Objective -> the terms of its linear phase."""
@@ -69,11 +69,11 @@ TERMS: Mapping[str, tuple[Term, ...]] = MappingProxyType(
 
 def equivalent_weights(
     objective: str,
-    settings: Mapping[str, float] | None = None,
+    settings: Mapping[str, float | int] | None = None,
     *,
     batch: tuple[int, int] = (1, 1),
     dim: tuple[int, int] = (1, 1),
-    scale: tuple[float, float] = (1.0, 1.0),
+    scale: tuple[float | int, float | int] = (1.0, 1.0),
 ) -> Equivalent:
     """Weights and learning rate that give an objective the same linear-phase rates elsewhere.
 
@@ -123,6 +123,6 @@ def equivalent_weights(
     return Equivalent(now | {name: now[name] * factor for name, factor in factors.items()}, rate)
 
 
-def _require(name: str, value: float, bounds: Bounds) -> None:
+def _require(name: str, value: float | int, bounds: Bounds) -> None:
     if not bounds.admit(value):
         raise ConfigError(f"`{name}` has {value}; give {bounds}.")

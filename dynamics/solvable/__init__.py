@@ -2,6 +2,7 @@
 
 from dynamics.solvable.deep_linear import deep_linear, deep_linear_times
 from dynamics.solvable.directpred import directpred, directpred_fixed_points, directpred_modes, directpred_times
+from dynamics.solvable.lagging_teacher import lagging_fixed_point, lagging_stability, lagging_teacher
 from dynamics.solvable.latent_prediction import jepa, jepa_times, mae, mae_times
 from dynamics.solvable.preconditioned import preconditioned, preconditioned_correlation, preconditioned_times
 from dynamics.solvable.registry import MODELS, SolvableModel, solvable_model
@@ -24,6 +25,9 @@ __all__ = [
     "escape_times",
     "jepa",
     "jepa_times",
+    "lagging_fixed_point",
+    "lagging_stability",
+    "lagging_teacher",
     "mae",
     "mae_times",
     "preconditioned",
