@@ -17,7 +17,7 @@ def recipe_loss(recipe: Recipe) -> Loss:
     return lambda F, **key: loss(F - F.mean(axis=0), **key)
 
 
-def loss_settings(recipe: Recipe) -> dict[str, float]:
+def loss_settings(recipe: Recipe) -> dict[str, float | int]:
     """Every setting of the recipe's objective: the value that the recipe gives, or else the objective's default."""
     values = {}
     for name, setting in get_objective(recipe.objective).settings.items():
