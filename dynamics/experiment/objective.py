@@ -70,7 +70,7 @@ def forecast_objective(name: str, experiment: Experiment) -> Trajectory:
     return replace(_until_still(_flow(name, experiment), end, shortest), objective=name)
 
 
-def _loss(name: str) -> Loss:
+def experiment_loss(name: str) -> Loss:
     """The loss at the settings of its source, with few slices where it has slices."""
     return objective_loss(name, **({"slices": FIXED_SLICES} if get_objective(name).random else {}))
 
@@ -78,7 +78,7 @@ def _loss(name: str) -> Loss:
 def _flow(name: str, experiment: Experiment) -> Callable[[np.ndarray], Trajectory]:
     """Times -> trajectory of the experiment under an objective."""
     F0, theta, record = experiment.initial_embeddings, experiment.kernel.matrix, get_objective(name)
-    loss = _loss(name)
+    loss = experiment_loss(name)
     if record.takes_targets:
         age = TEACHER_STEPS * experiment.schedule.learning_rate if record.moving_target else 0.0
         predictor = None if record.predictor is None else np.eye(F0.shape[1])
@@ -98,7 +98,7 @@ def _gram(experiment: Experiment) -> Float[np.ndarray, "views views"]:
 
 def _first_time(name: str, experiment: Experiment) -> float:
     """Time in which the embeddings move by their own size at the speed that they start with."""
-    loss, record, F0 = _loss(name), get_objective(name), experiment.initial_embeddings
+    loss, record, F0 = experiment_loss(name), get_objective(name), experiment.initial_embeddings
     with double_precision():
         more = (F0,) if record.takes_targets else ()
         speed = _gram(experiment) @ np.asarray(jax.grad(loss)(F0, *more))
