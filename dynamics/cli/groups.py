@@ -53,7 +53,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     ),
     "network": ("network", "width", "depth", "stem", "norm", "head", "projector", "dim"),
     "start": ("init", "init_scale", "init_layers", "init_bias", "multiplier"),
-    "objective": ("objective", *LOSS_SETTINGS, "target_decay"),
+    "objective": ("objective", *LOSS_SETTINGS, "tuned_batch", "target_decay"),
     "optimisation": (
         *("steps", "batch", "optimiser", "learning_rate", "lr_fraction", "warmup", "decay", "weight_decay"),
         *("momentum", "clip", "precision", "center", "allow_collapse"),

@@ -33,7 +33,7 @@ TEACHER_STEPS = 250
 """Age of a moving average in steps, 1/(1 − 0.996) as in the released code of BYOL, DINO and I-JEPA."""
 
 _BEYOND = 1.5  # how far a forecast goes on after the last mode is due
-_LONGER, _FACTOR = 12, 4.0  # how often a flow that still moves is followed for how many times longer
+_LONGER, _LONGER_THAN_RATES, _FACTOR = 12, 3, 4.0  # how often a flow that still moves is followed for longer
 _STILL = 0.01
 
 
@@ -61,13 +61,14 @@ def forecast_objective(name: str, experiment: Experiment) -> Trajectory:
     """
     get_objective(name)
     first, shortest = first_of_experiment(name, experiment), _first_time(name, experiment)
-    end = shortest
+    end, longer = shortest, _LONGER
     if first is not None and first.about == "zero":
         rates = first.modes.rates[: experiment.config.dim]
         growing = rates[rates > 0]
         factor = max(float(-np.log(np.abs(experiment.initial_embeddings).max())), 1.0)
+        longer = _LONGER_THAN_RATES
         end = _BEYOND * factor / float(growing[-1] if growing.size else np.abs(rates).max())
-    return replace(_until_still(_flow(name, experiment), end, shortest), objective=name)
+    return replace(_until_still(_flow(name, experiment), end, shortest, longer), objective=name)
 
 
 def experiment_loss(name: str) -> Loss:
@@ -106,9 +107,9 @@ def _first_time(name: str, experiment: Experiment) -> float:
     return size / max(float(np.abs(speed).max()), np.finfo(float).tiny ** 0.5 * size)
 
 
-def _until_still(flow: Callable[[np.ndarray], Trajectory], end: float, shortest: float) -> Trajectory:
+def _until_still(flow: Callable[[np.ndarray], Trajectory], end: float, shortest: float, longer: int) -> Trajectory:
     """The flow until its last half has moved no eigenvalue by a hundredth of the largest, or all but vanished."""
-    for _ in range(_LONGER):
+    for _ in range(longer):
         trajectory = flow(_times(end, shortest))
         u = trajectory.eigenvalues if trajectory.covariance is None else trajectory.covariance
         late, largest = u[trajectory.times >= end / 2], u[-1].max()

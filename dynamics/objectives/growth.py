@@ -109,6 +109,24 @@ def vicreg_squared_growth(graph: Graph, weight: float = 1.0, center: bool = True
     return 2 * (_centring(len(graph), center) - weight * laplacian(graph)) / len(graph)
 
 
+def vicreg_released_growth(
+    graph: Graph,
+    variance_weight: float = 25.0,
+    covariance_weight: float = 1.0,
+    invariance_weight: float = 25.0,
+    epsilon: float = 1e-4,
+    dim: int = 1,
+) -> GrowthMatrix:
+    """B = μH₂/(4√ε d(n − 1)) − λ(I − J)/(nd), while variances are far below ε; the covariances are of fourth order."""
+    del covariance_weight
+    n = _number_of_pairs("vicreg", graph) // 2
+    if n < 2 or epsilon == 0:
+        raise ConfigError("Objective vicreg grows exponentially only with two pairs at least and `epsilon` above 0.")
+    halves = np.kron(np.eye(2), _centring(n))
+    agreement = np.eye(2 * n) - _swap(2 * n)
+    return (variance_weight * halves / (4 * epsilon**0.5 * (n - 1)) - invariance_weight * agreement / n) / dim
+
+
 def infonce_growth(
     graph: Graph, temperature: float = 1.0, candidates: Literal["partners", "others", "all"] = "all"
 ) -> GrowthMatrix:

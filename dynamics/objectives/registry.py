@@ -201,6 +201,7 @@ OBJECTIVES: dict[str, Objective] = {
             "invariance_weight": Setting(25.0, "λ weighs the squared distance of partners."),
             "epsilon": Setting(1e-4, "ε is added to the variances before the root is taken.", "epsilon"),
         },
+        growth="dynamics.objectives.growth:vicreg_released_growth",
         projector=Head((8192, 8192), 8192, bias=True),
         presets={
             "cpu": {"covariance_weight": 12.5, "learning_rate": 4e-3, "init_scale": 1e-3, "steps": 2000},

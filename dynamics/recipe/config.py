@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from dynamics.errors import ConfigError
+from dynamics.objectives.equivalence import equivalent_weights
 from dynamics.objectives.registry import get_objective
 from dynamics.support.bounds import Bounds, Count, ImageSize, Scale, Seed, Size, check_bounds
 
@@ -143,6 +144,10 @@ class Recipe:
     """Number of random directions, drawn anew at every step, along which sigreg, lejepa and visreg compare embeddings
     with a Gaussian; by default 256, 256 and 4096."""
 
+    tuned_batch: Annotated[int, Bounds(2, 10**9, whole=True)] | None = None
+    """Batch at which weights and learning rate were tuned, which are changed to give the same rates at this batch. By
+    default they are taken as they are; an automatic learning rate follows by itself."""
+
     target_decay: Momentum = 0.996
     """τ of the target network of byol, latent-prediction and dino at the start; it rises to 1 along a cosine."""
 
@@ -166,6 +171,8 @@ class Recipe:
         check_bounds(self)
         if isinstance(self.learning_rate, str) and self.learning_rate != AUTO:
             raise ConfigError(f"`learning_rate` is {self.learning_rate!r}; give a number, or {AUTO!r}.")
+        if self.tuned_batch is not None:
+            equivalent_weights(self.objective, batch=(self.tuned_batch, self.batch))
         fed = {setting.recipe_field for setting in get_objective(self.objective).settings.values()} - {None}
         for name in LOSS_SETTINGS:
             if getattr(self, name) is not None and name not in fed:

@@ -25,6 +25,7 @@ from dynamics.networks.standard_resnet import StandardResNet, as_float32
 from dynamics.objectives.predictor import target_decay
 from dynamics.objectives.registry import get_objective
 from dynamics.recipe.config import AUTO, Recipe
+from dynamics.recipe.losses import learning_rate as tuned_rate
 from dynamics.recipe.losses import recipe_loss
 from dynamics.support.memory import require_memory
 from dynamics.training.minibatch import (
@@ -252,7 +253,7 @@ def _optimiser(
             f"the optimiser {recipe.optimiser}."
         )
     if schedule is None:
-        highest = 1.0 if automatic else float(recipe.learning_rate)
+        highest = 1.0 if automatic else tuned_rate(recipe, float(recipe.learning_rate))
         schedule = learning_rates(highest, steps=recipe.steps, warmup=recipe.warmup, decay=recipe.decay)
     rule = optimiser(
         recipe.optimiser, schedule, weight_decay=recipe.weight_decay, momentum=recipe.momentum, clip=recipe.clip

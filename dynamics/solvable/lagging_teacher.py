@@ -20,8 +20,6 @@ which exists for η < γ²/4v, and its smaller root is where starts that collaps
 (array([0.645]), True)
 """
 
-from typing import Literal
-
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Complex, Float
@@ -31,7 +29,6 @@ from dynamics.flow.integrate import integrate
 from dynamics.typing import Array
 
 Modes = Float[np.ndarray, " modes"]
-Loss = Literal["squared", "cosine"]
 
 
 def lagging_teacher(
@@ -40,7 +37,7 @@ def lagging_teacher(
     start: Float[np.ndarray, "three modes"],
     times: Float[np.ndarray, " times"],
     *,
-    loss: Loss = "squared",
+    loss: str = "squared",
     teacher_age: float = 0.0,
     predictor_rate: float = 1.0,
     weight_decay: float = 0.0,

@@ -78,7 +78,7 @@ def test_times_of_exponential_and_finite_escapes(rng):
         return vicreg(F, 1.0, 0.0, 0.0, epsilon=0.0)
 
     finite = [half_time(K, hinge, alpha, 40.0, rng) for alpha in (1e-4, 1e-6)]
-    assert finite[1] == pytest.approx(finite[0], rel=0.01)
+    assert finite[1] == pytest.approx(finite[0], rel=0.05)
 
 
 def test_modes_of_the_first_phase_are_eigenvectors(rng):
@@ -140,6 +140,36 @@ def test_equivalent_weights_keep_the_rates_of_the_population(name, batches):
     after = rates(batches[1], 32, 3.0, moved.settings, moved.learning_rate)
     # 1/(n − 1) in place of 1/n, and all views but the anchor
     np.testing.assert_allclose(after, before, rtol=2.5 / min(batches) if name in ("vicreg", "infonce") else 1e-9)
+
+
+def measured_rate(batch, moved, steps=60):
+    """Growth per step of a small linear readout under LeJEPA on fresh Gaussian pairs and fresh slices."""
+    variances, agreement = jnp.array([2.0, 0.5, 0.3]), jnp.array([0.9, 0.5, 0.2])
+    loss = objective_loss("lejepa", **moved.settings)
+
+    @jax.jit
+    def train(W):
+        def step(W, key):
+            common, own, slices = jax.random.split(key, 3)
+            x, noise = (jax.random.normal(k, (batch, 3)) * jnp.sqrt(variances) for k in (common, own))
+            views = jnp.concatenate([x, agreement * x + jnp.sqrt(1 - agreement**2) * noise])
+            return W - 0.5 * moved.learning_rate * jax.grad(lambda W: loss(views @ W, key=slices))(W), None
+
+        return jax.lax.scan(step, W, jax.random.split(jax.random.key(1), steps))[0]
+
+    W = jnp.array([[1e-4, 0.0], [0.0, 1e-4], [0.0, 0.0]])
+    return float(jnp.log(jnp.linalg.norm(train(W)[0]) / 1e-4)) / steps
+
+
+def test_equivalent_weights_train_at_equal_rates():
+    """Batches from 64 to 2048, where the published λ gives rates that differ by a factor of several."""
+    settings = {"weight": 0.05, "slices": 16}
+    rates = [
+        measured_rate(batch, equivalent_weights("lejepa", settings, batch=(256, batch))) for batch in (64, 256, 2048)
+    ]
+    np.testing.assert_allclose(rates, rates[1], rtol=0.1)
+    as_published = measured_rate(2048, equivalent_weights("lejepa", settings))
+    assert as_published > 2 * rates[1]
 
 
 def test_equivalent_weights_of_what_has_none():

@@ -151,11 +151,10 @@ def test_dino_drifts_as_its_growth_matrix_says(rng):
 
 @pytest.mark.parametrize("dim", [1, 2, 5])
 def test_growth_matrices_are_the_curvatures_of_the_losses(dim):
-    for name in ("sigreg", "lejepa"):
-        loss = objective_loss(name, slices=10, knots=5)
-        expected = growth_of(loss, 6, dim)
-        found = growth_matrix(name, 6, dim=dim, slices=10, knots=5)
-        np.testing.assert_allclose(found, expected, atol=1e-12)
+    few = {"slices": 10, "knots": 5}
+    for name, settings in (("sigreg", few), ("lejepa", few), ("vicreg", {"epsilon": 0.04, "variance_weight": 3.0})):
+        expected = growth_of(objective_loss(name, **settings), 6, dim)
+        np.testing.assert_allclose(growth_matrix(name, 6, dim=dim, **settings), expected, atol=1e-11)
 
 
 # ---------------------------------------------------------------- edges

@@ -12,6 +12,7 @@ import pytest
 from dynamics.errors import ConfigError
 from dynamics.objectives.registry import OBJECTIVES, Objective, Setting
 from dynamics.recipe.config import PRESETS, Recipe, recipe_preset
+from dynamics.recipe.losses import learning_rate as tuned_rate
 from dynamics.recipe.losses import loss_settings, recipe_loss
 from dynamics.recipe.preparation import prepare, recipe_encoder
 from dynamics.recipe.training import train
@@ -132,6 +133,16 @@ def test_a_registered_objective_is_trained_under_by_its_name(spread):
     prepared = prepare(recipe)
     assert prepared.title().startswith("spread on digits")
     assert np.isfinite(train(prepared).loss).all()
+
+
+def test_weights_that_were_tuned_at_another_batch():
+    recipe = replace(recipe_preset("cpu", "lejepa"), batch=512, tuned_batch=128, sketch_weight=0.2)
+    weight = loss_settings(recipe)["weight"]
+    assert weight / (1 - weight) == pytest.approx(0.25 / 4)  # λ n to 1 − λ stays
+    assert tuned_rate(recipe, 1.0) == pytest.approx(0.8 / (1 - weight))
+    assert tuned_rate(recipe, 1.0) == pytest.approx(0.2 / 4 / weight)
+    with pytest.raises(ConfigError, match="Objective simclr has no equivalent weights"):
+        replace(recipe_preset("cpu", "simclr"), tuned_batch=64)
 
 
 def test_a_preset_that_sets_what_is_no_field_is_named(monkeypatch):

@@ -63,9 +63,9 @@ def test_learned_states_rest_and_draw_in(age):
     assert (eigenvalues.real < 0).all()
     near = state * (1 + 1e-4 * np.array([[1.0, -1.0], [2.0, 0.5], [-1.0, 1.0]]))
     slowest = -eigenvalues.real.max()
-    times = np.array([0.0, 10.0, 20.0]) / slowest
+    times = np.array([0.0, 10.0]) / slowest
     distance = np.linalg.norm(lagging_teacher(GAMMA, V, near, times, teacher_age=age, **constants) - state, axis=(1, 2))
-    assert distance[2] < 0.1 * distance[0] and distance[2] < 1e-3 * max(distance[1], 1e-3 * distance[0])
+    assert distance[1] < 0.01 * distance[0]  # e^{−10} but for the angle between the directions that decay
 
 
 def test_weight_decay_beyond_its_threshold_leaves_no_learned_state():
