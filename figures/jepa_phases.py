@@ -34,12 +34,12 @@ AGES, DECAYS, PREDICTOR_RATES = (0.3, 100.0), (3e-3, 0.4), (0.05, 20.0)
 COLORS = ("#e5e7eb", "#bfdbfe")
 
 
-def pairs(seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Views (n, 8) of unit covariance whose partners have the covariances `AGREEMENT`, exactly, in the sample."""
-    rng = np.random.default_rng(seed)
-    both = np.linalg.qr(rng.normal(size=(PAIRS, 2 * INPUTS)))[0] * np.sqrt(PAIRS)
-    common, own = both[:, :INPUTS], both[:, INPUTS:]
-    return common, AGREEMENT * common + np.sqrt(1 - AGREEMENT**2) * own
+def pairs(seed: int, copies: int) -> tuple[np.ndarray, np.ndarray]:
+    """Views of unit covariance in the sample, whose partners have each covariance of `AGREEMENT` so often."""
+    rng, agreement = np.random.default_rng(seed), np.repeat(AGREEMENT, copies)
+    both = np.linalg.qr(rng.normal(size=(PAIRS, 2 * len(agreement))))[0] * np.sqrt(PAIRS)
+    common, own = np.split(both, 2, axis=1)
+    return common, agreement * common + np.sqrt(1 - agreement**2) * own
 
 
 def encode(params: dict, x: jax.Array) -> jax.Array:
@@ -47,25 +47,25 @@ def encode(params: dict, x: jax.Array) -> jax.Array:
     return x @ params["W"] if "V" not in params else jnp.tanh(x @ params["V"]) @ params["W"]
 
 
-def start(key: jax.Array, hidden: bool) -> dict:
+def start(key: jax.Array, hidden: bool, copies: int) -> dict:
     """A random encoder whose function has the size of the start, and a predictor that is a multiple of the identity."""
     first, second = jax.random.split(key)
-    P = SIZE * jnp.eye(OUTPUTS)
+    inputs, outputs = INPUTS * copies, OUTPUTS * copies
+    P = SIZE * jnp.eye(outputs)
     if not hidden:
-        W = jax.random.orthogonal(first, INPUTS)[:, :OUTPUTS]
-        return {"encoder": {"W": SIZE * W}, "P": P}
-    V = jax.random.normal(first, (INPUTS, HIDDEN)) / np.sqrt(INPUTS)
-    W = jax.random.normal(second, (HIDDEN, OUTPUTS)) / np.sqrt(HIDDEN)
+        return {"encoder": {"W": SIZE * jax.random.orthogonal(first, inputs)[:, :outputs]}, "P": P}
+    V = jax.random.normal(first, (inputs, HIDDEN)) / np.sqrt(inputs)
+    W = jax.random.normal(second, (HIDDEN, outputs)) / np.sqrt(HIDDEN)
     return {"encoder": {"V": V, "W": 2 * SIZE * W}, "P": P}
 
 
-@partial(jax.jit, static_argnames=("loss", "hidden", "steps", "scale"))
-def train(keys: jax.Array, constants: jax.Array, x: jax.Array, loss, hidden: bool, steps: int, scale: float):
+@partial(jax.jit, static_argnames=("loss", "hidden", "steps", "copies"))
+def train(keys: jax.Array, constants: jax.Array, x: jax.Array, loss, hidden: bool, steps: int, copies: int):
     """Train one network for each row (age, predictor rate, decay): singular values at the end, and the linear start."""
 
     def run(key, row):
         age, alpha, eta = row
-        begun = start(key, hidden)
+        begun, scale = start(key, hidden, copies), 1.0 if loss is simsiam else OUTPUTS * copies / 2
 
         def step(state, _):
             params, teacher = state
@@ -93,17 +93,19 @@ def sizes(began: np.ndarray) -> np.ndarray:
     return np.abs(np.diag(np.linalg.qr(began)[1]))
 
 
-TYPICAL = SIZE * np.sqrt(np.arange(OUTPUTS, 0, -1) / INPUTS)
-"""The same of a random start on average, as the root of the mean square."""
+def typical(copies: int) -> np.ndarray:
+    """The same of a random start on average, as the root of the mean square."""
+    return SIZE * np.sqrt(np.arange(OUTPUTS * copies, 0, -1) / (INPUTS * copies))
 
 
-def foreseen(row: np.ndarray, loss: str, end: float, encoder: np.ndarray = TYPICAL) -> int:
+def foreseen(row: np.ndarray, case: dict, end: float, encoder: np.ndarray) -> int:
     """Number of directions that theory says are learned at the end."""
     age, alpha, eta = row
-    begun = np.stack([encoder, np.full(OUTPUTS, SIZE), encoder])
+    begun = np.stack([encoder, np.full(len(encoder), SIZE), encoder])
     constants = {"teacher_age": float(age), "predictor_rate": float(alpha), "weight_decay": float(eta)}
-    gamma, variance = AGREEMENT[:OUTPUTS], np.ones(OUTPUTS)
-    w = lagging_teacher(gamma, variance, begun, np.array([0.0, end]), loss=loss, tolerance=1e-6, **constants)[-1, 0]
+    gamma, times = np.repeat(AGREEMENT, case["copies"])[: len(encoder)], np.array([0.0, end])
+    course = lagging_teacher(gamma, np.ones(len(gamma)), begun, times, loss=case["loss"], tolerance=1e-6, **constants)
+    w = course[-1, 0]
     return int((w > ALIVE / np.sqrt(alpha)).sum())
 
 
@@ -120,23 +122,22 @@ def draw_rows(rng: np.random.Generator, count: int, plane: str) -> np.ndarray:
 
 def measure(case: dict, count: int, end: float, seed: int) -> dict:
     """Train the networks of one panel and say what theory foresaw for each."""
-    rng, (x, x_prime) = np.random.default_rng(seed), pairs(seed)
+    rng, (x, x_prime) = np.random.default_rng(seed), pairs(seed, case["copies"])
     rows = draw_rows(rng, count, case["plane"])
-    loss, scale = (latent_prediction, OUTPUTS / 2) if case["loss"] == "squared" else (simsiam, 1.0)
     singular, began = map(
         np.asarray,
         train(
             jax.random.split(jax.random.key(seed), count),
             jnp.asarray(rows, jnp.float32),
             jnp.asarray(np.concatenate([x, x_prime]), jnp.float32),
-            loss,
+            latent_prediction if case["loss"] == "squared" else simsiam,
             case["hidden"],
             int(end / RATE),
-            scale,
+            case["copies"],
         ),
     )
     learned = (singular > ALIVE / np.sqrt(rows[:, 1:2])).sum(axis=1)
-    theory = np.array([foreseen(row, case["loss"], end, sizes(b)) for row, b in zip(rows, began, strict=True)])
+    theory = np.array([foreseen(row, case, end, sizes(b)) for row, b in zip(rows, began, strict=True)])
     return {
         "rows": rows.tolist(),
         "learned": learned.tolist(),
@@ -154,20 +155,20 @@ def regions(case: dict, side: int, end: float) -> tuple[np.ndarray, np.ndarray, 
     for i, eta in enumerate(decays):
         for j, value in enumerate(across):
             row = np.array([value, 1.0, eta] if case["plane"] == "age" else [0.0, value, eta])
-            found[i, j] = foreseen(row, case["loss"], end)
+            found[i, j] = foreseen(row, case, end, typical(case["copies"]))
     return across, decays, found
 
 
 CASES = {
-    "squared, age": {"plane": "age", "loss": "squared", "hidden": False, "count": 100},
-    "squared, rate": {"plane": "rate", "loss": "squared", "hidden": False, "count": 100},
-    "cosine, age": {"plane": "age", "loss": "cosine", "hidden": False, "count": 50},
-    "hidden layer, age": {"plane": "age", "loss": "squared", "hidden": True, "count": 50},
+    "squared, age": {"plane": "age", "loss": "squared", "hidden": False, "copies": 1, "count": 100},
+    "squared, rate": {"plane": "rate", "loss": "squared", "hidden": False, "copies": 1, "count": 100},
+    "cosine, age": {"plane": "age", "loss": "cosine", "hidden": False, "copies": 4, "count": 50},
+    "hidden layer, age": {"plane": "age", "loss": "squared", "hidden": True, "copies": 1, "count": 50},
 }
 TITLES = {
     "squared, age": "linear, squared loss, α = 1",
     "squared, rate": "linear, squared loss, no average",
-    "cosine, age": "linear, cosine, α = 1",
+    "cosine, age": "linear, cosine, 16 outputs, α = 1",
     "hidden layer, age": "hidden layer, squared loss, α = 1",
 }
 
@@ -178,7 +179,9 @@ def draw(results: dict, side: int, end: float) -> plt.Figure:
     for ax, (name, case) in zip(axes, CASES.items(), strict=True):
         across, decays, found = regions(case, side, end)
         ax.contourf(across, decays, found > 0, levels=[-0.5, 0.5, 1.5], colors=COLORS)
-        ax.contour(across, decays, found, levels=np.arange(0.5, OUTPUTS), colors="#1d4ed8", linewidths=0.6)
+        ax.contour(
+            across, decays, found, levels=np.arange(0.5, OUTPUTS * case["copies"]), colors="#1d4ed8", linewidths=0.6
+        )
         rows, learned = np.array(results[name]["rows"]), np.array(results[name]["learned"])
         x = rows[:, 0] if case["plane"] == "age" else rows[:, 1]
         alive = learned > 0
