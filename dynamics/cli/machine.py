@@ -66,7 +66,8 @@ def solution_object(trajectory: Trajectory, folder: Path) -> dict[str, Any]:
 
 def objective_object(trajectory: Trajectory, first: LearnedFirst | None, law: Escape, folder: Path) -> dict[str, Any]:
     """What an objective learns first and when, and the folder of the run; `dynamics.cli.tables.objective_table`."""
-    rates = [None] * trajectory.dim if first is None else first.modes.rates[: trajectory.dim].tolist()
+    known = [] if first is None else first.modes.rates[: trajectory.dim].tolist()
+    rates = [*known, *[None] * (trajectory.dim - len(known))]
     columns = zip(rates, trajectory.eigenvalues[-1], half_times(trajectory), strict=True)
     dimensions = [
         {"dimension": j, "rate": rate, "end_value": end, "time": time}
