@@ -144,13 +144,9 @@ def simulate(
 
     QUIET.set(QUIET.get() or json)
     if dynamics != "barlow-twins":
-<<<<<<< HEAD
         note_idle(config, dynamics, {"by_step": by_step, "resume_from": resume_from})
-        simulate_solved(dynamics, config, out, force, json)
-=======
         simulate_other = simulate_objective if dynamics in OBJECTIVES else simulate_solved
         simulate_other(dynamics, config, out, force, json)
->>>>>>> 6156eb1 (SIGReg, LeJEPA, VISReg, MMCR, DINO and prediction of embeddings are objectives; how each leaves a small start, and what it learns first)
         return
     note_idle(config)
     require_within("by_step", by_step, Count)
