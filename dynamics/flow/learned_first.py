@@ -76,7 +76,7 @@ def learned_first(
         return LearnedFirst(law.law, "direction", growth_modes(kernel_gram, B))
     raise ConfigError(
         f"Objective {objective} has no rates at which modes leave a small start: {_REASONS[law.law]}"
-        f"{' Its predictor is a state of its own: see `linear_predictor_flow`.' if record.takes_targets else ''}"
+        f"{' Its predictor is a state of its own: see `teacher_flow`.' if record.takes_targets else ''}"
     )
 
 

@@ -153,7 +153,7 @@ def measured_rate(batch, moved, steps=60):
             common, own, slices = jax.random.split(key, 3)
             x, noise = (jax.random.normal(k, (batch, 3)) * jnp.sqrt(variances) for k in (common, own))
             views = jnp.concatenate([x, agreement * x + jnp.sqrt(1 - agreement**2) * noise])
-            return W - 0.5 * moved.learning_rate * jax.grad(lambda W: loss(views @ W, key=slices))(W), None
+            return W - 0.001 * moved.learning_rate * jax.grad(lambda W: loss(views @ W, key=slices))(W), None
 
         return jax.lax.scan(step, W, jax.random.split(jax.random.key(1), steps))[0]
 
