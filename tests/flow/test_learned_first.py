@@ -67,6 +67,7 @@ def half_time(K, loss, alpha, end, rng):
     return np.interp(run.covariance[-1, 0] / 2, run.covariance[:, 0], times)
 
 
+@pytest.mark.slow
 def test_times_of_exponential_and_finite_escapes(rng):
     """A start ten times smaller costs ln(10)/rate more, and nothing where the force does not vanish."""
     K = gram(rng)
@@ -164,10 +165,8 @@ def measured_rate(batch, moved, steps=60):
 def test_equivalent_weights_train_at_equal_rates():
     """Batches from 64 to 2048, where the published λ gives rates that differ by a factor of several."""
     settings = {"weight": 0.05, "slices": 16}
-    rates = [
-        measured_rate(batch, equivalent_weights("lejepa", settings, batch=(256, batch))) for batch in (64, 256, 2048)
-    ]
-    np.testing.assert_allclose(rates, rates[1], rtol=0.1)
+    rates = [measured_rate(batch, equivalent_weights("lejepa", settings, batch=(256, batch))) for batch in (64, 2048)]
+    np.testing.assert_allclose(rates[0], rates[1], rtol=0.1)
     as_published = measured_rate(2048, equivalent_weights("lejepa", settings))
     assert as_published > 2 * rates[1]
 
