@@ -110,7 +110,7 @@ def compare_recipe(
         rung = "kernel_start" if when == "start" else "kernel_after"
         forecasts[rung] = _frozen_features(prepared, h, measured, rung)
         name = f"tangent kernel, {when}"
-        modes[name] = _tangent_modes(prepared, state, some)
+        modes[name] = tangent_modes(prepared, state, some)
         functions[name] = _centred(modes[name].on_views[:, :d])
     if fixed_pairs:
         forecasts["fixed_pairs"] = _fixed_pairs(prepared, some, measured, report_cost)
@@ -190,7 +190,7 @@ def _read_out(cosine: bool, params: Mapping[str, jax.Array], h: jax.Array) -> Em
 
 
 @in_full_precision
-def _tangent_modes(prepared: PreparedRecipe, state: TrainState, x: jax.Array) -> ContrastiveModes:
+def tangent_modes(prepared: PreparedRecipe, state: TrainState, x: jax.Array) -> ContrastiveModes:
     """Modes of the tangent kernel with the batch statistics of x."""
     apply = prepared.encoder.apply
     before = state.model_state[BATCH_STATS]

@@ -282,13 +282,29 @@ def _start(recipe: Recipe, encoder: Encoder, key: jax.Array, x: jax.Array) -> tu
     draw = jax.jit(partial(encoder.init, method="embed_and_predict"))
     require_memory(draw.eval_shape(weights_key, x))
     variables = draw(weights_key, x)
-    params = variables["params"]
-    if recipe.init == "small":
-        params = scaled_start(params, recipe.init_layers, recipe.init_scale)
-        if recipe.init_bias:
-            direction = jax.random.normal(bias_key, params["projector"]["readout"]["bias"].shape)
-            params["projector"]["readout"]["bias"] = recipe.init_bias * direction / jnp.linalg.norm(direction)
+    params = started(recipe, variables["params"], bias_key)
     model_state = {BATCH_STATS: variables.get(BATCH_STATS, {})}
     if get_objective(recipe.objective).moving_target:
         model_state[TARGET] = jax.tree.map(jnp.copy, params)  # what trains is reused memory
     return params, model_state
+
+
+def started(recipe: Recipe, params: Any, key: jax.Array) -> Any:
+    """Parameters of the standard start brought to the start that the recipe asks for.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Settings of the run; `init`, `init_layers`, `init_scale` and `init_bias` count.
+    params : pytree
+        Parameters of the encoder as it was initialised.
+    key : key
+        Key of the bias of the projector's last layer, where the recipe asks for one.
+    """
+    if recipe.init != "small":
+        return params
+    params = scaled_start(params, recipe.init_layers, recipe.init_scale)
+    if recipe.init_bias:
+        direction = jax.random.normal(key, params["projector"]["readout"]["bias"].shape)
+        params["projector"]["readout"]["bias"] = recipe.init_bias * direction / jnp.linalg.norm(direction)
+    return params

@@ -8,9 +8,20 @@ from jaxtyping import Bool, Float
 
 
 def half_width(sample: Float[np.ndarray, " seeds"]) -> float:
-    """Half of the 95 % confidence interval of the mean of independent seeds, by Student's t distribution."""
+    """Half of the 95 % confidence interval of the mean of independent seeds, by Student's t distribution.
+
+    Infinite if a number of the sample is not finite, such as the time of a step that never came.
+    """
     n = len(sample)
+    if not np.isfinite(sample).all():
+        return np.inf
     return float(scipy.stats.t.ppf(0.975, n - 1) * sample.std(ddof=1) / np.sqrt(n))
+
+
+def lower_end(sample: Float[np.ndarray, " seeds"]) -> float:
+    """Lower end of the 95 % confidence interval of the mean: what a claim that a mean is positive is judged by."""
+    half = half_width(sample)
+    return float(sample.mean()) - half if np.isfinite(half) else -np.inf
 
 
 def of_the_best(scores: Mapping[str, Float[np.ndarray, " seeds"]]) -> Float[np.ndarray, " seeds"]:

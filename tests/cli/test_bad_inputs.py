@@ -97,7 +97,7 @@ STUDIES = {
 @pytest.mark.parametrize("kind", STUDIES)
 def test_a_study_refuses_before_it_begins(kind, capsys, monkeypatch):
     for first in (
-        *("stepwise.study._exact_solution", "spectral_embedding.study.find_twins", "simve.study._exact"),
+        *("stepwise.study.exact_solution", "spectral_embedding.study.find_twins", "simve.study._exact"),
         *("inductive_bias.study.average_errors", "homomorphic.study._identities"),
     ):
         monkeypatch.setattr(f"dynamics.studies.{first}", lambda *_, **__: pytest.fail("long work began"))

@@ -11,11 +11,16 @@ from jaxtyping import Float, Int
 
 from dynamics.support.precision import double_precision
 from dynamics.support.progress import progress_bar
+from dynamics.training import recording_steps
 from dynamics.trajectories.trajectory import Trajectory
-from dynamics.views import Pairs
+from dynamics.views import Pairs, load_pairs
 
 Weights = Float[np.ndarray, "dim features"]
 Features = Float[np.ndarray, "views features"]
+
+
+# Discrete steps of size η advance mode j late by a fraction 2ηγ_j: 1.5 % of the first step time at 0.03/(4γ_1).
+LR_FRACTION = 0.03
 
 
 def flattened(pairs: Pairs) -> Features:
@@ -97,3 +102,23 @@ def trajectory(
 def random_weights(dim: int, features: int, scale: float, rng: np.random.Generator) -> Weights:
     """W with entries N(0, α²/m), so that outputs start at the scale α of standardised inputs."""
     return scale * rng.normal(size=(dim, features)) / np.sqrt(features)
+
+
+def digits(num_pairs: int, seed: int) -> Features:
+    """Pairs of digits as vectors (2n, 64)."""
+    return flattened(load_pairs("digits", num_pairs=num_pairs, seed=seed))
+
+
+def top_eigenpairs(views: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """γ (count,) and Q (m, count) of Γ, in weight space."""
+    gamma, Q = np.linalg.eigh(pair_correlation(views))
+    return gamma[::-1][:count], Q[:, ::-1][:, :count]
+
+
+def schedule(
+    gamma: np.ndarray, initial: np.ndarray, *, lr_fraction: float = LR_FRACTION, beyond: float = 1.2
+) -> tuple[float, np.ndarray]:
+    """Learning rate as a fraction of the stability limit 1/(4γ_1), and steps to record until all modes are learned."""
+    rate = lr_fraction / (4 * gamma[0])
+    end = beyond * (np.log(1 / initial) / (8 * gamma)).max()
+    return float(rate), recording_steps(int(np.ceil(end / rate)))
