@@ -12,7 +12,7 @@ from dynamics.modes import contrastive_modes
 from dynamics.networks.equivariant import EquivariantNetwork
 from dynamics.networks.fiber_pairs import FiberPairs
 from dynamics.networks.groups import PlaneGroup
-from dynamics.studies.homomorphic import study
+from dynamics.studies.homomorphic import scales, study, table
 from dynamics.studies.homomorphic.identity import Twins, spectral_filter
 from dynamics.studies.homomorphic.steps import Ladder, inv_ratio, ladder
 from dynamics.studies.homomorphic.training import Scheme, SchemeScores, measure, rotation_schemes, sweep_schemes
@@ -89,19 +89,19 @@ def test_a_network_that_needs_no_structure_would_be_reported():
     """With the calibration as measured values all holds; with an invariant plain network the claim of need fails."""
 
     def rows(broken):
-        seconds = dict(zip(study.CALIBRATION, (0.0, 89.0, 49.0, 80.0, 74.0), strict=True))
+        seconds = dict(zip(table.CALIBRATION, (0.0, 89.0, 49.0, 80.0, 74.0), strict=True))
         return [
             SchemeScores(name, *(np.array([value]) for value in (u, r, broken if "“" in name else i, seconds[name])))
-            for name, (u, r, i) in study.CALIBRATION.items()
+            for name, (u, r, i) in table.CALIBRATION.items()
         ]
 
-    assert verdicts(study._table(rows(1.48), "")) == {"holds"}
-    assert verdicts(study._calibration(rows(1.48), "")) == {"holds"}
+    assert verdicts(table.table_claims(rows(1.48), "")) == {"holds"}
+    assert verdicts(table.calibration_claims(rows(1.48), "")) == {"holds"}
     chance = np.array([0.1])
     guessing = [replace(row, upright=chance, rotated=chance) for row in rows(1.48)]
-    of_accuracies = [claim for claim in study._calibration(guessing, "") if "accuracy" in claim.claim]
+    of_accuracies = [claim for claim in table.calibration_claims(guessing, "") if "accuracy" in claim.claim]
     assert len(of_accuracies) == 10 and verdicts(of_accuracies) == {"fails"}
-    failing = [claim.claim for claim in study._table(rows(0.01), "") if claim.verdict == "fails"]
+    failing = [claim.claim for claim in table.table_claims(rows(0.01), "") if claim.verdict == "fails"]
     assert len(failing) == 1 and "without the structure" in failing[0]
 
 
@@ -126,6 +126,26 @@ def test_mistakes_are_answered_with_one_sentence(arguments, message, tmp_path, m
     assert message in error and error.count("\n") == 1
 
 
+def test_scales_are_equivariant_up_to_aliasing(monkeypatch):
+    """The error falls with the band limit; with filters of another size than the fiber says it stays."""
+    few = load_images("digits", limit=2).images[..., 0]
+
+    def error(pixels):
+        return scales.scale_gaps(few, pixels, 0, objectives={}).equivariance
+
+    assert error(0.5) > 30 * error(0.75)
+    right = scales.responses
+    monkeypatch.setattr(scales, "responses", lambda x, h, g, pixels: right(x, h, 1.1 * g if h == 1 else g, pixels))
+    assert error(0.75) > 0.01
+
+
+def test_claims_about_scales_can_fail():
+    falling = [scales.ScaleGaps(p, e, 2 * e, 3 * e) for p, e in ((0.5, 0.1), (1.0, 1e-4))]
+    assert verdicts(scales.scale_claims(falling)) == {"holds"}
+    staying = [scales.ScaleGaps(p, e, 0.5, 0.5) for p, e in ((0.5, 0.1), (1.0, 0.05))]
+    assert verdicts(scales.scale_claims(staying)) == {"fails"}
+
+
 @pytest.mark.slow
 def test_one_flag_from_the_command_line(tmp_path):
     """A-SSL and H-SSL from one start run the same course."""
@@ -146,7 +166,7 @@ def test_from_the_command_line(tmp_path, capsys):
     assert len(claims) > 35
     exact = [claim for claim in claims if claim["expected"] == 1e-12]
     assert len(exact) >= 15 and {claim["verdict"] for claim in exact} == {"holds"}
-    for name in ("filter", "steps", "ladders", "table", "sweep"):
+    for name in ("filter", "scales", "steps", "ladders", "table", "sweep"):
         assert_shows_something(tmp_path / f"{name}.png")
 
 

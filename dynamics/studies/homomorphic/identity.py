@@ -5,6 +5,7 @@ by frequency, C₀ = Σ S_m and C₊(d) = Σ Re S_m cos(2πmd/n); a window of ra
 the cosine.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -18,10 +19,36 @@ from dynamics.modes.restricted import pair_moments
 from dynamics.networks.equivariant import EquivariantNetwork, equivariance_error, untie
 from dynamics.networks.fiber_pairs import Drawn, FiberPairs
 from dynamics.networks.groups import PlaneGroup
-from dynamics.objectives import barlow_twins, generalised_spectral, nt_xent, vicreg
+from dynamics.objectives import barlow_twins, byol, generalised_spectral, nt_xent, simsiam, vicreg
 from dynamics.support.precision import double_precision
 
-OBJECTIVES = {"Barlow Twins": barlow_twins, "L₁": generalised_spectral, "SimCLR": nt_xent, "VICReg": vicreg}
+Objective = Callable[[jax.Array, jax.Array], jax.Array]
+
+
+def _alone(objective: Callable[[jax.Array], jax.Array]) -> Objective:
+    """An objective of the embeddings alone."""
+    return lambda F, _: objective(F)
+
+
+def _predictor(F: jax.Array) -> jax.Array:
+    """A fixed nonlinear map of the embeddings (2n, d) to predictions of the same shape."""
+    d = F.shape[1]
+    mix = jnp.cos(jnp.arange(d * d, dtype=F.dtype)).reshape(d, d)
+    return F + jnp.tanh(F @ mix)
+
+
+OBJECTIVES: Mapping[str, Objective] = {
+    "Barlow Twins": _alone(barlow_twins),
+    "L₁": _alone(generalised_spectral),
+    "SimCLR": _alone(nt_xent),
+    "VICReg": _alone(vicreg),
+    "BYOL": lambda F, target: byol(_predictor(F), target),
+    "SimSiam": lambda F, _: simsiam(_predictor(F), F),
+}
+"""Loss of embeddings (2n, d) and of those of a target network with other weights, which BYOL alone needs.
+
+A predictor acts on single embeddings, so it changes nothing of the argument; a fixed one stands for all.
+"""
 
 
 @dataclass(frozen=True)
@@ -79,9 +106,9 @@ class Twins:
         """Largest relative difference of the losses, with other parameters, or other fibers on the side of H-SSL."""
         params = self.params if params is None else params
         with double_precision():
-            a = _forward(self._embed[False], params, self.drawn)
-            h = _forward(self._embed[True], params, self.drawn if drawn is None else drawn)
-            values = [[float(_value_and_cotangent(f, F)[0]) for F in (a, h)] for f in OBJECTIVES.values()]
+            sides = ((self._embed[False], self.drawn), (self._embed[True], self.drawn if drawn is None else drawn))
+            found = [(_forward(embed, params, fibers), self._targets(embed, params, fibers)) for embed, fibers in sides]
+            values = [[float(_value_and_cotangent(f, *side)[0]) for side in found] for f in OBJECTIVES.values()]
         return max(abs(augmented / homomorphic - 1) for augmented, homomorphic in values)
 
     def equivariance(self, params: Any) -> float:
@@ -89,11 +116,16 @@ class Twins:
         with double_precision():
             return equivariance_error(lambda x: _fibers(self.network, params, x), self.network.group, self.images[:2])
 
+    @staticmethod
+    def _targets(embed: Callable, params: Any, drawn: Drawn) -> jax.Array:
+        """Embeddings of BYOL's target network, whose weights are a tenth smaller; through the same scheme."""
+        return _forward(embed, jax.tree.map(lambda leaf: 0.9 * leaf, params), drawn)
+
     def _losses_and_gradients(self, homomorphic: bool) -> dict[str, tuple[float, Any]]:
         embed, found = self._embed[homomorphic], {}
-        F = _forward(embed, self.params, self.drawn)
+        F, target = _forward(embed, self.params, self.drawn), self._targets(embed, self.params, self.drawn)
         for name, objective in OBJECTIVES.items():
-            value, cotangent = _value_and_cotangent(objective, F)
+            value, cotangent = _value_and_cotangent(objective, F, target)
             found[name] = float(value), _pull_back(embed, self.params, self.drawn, cotangent)
         return found
 
@@ -108,8 +140,8 @@ def _forward(embed, params, drawn):
 
 
 @partial(jax.jit, static_argnums=0)
-def _value_and_cotangent(objective, F):
-    return jax.value_and_grad(objective)(F)
+def _value_and_cotangent(objective, F, target):
+    return jax.value_and_grad(objective)(F, target)
 
 
 @partial(jax.jit, static_argnums=0)

@@ -16,6 +16,7 @@ from dynamics.networks.equivariant import EquivariantNetwork
 from dynamics.networks.fiber_pairs import FiberPairs
 from dynamics.networks.groups import PlaneGroup
 from dynamics.objectives import generalised_spectral
+from dynamics.studies.statistics import half_width
 from dynamics.training.fiber_update import fiber_update
 from dynamics.training.loop import run
 from dynamics.training.state import TrainState, Update, initial_state
@@ -53,8 +54,11 @@ class SchemeScores:
     seconds: Float[np.ndarray, " seeds"]
 
     def table(self) -> dict[str, object]:
-        """Plain values, for JSON."""
-        return asdict(self)
+        """Every seed, with mean and half of the 95 % interval of every quantity where there are two seeds; for JSON."""
+        quantities = {name: values for name, values in asdict(self).items() if name != "name"}
+        means = {f"{name}_mean": float(values.mean()) for name, values in quantities.items()}
+        halves = {f"{name}_half_width": half_width(v) for name, v in quantities.items() if len(v) > 1}
+        return {"name": self.name, **quantities, **means, **halves}
 
 
 @dataclass(frozen=True)
