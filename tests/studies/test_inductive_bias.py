@@ -9,12 +9,14 @@ from pictures import assert_shows_something
 
 from dynamics.cli.main import main
 from dynamics.errors import ConfigError
-from dynamics.function_classes import ReLUUnits
+from dynamics.function_classes import ReLUUnits, restricted_gap
 from dynamics.studies import load_study
 from dynamics.studies.inductive_bias.bounds import bounds
+from dynamics.studies.inductive_bias.cluster_claims import cluster_claims, order_claim
+from dynamics.studies.inductive_bias.clusters import ClusterProbe, gap, probe_clusters
 from dynamics.studies.inductive_bias.exact import average_errors, law, law_claims, loss_mode_by_mode, spectra
 from dynamics.studies.inductive_bias.explicit import explicit_minimisers
-from dynamics.studies.inductive_bias.figures import bounds_figure, errors_figure, phi_figure
+from dynamics.studies.inductive_bias.figures import bounds_figure, clusters_figure, errors_figure, phi_figure
 from dynamics.studies.inductive_bias.implementable import PAPER_SIZES, PAPER_TABLE, Budget, Implementable, measure
 from dynamics.studies.inductive_bias.study import phi_claims
 from dynamics.studies.inductive_bias.training import Runs, success_claims, train_and_probe, trained_laws
@@ -95,7 +97,7 @@ def test_shares_that_seeds_do_not_tell_apart_are_no_finding():
 
 def test_order_and_values_of_table_1_are_claims():
     def claims(dataset, **phi):
-        return phi_claims(Implementable({name: np.array(v) for name, v in phi.items()}, PAPER_SIZES, dataset))
+        return phi_claims(Implementable({name: np.array([v, v]) for name, v in phi.items()}, PAPER_SIZES, dataset))
 
     table = {"ResNet": PAPER_TABLE["ResNet-18"], "ViT": PAPER_TABLE["ViT"]}
     assert {claim.verdict for claim in claims("cifar10 train", **table)} == {"holds"}
@@ -103,6 +105,42 @@ def test_order_and_values_of_table_1_are_claims():
     other = claims("cifar10 train", ResNet=table["ViT"], ViT=table["ResNet"])
     assert [claim.verdict for claim in other[:2]] == ["holds", "fails"] and other[5].verdict == "fails"
     assert claims("digits", **dict.fromkeys(table, table["ViT"]))[0].verdict == "fails"
+
+
+def test_gap_of_pairs_is_the_gap_of_the_graph(rng):
+    """`restricted_gap` of the graph that joins the two views of each pair."""
+    F = rng.normal(size=(40, 3))
+    F[20:] = F[:20] + 0.3 * rng.normal(size=(20, 3))
+    clusters = np.tile(np.arange(20) % 2, 2)
+    graph = np.kron([[0, 1], [1, 0]], np.eye(20))
+    assert gap(F, clusters) == pytest.approx(restricted_gap(F, graph, clusters), rel=1e-9)
+
+
+def test_classes_that_are_implemented_obey_the_theorem(rng):
+    """Outputs that are noisy indicators: α and the error are small, β is that of the noise of views."""
+    labels = np.arange(90) % 3
+    views = np.concatenate([np.eye(3)[labels] + 0.05 * rng.normal(size=(90, 3)) for _ in range(2)])
+    found = probe_clusters([views], labels)
+    assert found.alpha == 0 and found.error < 0.05 and found.beta == pytest.approx(1, abs=0.5)
+    split = views.copy()
+    split[:, 2] = np.tile(rng.choice([-1.0, 1.0], 90), 2)  # partners share what splits a class
+    assert probe_clusters([split], labels).beta < 1e-10
+    assert np.isnan(probe_clusters([], labels).beta)
+
+
+def test_claims_about_clusters_can_fail():
+    def measured(beta, alpha, errors, bound):
+        probes = {
+            name: [ClusterProbe(beta, alpha, error, 0.1, bound)] * 2 for name, error in zip("abcd", errors, strict=True)
+        }
+        phi = {name: np.full((2, 2), 0.1 * (i + 1)) for i, name in enumerate("abcd")}
+        return Implementable(phi, (2, 5), "digits", probes)
+
+    good = measured(0.5, 0.01, (0.1, 0.2, 0.3, 0.4), 0.3)
+    assert {claim.verdict for claim in cluster_claims(good)} == {"holds"} and len(cluster_claims(good)) == 7
+    bad = measured(0.001, 0.1, (0.4, 0.3, 0.2, 0.1), 0.05)
+    assert [claim.verdict for claim in cluster_claims(bad)] == ["fails"] * 5 + ["holds"] + ["fails"]
+    assert order_claim(bad).measured == pytest.approx(-1)
 
 
 def test_a_trained_class_solves_its_task_with_some_seed():
@@ -114,10 +152,11 @@ def test_a_trained_class_solves_its_task_with_some_seed():
 @pytest.mark.slow
 def test_agreement_of_networks_rises_with_m():
     budget = Budget((1, 2, 4), (2, 4), (1.0,), pretraining=3, tuning=2, batch=8)
-    measured = measure("digits", budget)
+    measured = measure("digits", budget, seeds=(0, 1))
+    assert clusters_figure(measured).axes and len(cluster_claims(measured)) == 4 + 3
     assert set(measured.phi) == {"MLP", "CNN", "ResNet", "ViT"}
     for phi in measured.phi.values():
-        assert (np.diff(phi) >= 0).all() and 0 < phi[0] and phi[-1] < 2
+        assert phi.shape == (2, 3) and (np.diff(phi) >= 0).all() and (phi[:, 0] > 0).all() and phi.max() < 2
     assert phi_figure(measured).axes
 
 

@@ -15,6 +15,7 @@ from dynamics.function_classes.explicit import misled_cube_minimiser
 from dynamics.studies.inductive_bias.exact import CIRCLES, CUBE, RING, Law, law
 from dynamics.studies.inductive_bias.implementable import PAPER_SIZES, PAPER_TABLE, Implementable
 from dynamics.studies.inductive_bias.training import Runs, universal_average
+from dynamics.studies.statistics import half_width
 from dynamics.views import PairDistribution, SignedCube
 
 COLOURS = {
@@ -142,10 +143,29 @@ def phi_figure(measured: Implementable) -> Figure:
         for (name, phi), marker, color in zip(
             measured.phi.items(), "os^D", ("0.35", "#c2410c", "#1d4ed8", "#15803d"), strict=False
         ):
-            ax.plot(measured.sizes, phi, marker + "-", color=color, ms=4, label=name)
+            mean = phi.mean(axis=0)
+            half = [half_width(column) if len(column) > 1 else 0.0 for column in phi.T]
+            ax.errorbar(measured.sizes, mean, half, fmt=marker + "-", color=color, ms=4, lw=1, label=name)
         for (name, phi), marker in zip(PAPER_TABLE.items(), "^v>D", strict=True):
             ax.plot(PAPER_SIZES, phi, marker + ":", mfc="none", color="0.6", ms=4, lw=0.8, label=f"{name} (paper)")
         ax.set(xscale="log", xlabel="orthonormal functions $m$", ylabel=r"discrepancy $\varphi_m$", ylim=(0, None))
         ax.set_title(f"solid: {as_written(measured.dataset)};\nhollow: the paper, CIFAR-10", fontsize=6.5)
         ax.legend(ncols=2, fontsize=6)
+    return figure
+
+
+def clusters_figure(measured: Implementable) -> Figure:
+    """Error of a probe against φ_m, and what Theorem 3.6 says: its error and its bound; one mark a network."""
+    colours = dict(zip(measured.clusters, ("0.35", "#c2410c", "#1d4ed8", "#15803d"), strict=False))
+    with style():
+        figure, (left, right) = plt.subplots(1, 2, figsize=(6.4, 2.8))
+        for name, probes in measured.clusters.items():
+            mark = {"color": colours[name], "ms": 4, "ls": "", "marker": "o", "label": name}
+            left.plot(measured.phi[name][:, -1], [probe.error for probe in probes], **mark)
+            right.plot([probe.bound for probe in probes], [probe.cluster_error for probe in probes], **mark)
+        left.set(xlabel=rf"discrepancy $\varphi_{{{measured.sizes[-1]}}}$", ylabel="error of a probe of the class")
+        right.set(xlabel="bound of Theorem 3.6", ylabel="error of a head on its classes", xscale="log", yscale="log")
+        ends = np.array(right.get_ylim())
+        right.plot(ends, ends, color="0.5", ls=_DASHED, lw=1)
+        left.legend(fontsize=6)
     return figure

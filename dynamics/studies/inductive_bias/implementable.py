@@ -7,22 +7,24 @@ augmentations of images that were not trained on.
 """
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from dynamics.modes.restricted import PairMoments, pair_moments, restricted_modes
+from dynamics.modes.restricted import pair_moments, restricted_modes
 from dynamics.networks import MLP, ConvNet, ResNet
 from dynamics.networks.encoder import Encoder
 from dynamics.networks.standard_resnet import StandardResNet
 from dynamics.networks.vit import VisionTransformer
 from dynamics.objectives import generalised_spectral
 from dynamics.objectives.heads import Head
+from dynamics.studies.inductive_bias.clusters import ClusterProbe, probe_clusters
 from dynamics.training.loop import run
 from dynamics.training.optimisers import optimiser
 from dynamics.training.state import TrainState, apply_gradient, initial_state
@@ -68,7 +70,7 @@ class Budget:
     augmentation: str = ""
 
 
-DIGITS = Budget((2, 5, 10, 20, 30), (10, 30), (1.0, 10.0), pretraining=250, tuning=75, batch=100)
+DIGITS = Budget((2, 5, 10, 20, 30), (30,), (1.0, 10.0), pretraining=250, tuning=75, batch=100)
 CIFAR = Budget((2, 5, 10, 20), (20,), (1.0, 10.0), pretraining=150, tuning=50, batch=64)
 FULL = Budget(
     PAPER_SIZES,
@@ -89,22 +91,31 @@ class Implementable:
     Parameters
     ----------
     phi : dict
-        Architecture -> array (sizes,), NaN where training diverged.
+        Architecture -> array (seeds, sizes), NaN where training diverged.
     sizes : tuple of int
         Numbers m at which φ_m was measured.
     dataset : str
         Data set, with the number of images and how they were augmented.
+    clusters : dict
+        Architecture -> one entry for each seed: what the theorem needs of clusters, and the error of a probe.
     """
 
     phi: dict[str, np.ndarray]
     sizes: tuple[int, ...]
     dataset: str
+    clusters: dict[str, list[ClusterProbe]] = field(default_factory=dict)
 
-    def table(self) -> list[dict[str, str | float]]:
-        """One row an architecture."""
+    def table(self) -> list[dict[str, Any]]:
+        """One row for every architecture and seed."""
         return [
-            {"architecture": name, **dict(zip(map(str, self.sizes), row, strict=True))}
-            for name, row in self.phi.items()
+            {
+                "architecture": name,
+                "run": index,
+                **dict(zip(map(str, self.sizes), row, strict=True)),
+                **(asdict(self.clusters[name][index]) if name in self.clusters else {}),
+            }
+            for name, rows in self.phi.items()
+            for index, row in enumerate(rows)
         ]
 
 
@@ -141,7 +152,7 @@ def measure(
     *,
     data_dir: Path | None = None,
     full: bool = False,
-    seed: int = 0,
+    seeds: Sequence[int] = (0,),
     report: Callable[[str], None] | None = None,
 ) -> Implementable:
     """Train every architecture and measure φ_m.
@@ -156,32 +167,42 @@ def measure(
         Folder with the official files of the data set.
     full : bool
         Whether to train networks of the usual size.
-    seed : int
-        Seed of images, networks and augmentations.
+    seeds : sequence of int
+        Seeds of networks and augmentations; the first one also chooses the images.
     report : callable, optional
         Function that is called with a line about the cost of the training before it begins.
     """
-    data = _load(dataset, budget.augmentation or default_augmentation(dataset), data_dir, seed)
-    phi = {}
+    data = _load(dataset, budget.augmentation or default_augmentation(dataset), data_dir, seeds[0])
+    phi, clusters = {}, {}
     for name, (network, rate) in networks(data.view_shape, full).items():
-        spectra = [
-            deltas
-            for k in budget.outputs
-            for deltas in _discrepancies(f"{name}, k = {k}", network(k), rate, budget, data, seed, report)
-        ]
-        phi[name] = np.array(
-            [min((d[:m].mean() for d in spectra if len(d) >= m), default=np.nan) for m in budget.sizes]
-        )
-    return Implementable(phi, budget.sizes, data.name)
+        found: list[list[_Outputs]] = [[] for _ in seeds]
+        for k in budget.outputs:
+            trained = _trained(f"{name}, k = {k}", network(k), rate, budget, data, seeds, report)
+            for runs, new in zip(found, trained, strict=True):
+                runs += new
+        phi[name] = np.array([[_smallest(runs, m) for m in budget.sizes] for runs in found])
+        clusters[name] = [probe_clusters([run.values for run in runs], data.repeated_labels) for runs in found]
+    return Implementable(phi, budget.sizes, data.name, clusters)
+
+
+def _smallest(runs: list["_Outputs"], m: int) -> float:
+    """Smallest mean discrepancy of m orthonormal functions over the runs; NaN if none has so many."""
+    return min((run.discrepancies[:m].mean() for run in runs if len(run.discrepancies) >= m), default=np.nan)
 
 
 @dataclass(frozen=True, eq=False)
 class _Data:
     train: np.ndarray
     test: np.ndarray
+    test_labels: np.ndarray
     two_views: Callable[[jax.Array, jax.Array], jax.Array]
     view_shape: tuple[int, ...]
     name: str
+
+    @property
+    def repeated_labels(self) -> np.ndarray:
+        """Classes of the held-out images in the order in which `_held_out` embeds them, of one view each."""
+        return np.tile(self.test_labels[: len(self.test) // _CHUNK * _CHUNK], _REPETITIONS)
 
 
 def _load(dataset: str, preset: str, data_dir: Path | None, seed: int) -> _Data:
@@ -199,20 +220,34 @@ def _load(dataset: str, preset: str, data_dir: Path | None, seed: int) -> _Data:
 
     one = jax.ShapeDtypeStruct((1, *images.shape), jnp.float32)
     shape = jax.eval_shape(two_views, jax.random.key(0), one).shape[1:]
-    return _Data(train, test, two_views, shape, f"{dataset}, {len(train):,} images, augmentation {preset}")
+    return _Data(
+        train,
+        test,
+        images.labels[order[:held_out]],
+        two_views,
+        shape,
+        f"{dataset}, {len(train):,} images, augmentation {preset}",
+    )
 
 
-def _discrepancies(
+@dataclass(frozen=True, eq=False)
+class _Outputs:
+    """Outputs (2n, k) of a trained network on held-out pairs, and the δ of their whitened directions, ascending."""
+
+    values: np.ndarray
+    discrepancies: np.ndarray
+
+
+def _trained(
     name: str,
     module: nn.Module,
     rate: float,
     budget: Budget,
     data: _Data,
-    seed: int,
+    seeds: Sequence[int],
     report: Callable[[str], None] | None,
-) -> list[np.ndarray]:
-    """δ of the whitened outputs on held-out images, ascending, for each λ."""
-    key = jax.random.key(seed)
+) -> list[list[_Outputs]]:
+    """Outputs on held-out images for every seed and each λ."""
     adjust = optimiser("adam", rate, steps=budget.pretraining + budget.tuning, decay="constant")
 
     def update(state: TrainState) -> tuple[TrainState, dict[str, jax.Array]]:
@@ -224,42 +259,52 @@ def _discrepancies(
         )
         return apply_gradient(adjust, state, gradient), {"loss": loss}
 
-    params = jax.jit(module.init)(key, jnp.zeros((1, *data.view_shape)))
-    # in the state, since as a constant of the program the images would be copied into it
-    state = initial_state(params, adjust, key, {"weight": jnp.asarray(1.0), "images": jnp.asarray(data.train)})
     began = time.perf_counter()
 
     def cost(seconds: float) -> None:
         if report is not None:
-            whole = seconds * (1 + len(budget.weights) * budget.tuning / budget.pretraining)
+            whole = seconds * len(seeds) * (1 + len(budget.weights) * budget.tuning / budget.pretraining)
             report(f"{name}: about {whole + time.perf_counter() - began:.0f} s")
 
-    def trained(state: TrainState, steps: int, what: str) -> TrainState | None:
-        state, outcome = run(update, state, steps=steps, description=what, report_cost=cost if what == name else None)
+    def advanced(state: TrainState, steps: int, what: str, first: bool) -> TrainState | None:
+        state, outcome = run(update, state, steps=steps, description=what, report_cost=cost if first else None)
         if outcome.kind == "interrupted":
             raise KeyboardInterrupt(outcome.describe())
         if outcome.is_partial and report is not None:
             report(f"{what} diverged: {outcome.describe()}")
         return None if outcome.is_partial else state
 
-    state = trained(state, budget.pretraining, name)
-    if state is None:
-        return []
+    init = jax.jit(module.init)
     embed = jax.jit(lambda params, key, images: module.apply(params, data.two_views(key, images)))
-    found = []
-    for weight in budget.weights:
-        # the run takes over the memory of the state it is given
-        start = jax.tree.map(jnp.array, state)
-        start.model_state["weight"] = jnp.asarray(weight)
-        steps = budget.pretraining + budget.tuning
-        tuned = trained(start, steps, f"{name}, λ = {weight:g}")
-        if tuned is None:
-            continue
-        moments = []
-        for repetition in range(_REPETITIONS):
-            keys = jax.random.fold_in(jax.random.key(seed + 1), repetition)
-            for first in range(0, len(data.test) - _CHUNK + 1, _CHUNK):
-                chunk = jnp.asarray(data.test[first : first + _CHUNK])
-                moments.append(pair_moments(embed(tuned.params, jax.random.fold_in(keys, first), chunk)))
-        found.append(restricted_modes(PairMoments.average(moments), tolerance=1e-6).discrepancies)
+    found: list[list[_Outputs]] = []
+    for seed in seeds:
+        key = jax.random.key(seed)
+        # in the state, since as a constant of the program the images would be copied into it
+        kept = {"weight": jnp.asarray(1.0), "images": jnp.asarray(data.train)}
+        state = initial_state(init(key, jnp.zeros((1, *data.view_shape))), adjust, key, kept)
+        start = advanced(state, budget.pretraining, f"{name}, seed {seed}", seed == seeds[0])
+        found.append([])
+        for weight in budget.weights if start is not None else ():
+            # the run takes over the memory of the state it is given
+            state = jax.tree.map(jnp.array, start)
+            state.model_state["weight"] = jnp.asarray(weight)
+            what = f"{name}, λ = {weight:g}, seed {seed}"
+            tuned = advanced(state, budget.pretraining + budget.tuning, what, False)
+            if tuned is not None:
+                found[-1].append(_held_out(lambda *of, params=tuned.params: embed(params, *of), data, seeds[0]))
     return found
+
+
+def _held_out(embed: Callable[..., jax.Array], data: _Data, seed: int) -> _Outputs:
+    """Outputs on fresh views of the held-out images, x of all before x' of all."""
+    halves: tuple[list, list] = [], []
+    for repetition in range(_REPETITIONS):
+        keys = jax.random.fold_in(jax.random.key(seed + 1), repetition)
+        for first in range(0, len(data.test) - _CHUNK + 1, _CHUNK):
+            chunk = jnp.asarray(data.test[first : first + _CHUNK])
+            for half, part in zip(
+                halves, np.split(np.asarray(embed(jax.random.fold_in(keys, first), chunk)), 2), strict=True
+            ):
+                half.append(part)
+    values = np.concatenate([*halves[0], *halves[1]]).astype(np.float64)
+    return _Outputs(values, restricted_modes(pair_moments(values), tolerance=1e-6).discrepancies)
