@@ -16,7 +16,8 @@ from dynamics.studies.spectral_embedding.corrections import correction_claims
 from dynamics.studies.spectral_embedding.downstream import downstream_claims
 from dynamics.studies.spectral_embedding.figures import flows_figure, twins_figure
 from dynamics.studies.spectral_embedding.flows import flow_claims
-from dynamics.studies.spectral_embedding.probes import METHODS, RELATIONS, SPACES, Probes, _relation, probes_figure
+from dynamics.studies.spectral_embedding.landscape import MIXTURES, Landscape, landscape_claims, winner
+from dynamics.studies.spectral_embedding.probes import METHODS, RELATIONS, SPACES, Probes, probes_figure, relation
 from dynamics.studies.spectral_embedding.ranks import rank_claims
 from dynamics.studies.spectral_embedding.spans import sine
 from dynamics.studies.spectral_embedding.twins import find_twins, twin_claims, twin_pictures
@@ -122,7 +123,7 @@ def test_versions_of_the_recommendations_are_named():
 
 def test_misaligned_partners_have_equal_brightness(rng):
     pixels = rng.uniform(size=(50, 4))
-    G = _relation("misaligned", pixels, np.zeros(50, int)).dense()
+    G = relation("misaligned", pixels, np.zeros(50, int)).dense()
     order = pixels.mean(axis=1).argsort()
     blocks = np.kron(np.eye(10), np.ones((5, 5))) - np.eye(50)
     np.testing.assert_allclose(G[np.ix_(order, order)], blocks / 5)
@@ -140,11 +141,47 @@ def test_advantage_is_the_paired_difference_of_the_best():
     assert half_width(difference) == pytest.approx(mean - low)
 
 
+def landscape(ahead):
+    """Eight seeds: every method at 0.5, those that are ahead in a cell at 0.8."""
+    noise = 0.01 * np.cos(np.arange(8.0))
+    cells = [(space, t, size) for space in SPACES for t in MIXTURES for size in (50, 200)]
+    return Landscape({c: {m: (0.8 if m in ahead(c) else 0.5) + noise for m in METHODS} for c in cells}, "digits")
+
+
+def test_a_regime_is_found_where_it_is_and_not_elsewhere():
+    """High weights ahead for aligned, low data alone: both rows of (a) that name them hold, everything else fails."""
+    found = landscape(lambda c: {"VICReg 3.0"} if c[1] == 0 and c[2] == 50 else set())
+    verdicts = {
+        (c.claim.split(",")[0], *c.claim.split(": ")[1].split(" tests")[:1]): set() for c in landscape_claims(found)
+    }
+    for claim in landscape_claims(found):
+        verdicts[claim.claim.split(",")[0], claim.claim.split(": ")[1].split(" tests")[0]].add(claim.verdict)
+    high = "VICReg, high weight"
+    assert verdicts.pop(("arXiv (a)", high)) == verdicts.pop(("NeurIPS (a)", high)) == {"holds"}
+    assert set.union(*verdicts.values()) == {"fails"} and len(verdicts) == 4
+    assert winner(found, ("linear", 0.0, 50))[0] == 0 and winner(found, ("linear", 0.0, 50))[1].mean() == pytest.approx(
+        0.3
+    )
+    outside = landscape(lambda c: {"Barlow Twins"} if c[1] == 0.5 else set())
+    barlow = [c for c in landscape_claims(outside) if "Barlow Twins tests" in c.claim]
+    assert [c.verdict for c in barlow] == ["fails", "holds"]  # not in its regime, but somewhere
+
+
+def test_luck_of_the_best_cell_is_not_judged(rng):
+    """Of equal methods the most favourable of 20 cells is ahead on the seeds that chose it, and not on others."""
+    held = 0
+    for _ in range(20):
+        cells = [(space, t, size) for space in SPACES for t in MIXTURES for size in (50, 200)]
+        equal = Landscape({c: {m: 0.5 + 0.05 * rng.normal(size=8) for m in METHODS} for c in cells}, "digits")
+        held += sum(claim.verdict == "holds" for claim in landscape_claims(equal) if "anywhere" in claim.claim)
+    assert held <= 12  # of 120, where 2.5 % are expected by chance
+
+
 def test_high_weight_leaves_the_classes_alone(rng):
     """Above 1/λ_max only what separates the partners' classes remains: nine of ten directions."""
     x = rng.normal(size=(60, 3))
     K = np.exp(-((x[:, None] - x) ** 2).sum(axis=-1) / 2) + 1e-3 * np.eye(60)
-    G = _relation("aligned", x, np.arange(60) % 10).dense()
+    G = relation("aligned", x, np.arange(60) % 10).dense()
     assert vicreg_squared_optimum(kernel_space(K), G, 32, 1.5).rank == 9
     assert vicreg_squared_optimum(kernel_space(K), G, 32, 0.5).rank == 32
 
@@ -161,10 +198,17 @@ def test_the_study_puts_its_parts_together(tmp_path, monkeypatch):
         "probe_relations",
         lambda dataset, **named: small(dataset, **named | {"images": {"low": 40, "full": 60}, "num_test": 50}),
     )
+    explored = study.explore
+    monkeypatch.setattr(
+        study,
+        "explore",
+        lambda dataset, **named: explored(dataset, **named | {"sizes": (40,), "mixtures": (0.0, 1.0), "num_test": 50}),
+    )
+    monkeypatch.setattr(study, "landscape_claims", lambda found: ["map"] * len(found.test))
     claims = load_study("spectral-embedding").run(tmp_path, num_images=60, num_seeds=2)
-    assert [claim for claim in claims if isinstance(claim, str)] == ["flow", "rank", "correction"]
-    assert len(claims) == 8 + 3 + 12
-    for name in ("twins", "flows", "downstream_digits"):
+    assert [claim for claim in claims if isinstance(claim, str)] == ["flow", "rank", "correction", *["map"] * 4]
+    assert len(claims) == 8 + 3 + 12 + 4
+    for name in ("twins", "flows", "downstream_digits", "landscape_digits"):
         for suffix in ("png", "pdf"):
             assert_shows_something(tmp_path / f"{name}.{suffix}")
     rows = json.loads((tmp_path / "downstream_digits.json").read_text())

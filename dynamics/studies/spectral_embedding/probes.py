@@ -112,7 +112,7 @@ def probe_relations(
     28×28 pixels are averaged to 14×14, so that the full data are more images than pixels.
     """
     loaded = load_images(dataset, data_dir=data_dir, limit=None if dataset == "digits" else 20_000)
-    pixels, labels = _pixels(loaded.images), loaded.labels
+    pixels, labels = pixels_of(loaded.images), loaded.labels
     test, train = {}, {}
     # hundreds of small eigenproblems: threads would only wait for each other
     with threadpoolctl.threadpool_limits(1), progress_bar(f"probes on {dataset}", total=num_seeds) as done:
@@ -121,12 +121,12 @@ def probe_relations(
             held_out = order[:num_test]
             for data, count in images.items():
                 chosen = order[num_test : num_test + count]
-                for space_name, space, rows, test_rows in _spaces(pixels[chosen], pixels[held_out]):
-                    for relation in RELATIONS:
-                        G = _relation(relation, pixels[chosen], labels[chosen]).dense()
+                for space_name, space, rows, test_rows in spaces(pixels[chosen], pixels[held_out]):
+                    for kind in RELATIONS:
+                        G = relation(kind, pixels[chosen], labels[chosen]).dense()
                         for method, optimise in METHODS.items():
                             optimum = optimise(space, G)
-                            key = space_name, relation, data, method
+                            key = space_name, kind, data, method
                             accuracies = linear_probe(
                                 optimum.embed(rows), labels[chosen], optimum.embed(test_rows), labels[held_out]
                             )
@@ -173,7 +173,7 @@ def probes_figure(probes: Probes) -> Figure:
     return figure
 
 
-def _pixels(images: np.ndarray) -> np.ndarray:
+def pixels_of(images: np.ndarray) -> np.ndarray:
     """One row an image; large images at half their resolution."""
     n, height, width, channels = images.shape
     if height >= 16:
@@ -181,7 +181,7 @@ def _pixels(images: np.ndarray) -> np.ndarray:
     return images.reshape(n, -1).astype(np.float64)
 
 
-def _spaces(train: np.ndarray, test: np.ndarray) -> list[tuple[str, FunctionSpace, np.ndarray, np.ndarray]]:
+def spaces(train: np.ndarray, test: np.ndarray) -> list[tuple[str, FunctionSpace, np.ndarray, np.ndarray]]:
     """Linear maps of centred pixels, and a Gaussian kernel as wide as the median distance."""
     mean = train.mean(axis=0)
     linear_rows, linear_test = train - mean, test - mean
@@ -199,7 +199,8 @@ def _spaces(train: np.ndarray, test: np.ndarray) -> list[tuple[str, FunctionSpac
     ]
 
 
-def _relation(kind: str, pixels: np.ndarray, labels: np.ndarray) -> Relation:
+def relation(kind: str, pixels: np.ndarray, labels: np.ndarray) -> Relation:
+    """Partners of the same class, or of the same tenth of mean brightness; weights 1/N_c within a class."""
     if kind == "aligned":
         return Relation.labels(labels, per_class=True)
     brightness = pixels.mean(axis=1).argsort().argsort()

@@ -1,9 +1,9 @@
 """Balestriero & LeCun (2022), Contrastive and Non-Contrastive SSL Recover Global and Local Spectral Embedding Methods.
 
 Closed-form optima against the classical methods they are said to be, kernel flows from a small start against the closed
-forms, ranks, and what the relation teaches a downstream task. The paper's recommendations differ between its versions
-(arXiv 2205.11508 and NeurIPS 2022); claims name the version. Sizes and data are choices made here, and no figure of the
-paper is reproduced.
+forms, ranks, what the relation teaches a downstream task, and a map of which method is best where. The paper's
+recommendations differ between its versions (arXiv 2205.11508 and NeurIPS 2022); claims name the version. Sizes and data
+are choices made here, and no figure of the paper is reproduced.
 """
 
 from pathlib import Path
@@ -15,6 +15,7 @@ from dynamics.studies.spectral_embedding.corrections import correction_claims
 from dynamics.studies.spectral_embedding.downstream import downstream_claims
 from dynamics.studies.spectral_embedding.figures import flows_figure, twins_figure
 from dynamics.studies.spectral_embedding.flows import flow_claims
+from dynamics.studies.spectral_embedding.landscape import explore, landscape_claims, landscape_figure
 from dynamics.studies.spectral_embedding.probes import probe_relations, probes_figure
 from dynamics.studies.spectral_embedding.ranks import rank_claims
 from dynamics.studies.spectral_embedding.twins import find_twins, twin_claims, twin_pictures
@@ -47,7 +48,7 @@ def run(
     num_images : int
         Number of digits on which closed forms and classical methods are compared.
     num_seeds : int
-        Number of repetitions of the downstream part.
+        Number of repetitions of the downstream part; the map of who is best where has at least 4.
     """
     out = Path(out)
     if full or data_dir is not None:
@@ -71,4 +72,8 @@ def run(
         files.save_figure(probes_figure(probes), out / f"downstream_{dataset}")
         files.save_json(out / f"downstream_{dataset}.json", probes.table())
         claims += downstream_claims(probes, num_seeds)
+        found = explore(dataset, data_dir=data_dir, num_test=num_test, num_seeds=max(num_seeds, 4), seed=seed)
+        files.save_figure(landscape_figure(found), out / f"landscape_{dataset}")
+        files.save_json(out / f"landscape_{dataset}.json", found.table())
+        claims += landscape_claims(found)
     return claims
