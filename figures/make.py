@@ -94,23 +94,38 @@ RECIPES: dict[str, Recipe] = {
     "recipe_kernels": script("recipe_kernels"),
     "stepwise": study(
         "stepwise",
-        {"mlp_digits": "stepwise_mlp_digits"},
-        {"num_pairs": 60, "dim": 4, "width": 32},
-        {"fig1_cifar10": "stepwise_fig1_cifar10"},
+        {
+            "mlp_digits": "stepwise_mlp_digits",
+            "fig1cd_digits": "stepwise_fig1cd",
+            "fig2_digits": "stepwise_fig2",
+            "modes_digits": "stepwise_modes",
+        },
+        {"num_pairs": 60, "dim": 4, "width": 32, "num_seeds": 2},
+        {"fig1_cifar10": "stepwise_fig1_cifar10", "colours": "stepwise_colours"},
     ),
     "spectral-embedding": study(
         "spectral-embedding",
-        {"twins": "spectral_twins", "flows": "spectral_flows", "downstream_digits": "spectral_downstream"},
+        {
+            "twins": "spectral_twins",
+            "flows": "spectral_flows",
+            "downstream_digits": "spectral_downstream",
+            "landscape_digits": "spectral_landscape",
+        },
         {"num_images": 60, "num_seeds": 2},
     ),
     "inductive-bias": study(
         "inductive-bias",
-        {"errors": "inductive_errors", "bounds": "inductive_bounds", "phi": "inductive_phi"},
+        {
+            "errors": "inductive_errors",
+            "bounds": "inductive_bounds",
+            "phi": "inductive_phi",
+            "clusters": "inductive_clusters",
+        },
         {"num_seeds": 1},
     ),
     "homomorphic": study(
         "homomorphic",
-        {name: f"homomorphic_{name}" for name in ("filter", "steps", "ladders", "table", "sweep")},
+        {name: f"homomorphic_{name}" for name in ("filter", "scales", "steps", "ladders", "table", "sweep")},
         {"num_seeds": 1, "steps": 5, "sweep_steps": 5, "num_images": 8, "dim": 2},
     ),
     "simve": study(
