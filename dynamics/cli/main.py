@@ -202,7 +202,8 @@ def train(config: Settings, preset: Preset = None, out: Optionally[Path] = None,
     note_idle(config)
     request = _request("train", config, out, force)
     opened = open_run(request)
-    ahead = forecast_of(opened.run.experiment)
+    moving = opened.run.experiment.moving
+    ahead = forecast_of(opened.run.experiment, None if moving is None else moving.foreseen)
     show()
     show(forecast_table(ahead))
     _say_caveats(ahead)

@@ -7,20 +7,17 @@
 'bilinear'
 """
 
-from dataclasses import dataclass
 from typing import Any
 
-import jax.numpy as jnp
-import numpy as np
-
 from dynamics.errors import ConfigError
+from dynamics.experiment.moving_kernel import features_and_readout
 from dynamics.experiment.preparation import Experiment
 from dynamics.flow.bilinear import bilinear_descent
 from dynamics.flow.readout_network import ReadoutNetwork
 from dynamics.flow.reduction import Reduction, reduced_model
 from dynamics.flow.relinearised import relinearised_descent
 from dynamics.trajectories import Trajectory
-from dynamics.typing import Array, Views
+from dynamics.typing import Views
 
 
 def readout_network(experiment: Experiment, test_views: Views | None = None) -> ReadoutNetwork:
@@ -43,21 +40,19 @@ def readout_network(experiment: Experiment, test_views: Views | None = None) -> 
         raise ConfigError(
             f"The bilinear model is of a network that starts from a small readout, not from `{experiment.config.init}`."
         )
-    params = experiment.network.params["params"]
-    (W,) = (np.asarray(leaf, np.float64) for leaf in params["readout"].values())
-    views = np.asarray(experiment.pairs.stacked)
-    points = views if test_views is None else np.concatenate([views, np.asarray(test_views)])
-    hidden = {name: part for name, part in params.items() if name != "readout"}
-    features = _Features(experiment.random.module, params["readout"], jnp.asarray(points))
-    return ReadoutNetwork(features, hidden, W, experiment.multiplier / len(W) ** 0.5, num_views=len(views))
+    views = experiment.pairs.stacked
+    return features_and_readout(
+        experiment.random.module, experiment.network.params, experiment.multiplier, views, test_views
+    )
 
 
 def bilinear_reduction(experiment: Experiment, network: ReadoutNetwork | None = None, **settings: Any) -> Reduction:
     """The reduced model of an experiment; settings and errors are those of `dynamics.flow.reduced_model`.
 
-    `network` is the `readout_network` of the experiment, where it has been made already.
+    It looks ahead as far as the frozen kernel's schedule goes. `network` is the `readout_network` of the experiment,
+    where it has been made already.
     """
-    schedule = experiment.schedule
+    schedule = experiment.frozen_schedule
     given = {"center": experiment.config.center} | settings
     network = readout_network(experiment) if network is None else network
     return reduced_model(network, schedule.learning_rate, schedule.steps, **given)
@@ -83,15 +78,3 @@ def relinearised_trajectory(
     schedule = experiment.schedule
     network = readout_network(experiment) if network is None else network
     return relinearised_descent(network, schedule.learning_rate, schedule.record_at, **given)
-
-
-@dataclass(frozen=True, eq=False)
-class _Features:
-    """Hidden weights -> the last hidden layer on fixed points."""
-
-    module: Any
-    readout: Any
-    points: Array
-
-    def __call__(self, hidden: Any) -> Array:
-        return self.module.apply({"params": {**hidden, "readout": self.readout}}, self.points, method="features")

@@ -89,7 +89,8 @@ class Config:
     """Learning rate itself, in place of `lr_fraction`."""
 
     steps: Count | None = None
-    """Training steps; by default a fifth more than the forecast needs for all dimensions."""
+    """Training steps; by default a fifth more than the forecast needs for all dimensions. Where the kernel will move,
+    that is the forecast in which it moves."""
 
     seed: Seed = 0
     """Seed of the data, the views and the network."""

@@ -75,14 +75,14 @@ class LabelReader:
 
     @property
     def records(self) -> Int[np.ndarray, " probed"]:
-        """Indices of the records at which labels are read, evenly chosen, the first and the last among them."""
-        return probed_records(self.experiment)
+        """Indices of the records of the run at which labels are read."""
+        return probed(len(self.experiment.schedule.record_at))
 
     def frozen(self) -> Trajectory:
         """Rung 1, the flow of the frozen kernel, with the scores of the probes among its metrics."""
         experiment = self.experiment
-        modes, times = experiment.kernel.modes, experiment.schedule.times
-        run = kernel_flow(modes, experiment.initial_embeddings, times, embedding_times=times[self.records])
+        modes, times = experiment.kernel.modes, experiment.frozen_schedule.times
+        run = kernel_flow(modes, experiment.initial_embeddings, times, embedding_times=times[probed(len(times))])
         F = run.embeddings
         assert F is not None
         test = carried(experiment, F, self.test_views, self._embed)
@@ -120,9 +120,8 @@ class LabelReader:
         return embedder(self.experiment, self.test_views)
 
 
-def probed_records(experiment: Experiment) -> Int[np.ndarray, " probed"]:
-    """Indices of the records at which labels are read, evenly chosen, the first and the last among them."""
-    count = len(experiment.schedule.record_at)
+def probed(count: int) -> Int[np.ndarray, " probed"]:
+    """Indices of the records at which labels are read, `PROBED` of so many, the first and the last among them."""
     return np.unique(np.linspace(0, count - 1, min(PROBED, count)).round().astype(int))
 
 

@@ -11,6 +11,7 @@ from flax import linen as nn
 
 from dynamics.errors import ConfigError
 from dynamics.networks import Architecture, PlaneGroup, architecture
+from dynamics.support.compiled import FOR_ONE_RUN
 from dynamics.support.memory import require_memory
 from dynamics.support.precision import full_precision
 from dynamics.typing import Views
@@ -101,7 +102,7 @@ def describe(declared: Architecture) -> str:
     return f"{type(declared).__name__}({', '.join(f'{name} {value}' for name, value in settings.items())})"
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(jax.jit, static_argnums=0, compiler_options=FOR_ONE_RUN)
 def _initial_parameters(module: nn.Module, key: jax.Array, views: jax.Array) -> Any:
     """Compiled as a whole, once a network: op by op, a forward pass that nobody looks at takes seconds to compile."""
     return module.init(key, views)

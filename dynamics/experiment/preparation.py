@@ -7,13 +7,15 @@
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from dynamics.errors import ConfigError, DataError
+from dynamics.errors import CapacityError, ConfigError, DataError, DivergenceError
 from dynamics.experiment.config import Config
 from dynamics.experiment.driving_kernel import DrivingKernel, KernelBudget, empirical_kernel, infinite_width_kernel
+from dynamics.experiment.moving_kernel import MovingKernel, features_and_readout, moving_kernel, shortened
 from dynamics.experiment.multiplier import LAZINESS, laziness, lazy_multiplier
 from dynamics.experiment.network import RandomNetwork, declared_network, random_network
 from dynamics.experiment.pairs import GroupPairs, dataset_pairs, group_pairs, held_out_pairs
@@ -21,6 +23,7 @@ from dynamics.experiment.schedule import Schedule, schedule
 from dynamics.flow.closed_form import initial_correlations, mode_step_times
 from dynamics.modes import ContrastiveModes
 from dynamics.networks import Architecture
+from dynamics.support.progress import note
 from dynamics.training import SmallNetwork, small_network
 from dynamics.views import Pairs
 
@@ -47,8 +50,8 @@ class Experiment:
         The network's function before training, float64, centred if the config says so.
     mode_step_times : array (d,)
         Effective times at which the closed form has learned half of each mode; infinite for dimensions that collapse.
-    schedule : Schedule
-        Learning rate, its stability limit, and steps.
+    frozen_schedule : Schedule
+        Learning rate, its stability limit, and the steps that the config or the frozen kernel says.
     held_out : Pairs, optional
         Labelled pairs that are not trained on, where labels are to be read from what was learned.
     fiber_training : (SmallNetwork, array), optional
@@ -64,7 +67,7 @@ class Experiment:
     multiplier: float
     initial_embeddings: np.ndarray
     mode_step_times: np.ndarray
-    schedule: Schedule
+    frozen_schedule: Schedule
     held_out: Pairs | None = None
     fiber_training: tuple[SmallNetwork, np.ndarray] | None = None
 
@@ -83,6 +86,35 @@ class Experiment:
         return (
             config.init == "readout" and laziness(self.kernel.modes, dim=config.dim, readout_width=width) > 2 * LAZINESS
         )
+
+    @cached_property
+    def moving(self) -> MovingKernel | None:
+        """The model in which readout and features learn together, where the kernel moves (`kernel_moves`).
+
+        It is None, too, where the model does not fit into the memory or does not stay finite; a note says so.
+        """
+        if not self.kernel_moves:
+            return None
+        test_views = None if self.held_out is None else self.held_out.stacked
+        network = features_and_readout(
+            self.random.module, self.network.params, self.multiplier, self.pairs.stacked, test_views
+        )
+        try:
+            return moving_kernel(network, self.frozen_schedule, center=self.config.center)
+        except (CapacityError, DivergenceError) as error:
+            note(f"The bilinear forecast is left out: {error}")
+            return None
+
+    @cached_property
+    def schedule(self) -> Schedule:
+        """Learning rate and steps of the run, which ends a fifth after its last forecast step.
+
+        Where the kernel moves this is the last step of `moving`, if it reaches all dimensions that the frozen kernel
+        learns; else it is that of the frozen kernel. Steps that the config says are kept.
+        """
+        if self.config.steps is not None or self.moving is None:
+            return self.frozen_schedule
+        return shortened(self.frozen_schedule, self.moving.foreseen)
 
     @property
     def resolved(self) -> dict[str, Any]:
@@ -173,7 +205,7 @@ def prepare(
         multiplier=c,
         initial_embeddings=F0,
         mode_step_times=tau,
-        schedule=schedule(kernel.stability_limit, tau, **rates),
+        frozen_schedule=schedule(kernel.stability_limit, tau, **rates),
         held_out=held_out,
         fiber_training=fiber_training,
     )

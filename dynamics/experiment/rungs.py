@@ -1,15 +1,9 @@
-"""Rungs 0 to 3 of an experiment: its forecasts on the time axis of the run, the run itself, and their comparison."""
+"""Rungs 0 to 3 of an experiment: its forecasts, the run itself, and their comparison."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from dynamics.errors import CapacityError
-from dynamics.experiment.bilinear import (
-    bilinear_reduction,
-    bilinear_trajectory,
-    readout_network,
-    relinearised_trajectory,
-)
+from dynamics.experiment.bilinear import bilinear_trajectory, relinearised_trajectory
 from dynamics.experiment.driving_kernel import infinite_width, infinite_width_kernel
 from dynamics.experiment.fingerprint import fingerprint
 from dynamics.experiment.labels import LabelReader
@@ -19,22 +13,22 @@ from dynamics.flow.descent import kernel_descent, matrix_kernel_descent
 from dynamics.flow.matrix_ode import matrix_kernel_flow
 from dynamics.flow.ode import kernel_flow
 from dynamics.kernels import estimate_cost
-from dynamics.support.progress import note
 from dynamics.training import Checkpoints, gradient_descent
 from dynamics.trajectories import Comparison, Trajectory, compare
 
 
 def forecast_trajectories(experiment: Experiment) -> dict[str, Trajectory]:
-    """Rungs 0 to 2½ on the time axis of the run.
+    """Rungs 0 to 2½.
 
-    They are `closed_form`, `ode`, `matrix_ode` where all layers learn, and `linearised`, which is descent with the best
+    Those with a frozen kernel go on until the frozen kernel has learned all dimensions, which may be long after the run
+    has ended (`Experiment.frozen_schedule`). They are `closed_form`, `ode`, `matrix_ode` where all layers learn, and `linearised`, which is descent with the best
     of these kernels. Where the kernel will move (`Experiment.kernel_moves`), `bilinear` and `relinearised` follow
-    readout and features together; where their directions do not fit into the memory, a note says so. Where pairs are
+    readout and features together; where there is no model of them (`Experiment.moving`), a note says so. Where pairs are
     held out, `ode` and `bilinear` have the scores of probes among their metrics (`dynamics.experiment.labels`).
     """
     modes, matrix, F0 = experiment.kernel.modes, experiment.kernel.matrix, experiment.initial_embeddings
-    times = experiment.schedule.times
-    steps = experiment.schedule.learning_rate, experiment.schedule.record_at
+    schedule = experiment.frozen_schedule
+    times, steps = schedule.times, (schedule.learning_rate, schedule.record_at)
     labels = None if experiment.held_out is None else LabelReader(experiment)
     ode = kernel_flow(modes, F0, times) if labels is None else labels.frozen()
     trajectories = {"closed_form": closed_form(modes, F0, times), "ode": ode}
@@ -47,19 +41,14 @@ def forecast_trajectories(experiment: Experiment) -> dict[str, Trajectory]:
 
 
 def moving_kernel_trajectories(experiment: Experiment, labels: LabelReader | None = None) -> dict[str, Trajectory]:
-    """`bilinear` and `relinearised` where the kernel will move and they fit into the memory, else nothing."""
-    if not experiment.kernel_moves:
+    """`bilinear` and `relinearised` with the steps of the run, where there is a model of a kernel that moves."""
+    moving = experiment.moving
+    if moving is None:
         return {}
-    try:
-        test_views = None if labels is None else labels.test_views
-        network = readout_network(experiment, test_views)  # its derivatives are compiled once for both
-        reduction = bilinear_reduction(experiment, network)
-    except CapacityError as error:
-        note(f"The bilinear forecast is left out: {error}")
-        return {}
+    reduction = moving.reduction
     return {
         "bilinear": bilinear_trajectory(experiment, reduction) if labels is None else labels.bilinear(reduction),
-        "relinearised": relinearised_trajectory(experiment, reduction, network),
+        "relinearised": relinearised_trajectory(experiment, reduction, moving.network),
     }
 
 
@@ -75,7 +64,7 @@ def infinite_width_trajectory(experiment: Experiment) -> Trajectory:
         budget=kernel_budget(config),
     )
     modes = kernel.scaled(experiment.multiplier**2).modes
-    return kernel_flow(modes, experiment.initial_embeddings, experiment.schedule.times)
+    return kernel_flow(modes, experiment.initial_embeddings, experiment.frozen_schedule.times)
 
 
 def infinite_width_cost(experiment: Experiment) -> float:

@@ -1,6 +1,6 @@
 """The fifth stage of an experiment: the stability limit, the learning rate and the number of steps."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -34,6 +34,10 @@ class Schedule:
     stability_limit: float
     learning_rate: float
     steps: int
+
+    def steps_until(self, last: float) -> int:
+        """How many steps a run takes whose last dimension is half learned at the effective time `last`."""
+        return max(FEWEST_STEPS, int(np.ceil(MARGIN * last / self.learning_rate)))
 
     @property
     def record_at(self) -> Int[np.ndarray, " times"]:
@@ -75,13 +79,16 @@ def schedule(
         If the forecast needs more than `MOST_STEPS` steps, and `steps` says nothing else.
     """
     rate = resolve_learning_rate(stability_limit, learning_rate, fraction)
-    needed = MARGIN * step_times[np.isfinite(step_times)].max(initial=0.0) / rate
-    if steps is None and needed > MOST_STEPS:
+    plan = Schedule(stability_limit, rate, FEWEST_STEPS if steps is None else steps)
+    last = step_times[np.isfinite(step_times)].max(initial=0.0)
+    if steps is not None:
+        return plan
+    if (needed := MARGIN * last / rate) > MOST_STEPS:
         raise ConfigError(
             f"At the learning rate {rate:.4g} the forecast needs {needed:.3g} steps; raise `learning_rate` or "
             "`init_scale`, or say in `steps` how far to go."
         )
-    return Schedule(stability_limit, rate, steps or max(FEWEST_STEPS, int(np.ceil(needed))))
+    return replace(plan, steps=plan.steps_until(last))
 
 
 def resolve_learning_rate(stability_limit: float, learning_rate: float | None, fraction: float) -> float:

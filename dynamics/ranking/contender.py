@@ -16,7 +16,7 @@ from jaxtyping import Float
 
 from dynamics.errors import DataError
 from dynamics.experiment.config import Config
-from dynamics.experiment.labels import carried, embedder, probed_records
+from dynamics.experiment.labels import carried, embedder, probed
 from dynamics.experiment.pairs import DEFAULT_NUM_PAIRS
 from dynamics.experiment.preparation import Experiment, prepare
 from dynamics.flow.ode import kernel_flow
@@ -54,15 +54,15 @@ class Contender:
     def forecast(self) -> AugmentationForecast:
         """What the frozen kernel says, before anything is trained."""
         experiment = self.experiment
-        modes, times = experiment.kernel.modes, experiment.schedule.times
-        read = times[probed_records(experiment)]
+        modes, times = experiment.kernel.modes, experiment.frozen_schedule.times
+        read = times[probed(len(times))]
         flow = kernel_flow(modes, experiment.initial_embeddings, times, embedding_times=read)
         assert flow.embeddings is not None
         nearest = np.abs(read[:, None] - plateau_times(flow)).argmin(axis=0)
         on_images = carried(experiment, flow.embeddings[nearest], self.images, self._embed)
         scores = [self.probe.scores(*self._parts(F)) for F in on_images]
         linear, knn, _ = self.probe.names
-        steps = experiment.mode_step_times / experiment.schedule.learning_rate
+        steps = experiment.mode_step_times / experiment.frozen_schedule.learning_rate
         return AugmentationForecast(
             augmentation=self.augmentation,
             seed=experiment.config.seed,
