@@ -20,11 +20,12 @@ from dynamics.trajectories import Comparison, Trajectory, compare
 def forecast_trajectories(experiment: Experiment) -> dict[str, Trajectory]:
     """Rungs 0 to 2½.
 
-    Those with a frozen kernel go on until the frozen kernel has learned all dimensions, which may be long after the run
-    has ended (`Experiment.frozen_schedule`). They are `closed_form`, `ode`, `matrix_ode` where all layers learn, and `linearised`, which is descent with the best
-    of these kernels. Where the kernel will move (`Experiment.kernel_moves`), `bilinear` and `relinearised` follow
-    readout and features together; where there is no model of them (`Experiment.moving`), a note says so. Where pairs are
-    held out, `ode` and `bilinear` have the scores of probes among their metrics (`dynamics.experiment.labels`).
+    Those with a frozen kernel go on until it has learned all dimensions, which may be long after the run has ended
+    (`Experiment.frozen_schedule`). They are `closed_form`, `ode`, `matrix_ode` where all layers learn, and
+    `linearised`, which is descent with the best of these kernels. Where the kernel will move
+    (`Experiment.kernel_moves`), `bilinear` and `relinearised` follow readout and features together; where there is no
+    model of them (`Experiment.moving`), a note says so. Where pairs are held out, `ode` and `bilinear` have the scores
+    of probes among their metrics (`dynamics.experiment.labels`).
     """
     modes, matrix, F0 = experiment.kernel.modes, experiment.kernel.matrix, experiment.initial_embeddings
     schedule = experiment.frozen_schedule

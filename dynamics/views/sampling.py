@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Key, Num
 
 from dynamics.errors import ConfigError, DataError
-from dynamics.support.compiled import comparable
+from dynamics.support.compiled import FOR_ONE_RUN, comparable
 from dynamics.support.files import brief
 from dynamics.views.augment import Augmentation
 from dynamics.views.datasets import Images, check_images, kind_of, load_images
@@ -96,7 +96,7 @@ def make_pairs(
     return pairs.standardised() if standardise else pairs
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(jax.jit, static_argnums=0, compiler_options=FOR_ONE_RUN)
 def _augment(
     views: TwoViews, key: jax.Array, index: jax.Array | np.ndarray, images: jax.Array | np.ndarray
 ) -> tuple[jax.Array, jax.Array]:
@@ -167,9 +167,7 @@ def load_pairs(
         return _stored(dataset, num_pairs, key, standardise)
     images = load_images(dataset, data_dir, split=split, image_size=image_size)
     preset = default_augmentation(dataset) if augmentation is None else augmentation
-    views = get_augmentation(preset, images.shape)
-    pairs = make_pairs(images, views, key, num_pairs=num_pairs, standardise=standardise)
-    detail = f"{preset} ({views.note})" if views.note else preset
+    pairs, detail = _augmented(images, preset, key, num_pairs, standardise)
     return replace(pairs, source=f"{dataset} {split}, augmentation {detail}, seed {seed}")
 
 
@@ -205,24 +203,20 @@ def load_held_out(
     """
     if dataset == "synthetic":
         raise DataError("synthetic: its pairs have no labels, so that none are held out for them; choose a data set.")
-    if kind_of(dataset) == "pairs":
-        available = Pairs.count(dataset)
-    else:
-        available = len(load_images(dataset, data_dir, split=split, image_size=image_size))
+    check_dataset(dataset, data_dir, augmentation=augmentation, split=split, image_size=image_size)
+    images = None if kind_of(dataset) == "pairs" else load_images(dataset, data_dir, split=split, image_size=image_size)
+    available = Pairs.count(dataset) if images is None else len(images)
     if available <= num_pairs:
         raise DataError(
             f"{dataset}: all of its {available:,} pairs are trained on, so that none is held out; lower `num_pairs`."
         )
-    drawn = load_pairs(
-        dataset,
-        data_dir=data_dir,
-        num_pairs=min(available, num_pairs + held_out),
-        augmentation=augmentation,
-        seed=seed,
-        split=split,
-        standardise=False,
-        image_size=image_size,
-    )
+    key, wanted = jax.random.key(seed), min(available, num_pairs + held_out)
+    if images is None:
+        drawn = _stored(dataset, wanted, key, standardise=False)
+    else:
+        preset = default_augmentation(dataset) if augmentation is None else augmentation
+        drawn, detail = _augmented(images, preset, key, wanted, standardise=False)
+        drawn = replace(drawn, source=f"{dataset} {split}, augmentation {detail}, seed {seed}")
     rest = drawn.rows(slice(num_pairs, None))
     return rest.standardised(like=drawn.rows(slice(num_pairs))) if standardise else rest
 
@@ -261,6 +255,15 @@ def _synthetic(num_pairs: int | None, key: jax.Array, seed: int) -> Pairs:
         raise ConfigError(f"num_pairs={n}: give at least 1.")
     pairs = synthetic_pairs(geometric_spectrum(min(SYNTHETIC_MODES, n)), n, key)
     return Pairs(pairs.x, pairs.x_prime, f"{pairs.source}, seed {seed}")
+
+
+def _augmented(
+    images: Images, preset: str, key: jax.Array, num_pairs: int | None, standardise: bool
+) -> tuple[Pairs, str]:
+    """Pairs of images by a named augmentation, and what their source says of it."""
+    views = get_augmentation(preset, images.shape)
+    pairs = make_pairs(images, views, key, num_pairs=num_pairs, standardise=standardise)
+    return pairs, f"{preset} ({views.note})" if views.note else preset
 
 
 def _stored(path: str, num_pairs: int | None, key: jax.Array, standardise: bool) -> Pairs:

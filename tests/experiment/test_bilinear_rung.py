@@ -11,6 +11,9 @@ from dynamics.experiment.bilinear import (
     readout_network,
     relinearised_trajectory,
 )
+from dynamics.experiment.moving_kernel import shortened
+from dynamics.experiment.schedule import FEWEST_STEPS, Schedule
+from dynamics.trajectories import Trajectory, step_times
 
 SETTINGS = {"num_pairs": 16, "dim": 3, "network": "mlp", "width": 24, "depth": 1, "init_scale": 1e-3}
 
@@ -36,11 +39,41 @@ def test_the_bilinear_model_misses_less_than_a_frozen_kernel(experiment):
         "bilinear": bilinear_trajectory(experiment, reduction),
         "relinearised": relinearised_trajectory(experiment, reduction, segments=3),
     }
-    comparison = compare_run(experiment, train(experiment), forecasts)
+    measured = train(experiment)
+    # the run ends with what moves, and the frozen kernel goes on for as long as it needs
+    for name, forecast in forecasts.items():
+        plan = experiment.schedule if name in ("bilinear", "relinearised") else experiment.frozen_schedule
+        assert forecast.times[-1] == plan.times[-1]
+    assert measured.steps[-1] == experiment.schedule.steps < experiment.frozen_schedule.steps
+    assert np.isfinite(step_times(measured)).all()
+    comparison = compare_run(experiment, measured, forecasts)
     frozen = comparison.median_error("linearised")
     # a network this narrow moves its kernel by a large share; both then have a share of that error at most
     assert comparison.median_error("bilinear") < frozen / 4
     assert comparison.median_error("relinearised") < frozen / 4
+
+
+def test_steps_that_are_given_are_kept_and_nothing_is_foreseen():
+    given = prepare(Config(steps=12, **SETTINGS))
+    assert given.kernel_moves and given.schedule.steps == 12 and "moving" not in vars(given)
+
+
+@pytest.mark.parametrize(
+    ("last", "steps"),
+    [
+        (20.0, 240),  # 1.2 × 20 / 0.1
+        (0.0, FEWEST_STEPS),  # everything was there from the start
+        (45.0, 500),  # 540 would be more than the frozen kernel needs
+        (None, 500),  # not reached
+    ],
+)
+def test_a_run_ends_a_fifth_after_its_last_foreseen_step(last, steps):
+    frozen = Schedule(stability_limit=1.0, learning_rate=0.1, steps=500)
+    times = np.linspace(0.0, 50.0, 1001)
+    ends = [min(last, 5.0) if last is not None else 5.0, 100.0 if last is None else last]
+    u = np.stack([times >= end for end in ends], axis=1).astype(float)
+    foreseen = Trajectory(times=times, eigenvalues=u, loss=np.zeros(len(times)), rung="bilinear")
+    assert abs(shortened(frozen, foreseen).steps - steps) <= 1  # records are 0.05 apart
 
 
 def test_other_starts_are_refused():
