@@ -27,6 +27,7 @@ from dynamics.objectives.registry import get_objective
 from dynamics.recipe.config import AUTO, Recipe
 from dynamics.recipe.losses import learning_rate as tuned_rate
 from dynamics.recipe.losses import recipe_loss
+from dynamics.support.compiled import FOR_ONE_RUN
 from dynamics.support.memory import require_memory
 from dynamics.training.minibatch import (
     BATCH_STATS,
@@ -166,7 +167,7 @@ def prepare(recipe: Recipe, devices: list[jax.Device] | None = None) -> Prepared
 
     encoder = recipe_encoder(recipe)
 
-    @jax.jit  # one program: an accelerator compiles a small one as slowly as this one
+    @partial(jax.jit, compiler_options=FOR_ONE_RUN)  # one program: a small one is compiled as slowly on an accelerator
     def beginning(seed: jax.Array, images: jax.Array) -> tuple[jax.Array, TrainState]:
         data_key, network_key, probe_key = jax.random.split(jax.random.key(seed), 3)
         probe = drawn(probe_key, images)
