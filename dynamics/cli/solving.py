@@ -71,7 +71,7 @@ def simulate_objective(name: str, config: Config, out: Path | None, force: bool,
     claim(folder, prepared, force=force)
     write_modes(folder, modes)
     write_trajectories(folder, {trajectory.rung: trajectory})
-    show(objective_table(trajectory, first, experiment.schedule.learning_rate))
+    show(objective_table(trajectory, first, experiment.frozen_schedule.learning_rate))
     show(f"\n{objective_line(law, first)}")
     show(f"\nKernel: {experiment.kernel.name}; {experiment.kernel.reason}.")
     conclude(folder)
