@@ -75,7 +75,7 @@ def summary(experiment: Experiment, runs: dict[str, Run]) -> dict[str, dict[str,
 
     `overlap` compares the embeddings at the end with the d strongest modes; 1 is the same subspace.
     """
-    results: dict[str, dict[str, float]] = {}
+    modes, results = experiment.kernel.modes, {}
     for name, (measured, learning_rate, forecast) in runs.items():
         steps = step_times(measured) / learning_rate
         row = {
@@ -105,7 +105,7 @@ def draw(runs: dict[str, Run], rows: list[dict]) -> plt.Figure:
             ax.plot([], [], color="0.4", ls=line, label="network" if line == "-" else "forecast")
         ax.set(xscale="log", xlim=(10, runs["plain"][0].times[-1] / runs["plain"][1]), xlabel="training step")
         ax.set_title(TITLES[name])
-        ax.legend(loc="upper left")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower left", ncols=2)
     axes[0].set_ylabel("eigenvalues of $C$")
     _draw_summary(axes[-1], rows)
     return figure

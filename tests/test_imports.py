@@ -50,7 +50,7 @@ MAY_SEE = {
     | {"views", "networks", "kernels", "modes", "objectives", "flow", "solvable", "trajectories", "training"},
     "recipe": ANYWHERE | {"views", "networks", "kernels", "modes", "objectives", "flow", "trajectories", "training"},
     "runs": ANYWHERE | {"modes", "trajectories", "training", "experiment", "recipe"},
-    "report": ANYWHERE | {"trajectories", "drawing", "runs"},
+    "report": ANYWHERE | {"trajectories", "drawing", "runs", "sweeps"},
     "sweeps": ANYWHERE | {"views", "trajectories", "drawing", "experiment", "recipe", "runs"},
     "ranking": ANYWHERE | {"views", "flow", "trajectories", "drawing", "experiment"},
     "diagnosis": ANYWHERE | {"trajectories"},

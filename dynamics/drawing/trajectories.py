@@ -35,7 +35,7 @@ from dynamics.drawing.axes import (
     panel_letters,
 )
 from dynamics.drawing.words import as_written
-from dynamics.trajectories.comparison import Comparison, KernelOverlaps, step_times
+from dynamics.trajectories.comparison import Comparison, KernelOverlaps, learning_times, step_times
 from dynamics.trajectories.ladder import main_forecast, rung
 from dynamics.trajectories.trajectory import Trajectory
 
@@ -160,7 +160,9 @@ def trajectory_figure(
     draw_eigenvalues(right, measured, forecasts[main] if main else None)
     if main:
         draw_step_marks(left, step_times(forecasts[main]))
-        logarithmic_time((left, right), step_times(forecasts[main]))
+    judged = forecasts[main] if main else measured
+    if judged is not None:
+        logarithmic_time((left, right), learning_times(judged))
     if measured is not None:
         for ax in (left, right):
             epochs_below(ax, measured, steps_per_epoch)
@@ -201,6 +203,7 @@ def recipe_figure(
     draw_eigenvalues(left, measured, forecasts.get("kernel_start"))
     draw_eigenvalues(middle, measured, forecasts.get("kernel_after"))
     draw_overlaps(right, overlaps.times, overlaps.overlaps, overlaps.chance)
+    logarithmic_time((left, middle, right), learning_times(measured))
     for ax in (left, middle, right):
         epochs_below(ax, measured, steps_per_epoch)
     panel_letters(left, middle, right)

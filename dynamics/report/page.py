@@ -2,19 +2,22 @@
 
 import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
+from dynamics.drawing.axes import start_of_logarithmic_time
 from dynamics.drawing.run import run_figure
 from dynamics.drawing.trajectories import style
 from dynamics.errors import ConfigError
 from dynamics.report.html import Cell, document, table
 from dynamics.runs.store import Run, read_run, run_folders
 from dynamics.support import files
+from dynamics.sweeps import Sweep, is_sweep, read_sweep, sweep_figure
 from dynamics.trajectories.comparison import Comparison, learning_times
 from dynamics.trajectories.ladder import main_forecast, rung
 from dynamics.trajectories.trajectory import Trajectory
@@ -47,20 +50,24 @@ def report(runs: Sequence[str | Path], path: str | Path) -> Path:
     """
     if not runs:
         raise ConfigError("No run was named; give the folder of at least one run.")
+    sweeps = [read_sweep(folder) for folder in runs if is_sweep(folder)]
     read = [read_run(run) for folder in runs for run in run_folders(folder)]
-    files.save_text(path, "".join(_page(read)))
+    files.save_text(path, "".join(_page(read, sweeps)))
     return Path(path)
 
 
-def _page(runs: Sequence[Run]) -> Iterator[str]:
+def _page(runs: Sequence[Run], sweeps: Sequence[Sweep]) -> Iterator[str]:
     title = "dynamics: " + ", ".join(run.folder.name for run in runs)
-    return document(title, _body(runs), script="report.js")
+    return document(title, _body(runs, sweeps), script="report.js")
 
 
-def _body(runs: Sequence[Run]) -> Iterator[str]:
+def _body(runs: Sequence[Run], sweeps: Sequence[Sweep]) -> Iterator[str]:
     if len(runs) > 1:
         yield "<h1>How these networks learn, and what theory said</h1>\n"
         yield _overview(runs)
+    for swept in sweeps:
+        yield f"<h2>The sweep {escape(swept.folder.name)}</h2>\n"
+        yield f'<div class="figure narrow">{_sweep_figure(swept)}</div>\n'
     for number, run in enumerate(runs):
         yield from _section(number, run)
 
@@ -142,17 +149,26 @@ def _steps(run: Run) -> str:
     if shown is not None and rungs[shown].solution is None:  # a solvable model makes no training steps
         head.append(f"training step ({rung(shown).label})")
         steps = _training_steps(run, rungs[shown], times[shown])
-        rows = [[*row, steps[j] if j < len(steps) else "–"] for j, row in enumerate(rows)]
+        rows = [[*row, _count(steps, j)] for j, row in enumerate(rows)]
+        epoch = run.settings.steps_per_epoch
+        if epoch is not None:
+            head.append("epoch")
+            rows = [[*row, _count(steps / epoch, j, decimals=1)] for j, row in enumerate(rows)]
     return table(head, rows)
 
 
-def _training_steps(run: Run, trajectory: Trajectory, times: np.ndarray) -> list[str]:
-    """Training steps at effective times; dashes where they are not known or never come."""
+def _training_steps(run: Run, trajectory: Trajectory, times: np.ndarray) -> np.ndarray:
+    """Training steps at effective times; NaN where they are not known or never come."""
     if trajectory.steps is not None:
         steps = np.interp(times, trajectory.times, trajectory.steps)
     else:
         steps = times / (run.settings.learning_rate or np.nan)
-    return [f"{step:,.0f}" if np.isfinite(time + step) else "–" for time, step in zip(times, steps, strict=True)]
+    return np.where(np.isfinite(times), steps, np.nan)
+
+
+def _count(numbers: np.ndarray, index: int, decimals: int = 0) -> str:
+    known = index < len(numbers) and np.isfinite(numbers[index])
+    return f"{numbers[index]:,.{decimals}f}" if known else "–"
 
 
 def _settings(run: Run) -> str:
@@ -165,11 +181,21 @@ def _settings(run: Run) -> str:
 
 def _figure(run: Run, comparison: Comparison | None) -> str:
     """The static figure, as SVG inside the page."""
+    epoch = run.settings.steps_per_epoch
+    return _svg(lambda: run_figure(run.measured, run.forecasts, comparison, steps_per_epoch=epoch)[1], run.folder.name)
+
+
+def _sweep_figure(swept: Sweep) -> str:
+    """The figure of a sweep, as SVG inside the page."""
+    return _svg(lambda: sweep_figure(swept), swept.folder.name)
+
+
+def _svg(draw: Callable[[], Figure], name: str) -> str:
+    """A figure in the house style, as SVG inside the page; the same numbers under the same name make the same text."""
     from matplotlib import pyplot as plt
 
-    with style(), plt.rc_context({"svg.fonttype": "path", "svg.hashsalt": run.folder.name}):
-        _, figure = run_figure(run.measured, run.forecasts, comparison, steps_per_epoch=run.settings.steps_per_epoch)
-        text = io.StringIO()
+    with style(), plt.rc_context({"svg.fonttype": "path", "svg.hashsalt": name}):
+        figure, text = draw(), io.StringIO()
         figure.savefig(text, format="svg", metadata={"Date": None})
         plt.close(figure)
     return text.getvalue()[text.getvalue().index("<svg") :]
@@ -184,9 +210,17 @@ def _chart_data(run: Run) -> str:
     solved = next((forecast.solution for forecast in run.forecasts.values() if forecast.solution is not None), None)
     data: dict[str, Any] = {"curves": curves, "learningRate": run.settings.learning_rate}
     data |= {"quantity": "eigenvalues of C", "time": "effective time t = learning rate × step"}
+    data |= {"logFrom": _start_of_time(run), "epoch": run.settings.steps_per_epoch}
     if solved is not None:  # a flow of its own, which makes no training steps
         data |= {"quantity": _without_tex(solved.quantity), "time": "gradient-flow time t", "learningRate": None}
     return json.dumps(data, allow_nan=False).replace("</", "<\\/")
+
+
+def _start_of_time(run: Run) -> float | None:
+    """Where a logarithmic axis of time begins, judged by the model that the static figure is judged by."""
+    main = main_forecast(run.forecasts)
+    judged = run.forecasts[main] if main is not None else run.measured
+    return None if judged is None else start_of_logarithmic_time(learning_times(judged))
 
 
 def _without_tex(label: str) -> str:
@@ -204,6 +238,7 @@ def _curve(trajectory: Trajectory, name: str, measured: bool) -> dict[str, Any]:
         "name": name,
         "measured": measured,
         "times": [float(f"{t:.6g}") for t in trajectory.times[chosen]],
+        "steps": None if trajectory.steps is None else trajectory.steps[chosen].tolist(),
         "eigenvalues": [[float(f"{value:.4g}") for value in mode] for mode in u.T],
         "learned": [float(f"{t:.6g}") for t in learned[np.isfinite(learned)]],
     }

@@ -26,11 +26,33 @@ function niceStep(span) {
   return [1, 2, 5, 10].map(m => m * power).find(step => step >= raw);
 }
 
+function multiples(step, end) {
+  return Array.from({ length: Math.floor(end / step * 1.0001) + 1 }, (_, i) => i * step);
+}
+
+// 1, 2, 5, 10, … or powers of ten alone where they are many
+function decades(start, end) {
+  const low = Math.floor(Math.log10(start)), high = Math.ceil(Math.log10(end));
+  const each = high - low > (WIDTH < 500 ? 2 : 4) ? [1] : [1, 2, 5];
+  const every = Math.ceil((high - low) / 8);
+  const powers = Array.from({ length: high - low + 1 }, (_, i) => low + i).filter(power => power % every === 0);
+  return powers.flatMap(power => each.map(m => m * 10 ** power)).filter(t => t >= start && t <= end);
+}
+
+// as short as a number is written: 0.02, 50000, 2e+6
+function written(number) {
+  const short = +number.toPrecision(6);
+  return Math.abs(short) >= 1e5 ? short.toExponential() : short;
+}
+
 function chart(host, data) {
   const curves = data.curves, dims = Math.max(...curves.map(curve => curve.eigenvalues.length));
   const end = Math.max(...curves.map(curve => curve.times[curve.times.length - 1])) || 1;
   const top = 1.05 * Math.max(1e-9, ...curves.flatMap(curve => curve.eigenvalues.map(mode => Math.max(...mode))));
-  const x = t => LEFT + (t / end) * (WIDTH - LEFT - RIGHT);
+  // logarithmic where the steps lie orders of magnitude apart, as in the static figure
+  const start = data.logFrom && data.logFrom < end ? data.logFrom : null, span = WIDTH - LEFT - RIGHT;
+  const x = t => LEFT + span * (start ? Math.log(Math.max(t, start) / start) / Math.log(end / start) : t / end);
+  const timeAt = place => start ? start * (end / start) ** place : place * end;
   const y = u => HEIGHT - BOTTOM - (Math.max(u, 0) / top) * (HEIGHT - TOP - BOTTOM);
 
   const legend = document.createElement("div");
@@ -41,10 +63,10 @@ function chart(host, data) {
   const svg = element("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img",
     "aria-label": `${data.quantity} against ${data.time}` });
 
-  const step = niceStep(end), unit = niceStep(top);
-  for (let t = 0; t <= end * 1.0001; t += step) {
+  const unit = niceStep(top);
+  for (const t of start ? decades(start, end) : multiples(niceStep(end), end)) {
     svg.append(element("line", { class: "grid", x1: x(t), x2: x(t), y1: TOP, y2: HEIGHT - BOTTOM }));
-    svg.append(element("text", { x: x(t), y: HEIGHT - BOTTOM + 16, "text-anchor": "middle" }, +t.toPrecision(6)));
+    svg.append(element("text", { x: x(t), y: HEIGHT - BOTTOM + 16, "text-anchor": "middle" }, written(t)));
   }
   for (let u = 0; u <= top; u += unit) {
     svg.append(element("line", { class: "grid", x1: LEFT, x2: WIDTH - RIGHT, y1: y(u), y2: y(u) }));
@@ -82,16 +104,31 @@ function chart(host, data) {
     return state;
   });
 
+  // of the run itself where it says them, since its learning rate may have changed
+  const stepped = curves.find(curve => curve.measured && curve.steps);
+  const stepAt = t => {
+    if (!stepped) return data.learningRate ? t / data.learningRate : null;
+    const after = stepped.times.findIndex(time => time >= t);
+    if (after < 0) return null;
+    if (after === 0) return stepped.steps[0];
+    const [t0, t1] = [stepped.times[after - 1], stepped.times[after]];
+    const [k0, k1] = [stepped.steps[after - 1], stepped.steps[after]];
+    return k0 + (k1 - k0) * (t - t0) / (t1 - t0);
+  };
+
   const cursor = element("line", { class: "cursor", y1: TOP, y2: HEIGHT - BOTTOM, visibility: "hidden" });
   svg.append(cursor);
   svg.addEventListener("pointermove", event => {
     const box = svg.getBoundingClientRect();
-    const t = (((event.clientX - box.left) / box.width) * WIDTH - LEFT) / (WIDTH - LEFT - RIGHT) * end;
-    if (t < 0 || t > end) return;
+    const place = (((event.clientX - box.left) / box.width) * WIDTH - LEFT) / span;
+    if (place < 0 || place > 1) return;
+    const t = timeAt(place);
     cursor.setAttribute("visibility", "visible");
     cursor.setAttribute("x1", x(t));
     cursor.setAttribute("x2", x(t));
-    const at = data.learningRate ? `, training step ${Math.round(t / data.learningRate).toLocaleString("en")}` : "";
+    const made = stepAt(t);
+    let at = made === null ? "" : `, training step ${Math.round(made).toLocaleString("en")}`;
+    if (made !== null && data.epoch) at += `, epoch ${(made / data.epoch).toFixed(1)}`;
     const learned = shown.filter(state => state.visible).map(({ curve }) =>
       `${curve.name}: ${curve.learned.filter(time => time <= t).length} learned`);
     reading.textContent = `t = ${t.toPrecision(4)}${at}: ${learned.join(", ")}`;

@@ -62,8 +62,9 @@ def draw_errors(ax: Axes, name: str, values: Sequence[Any], points: Sequence[tup
         ax.set_yscale("log")
         label_log_axis(ax.yaxis, *ax.get_ylim(), percent)
     else:
-        ax.text(0.5, 0.5, "no step was predicted and reached", transform=ax.transAxes, ha="center", color="0.4")
         ax.yaxis.set_major_formatter(percent)
+    if not any(np.isfinite(found).any() for by_value in errors.values() for found in by_value.values()):
+        ax.text(0.5, 0.5, "no step was predicted and reached", transform=ax.transAxes, ha="center", color="0.4")
     legend_above(ax)
     return ax
 

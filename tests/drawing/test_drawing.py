@@ -4,6 +4,7 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from pictures import legends_over_panels
 
 from dynamics.drawing.axes import label_log_axis, logarithmic_time
 from dynamics.drawing.run import run_figure
@@ -162,15 +163,6 @@ def test_the_look_of_a_model_is_that_of_its_rung(scene):
 # ---------------------------------------------------------------- legends, time, width
 
 
-def covered(figure):
-    """Whether the legend of a panel covers a part of the panel itself."""
-    figure.canvas.draw()
-    for ax in figure.axes:
-        if ax.get_legend() is not None:
-            legend, panel = (thing.get_window_extent() for thing in (ax.get_legend(), ax.patch))
-            yield min(legend.x1, panel.x1) - max(legend.x0, panel.x0) > 1 and legend.y0 < panel.y1 - 1 < legend.y1
-
-
 @pytest.mark.parametrize("width", [None, "column"])
 def test_no_legend_lies_over_the_curves(scene, width):
     measured, forecasts, comparison = scene
@@ -178,7 +170,7 @@ def test_no_legend_lies_over_the_curves(scene, width):
     with style():
         for case in (comparison, replace(comparison, kernel_overlaps=overlaps)):
             figure = run_figure(measured, forecasts, case, title="a title")[1]
-            found = list(covered(figure if width is None else fit_width(figure, width)))
+            found = list(legends_over_panels(figure if width is None else fit_width(figure, width)))
             assert found and not any(found)
 
 
@@ -205,6 +197,19 @@ def test_epochs_stand_where_their_steps_are(scene):
     labels = [float(label.get_text()) for label in below.get_xticklabels()]
     np.testing.assert_allclose(np.interp(below.get_xticks(), measured.times, measured.steps / 100), labels, atol=1e-9)
     assert len(labels) > 2 and "epoch" not in [ax.get_xlabel() for ax in trajectory_figure(measured, {}).axes]
+
+
+def test_epochs_of_a_run_over_orders_of_magnitude_stand_on_a_logarithmic_axis():
+    times = np.concatenate([[0], np.geomspace(0.01, 500, 80)])
+    u = 1 / (1 + 1e3 * np.exp(-np.minimum(times[:, None] * np.array([60.0, 0.1]), 700)))
+    measured = Trajectory(times, u, 1 - u[:, 0], rung="recipe", steps=np.arange(81) ** 2, objective="vicreg")
+    figure = trajectory_figure(measured, {}, steps_per_epoch=10)
+    above, below = figure.axes[0], next(ax for ax in figure.axes if ax.get_xlabel() == "epoch")
+    assert above.get_xscale() == below.get_xscale() == "log" and above.get_xlim() == below.get_xlim()
+    labels = [float(label.get_text()) for label in below.get_xticklabels()]
+    assert labels == [10, 100]
+    np.testing.assert_allclose(np.interp(below.get_xticks(), times, measured.steps / 10), labels)
+    plt.close(figure)
 
 
 def test_a_figure_has_the_width_that_is_asked_for(scene):

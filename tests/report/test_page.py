@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 
 import numpy as np
@@ -9,9 +10,13 @@ import pytest
 
 from dynamics.cli.main import main
 from dynamics.errors import ConfigError, DataError
+from dynamics.recipe.config import Recipe
 from dynamics.report import report
-from dynamics.runs.store import read_run
-from dynamics.trajectories.comparison import step_times
+from dynamics.runs.settings import RunSettings, write_settings
+from dynamics.runs.store import read_run, write_comparison, write_trajectories
+from dynamics.support.files import save_json
+from dynamics.trajectories.comparison import measured_alone, step_times
+from dynamics.trajectories.trajectory import Trajectory
 
 SMALL = ["--network", "mlp", "--width", "32", "--depth", "1", "--num-pairs", "12", "--dim", "2", "--init-scale", "1e-2"]
 SMALL += ["--multiplier", "auto"]
@@ -129,3 +134,56 @@ def test_training_steps_and_the_command_are_there_to_copy(runs, reader, page):
     np.testing.assert_allclose(shown, step_times(run.measured) / run.settings.learning_rate, atol=1)
     assert "<pre><code>dynamics compare --network mlp --width 32" in page and "dynamics simulate --dynamics mae" in page
     assert run.settings.command_line.endswith(f"--out {runs[0]}")
+
+
+# ---------------------------------------------------------------- made-up runs, for which nothing is compiled
+
+
+def make_up(folder, rates):
+    """A practical run of 14 steps an epoch, whose dimensions grow at these rates."""
+    folder.mkdir()
+    times = np.concatenate([[0], np.geomspace(0.01, 400, 150)])
+    u = 1 / (1 + 1e4 * np.exp(-np.minimum(times[:, None] * np.array(rates), 700)))
+    settings = RunSettings(
+        kind="recipe", command="train", config=Recipe(dim=len(rates)).to_dict(), resolved={"steps_per_epoch": 14}
+    )
+    write_settings(folder, settings)
+    course = Trajectory(times, u, 1 - u[:, 0], rung="recipe", steps=np.arange(151) ** 2, objective="vicreg")
+    write_trajectories(folder, {"recipe": course})
+    return course
+
+
+def data_of(path):
+    return json.loads(re.search(r'class="data">(.*?)</script>', path.read_text())[1])
+
+
+def test_steps_and_epochs_of_a_practical_run_are_those_of_the_run(tmp_path):
+    course = make_up(tmp_path / "run", [1.0, 0.1])
+    reader = Reader()
+    reader.feed(report([tmp_path / "run"], tmp_path / "page.html").read_text())
+    table = reader.table("epoch")
+    steps = [np.interp(np.log(1e4) / rate, course.times, course.steps) for rate in (1.0, 0.1)]
+    np.testing.assert_allclose([float(row[-2].replace(",", "")) for row in table[1:]], steps, rtol=0.05)
+    np.testing.assert_allclose([float(row[-1]) for row in table[1:]], np.array(steps) / 14, rtol=0.05)
+    data = data_of(tmp_path / "page.html")
+    assert data["epoch"] == 14 and data["curves"][0]["steps"] == course.steps.tolist()
+
+
+@pytest.mark.parametrize(("rates", "logarithmic"), [([1.0, 0.1], False), ([20.0, 0.1], True)])
+def test_time_of_the_chart_is_logarithmic_where_steps_lie_far_apart(rates, logarithmic, tmp_path):
+    make_up(tmp_path / "run", rates)
+    start = data_of(report([tmp_path / "run"], tmp_path / "page.html"))["logFrom"]
+    assert (start is not None) == logarithmic and (start is None or 0 < start < np.log(1e4) / max(rates))
+
+
+def test_a_sweep_is_shown_with_its_figure(tmp_path):
+    make_up(tmp_path / "one", [1.0, 0.1])
+    swept = tmp_path / "swept"
+    (swept / "runs").mkdir(parents=True)
+    save_json(swept / "sweep.json", {"kind": "recipe", "config": {}, "axes": [{"name": "seed", "values": [0, 1]}]})
+    for seed in (0, 1):
+        shutil.copytree(tmp_path / "one", swept / "runs" / f"seed={seed}")
+        write_comparison(swept / "runs" / f"seed={seed}", measured_alone(read_run(tmp_path / "one").measured))
+    text = report([tmp_path / "one", swept], tmp_path / "page.html").read_text()
+    assert "The sweep swept" in text and text.count("<svg") == 4  # one of each run, and that of the sweep
+    assert text.count("<section") == 3

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FormatStrFormatter, LogLocator, NullLocator
 
+from dynamics.drawing.axes import legend_below
 from dynamics.drawing.trajectories import mode_colors, style
 from dynamics.studies.homomorphic.identity import Filter
 from dynamics.studies.homomorphic.steps import Ladder
@@ -39,7 +40,7 @@ def filter_figure(filtered: Filter, errors: np.ndarray, gaps: np.ndarray, name: 
             xscale="log", yscale="log", xlabel="equivariance error of the network", ylabel="loss, A-SSL against H-SSL"
         )
         right.set_title("filters that are turned only nearly")
-        right.legend(loc="upper left")
+        legend_below(right)
         _letters(left, middle, right)
     return figure
 

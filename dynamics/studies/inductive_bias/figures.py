@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
+from dynamics.drawing.axes import legend_below
 from dynamics.drawing.trajectories import style
 from dynamics.drawing.words import as_written
 from dynamics.function_classes import linear_head_error
@@ -81,7 +82,7 @@ def _law_panel(ax: Axes, flow: Mapping[str, Law], descent: Mapping[str, Law], cu
     ax.plot([], [], color="0.3", ls=_DASHED, lw=1, label="law")
     ax.set(xscale="log", xticks=[1, 2, 4, 16, 64], xticklabels=["1", "2", "4", "16", "64"])
     ax.minorticks_off()
-    _legend_below(ax)
+    legend_below(ax)
     return ax
 
 
@@ -111,12 +112,8 @@ def _trained_panel(
     ax.plot([], [], "s", mfc="none", mec=COLOURS["universal"], ms=4, label="misled minimiser")
     ax.plot([], [], color=COLOURS["universal"], ls=_DASHED, lw=1, label="universal, average")
     ax.set_xticks(grid)
-    _legend_below(ax)
+    legend_below(ax)
     return ax
-
-
-def _legend_below(ax: Axes) -> None:
-    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=2, borderaxespad=0, columnspacing=1)
 
 
 def bounds_figure(found: Mapping[str, np.ndarray]) -> Figure:
@@ -150,7 +147,7 @@ def phi_figure(measured: Implementable) -> Figure:
             ax.plot(PAPER_SIZES, phi, marker + ":", mfc="none", color="0.6", ms=4, lw=0.8, label=f"{name} (paper)")
         ax.set(xscale="log", xlabel="orthonormal functions $m$", ylabel=r"discrepancy $\varphi_m$", ylim=(0, None))
         ax.set_title(f"solid: {as_written(measured.dataset)};\nhollow: the paper, CIFAR-10", fontsize=6.5)
-        ax.legend(ncols=2, fontsize=6)
+        legend_below(ax, fontsize=6)
     return figure
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from dynamics.drawing.axes import legend_below
 from dynamics.drawing.trajectories import style
 from dynamics.drawing.words import as_written
 from dynamics.generative import TiedPLDA
@@ -58,9 +59,9 @@ def courses_figure(courses: Mapping[str, ModeCourse]) -> Figure:
         axes[1, 0].set_ylabel(r"correlation $\mu$ of partners")
         axes[0, 0].plot([], [], color="0.4", label="gradient flow")
         axes[0, 0].plot([], [], color="0.4", ls=_DASHED, lw=0.9, label="forecast")
-        axes[0, 0].legend(loc="upper left", bbox_to_anchor=(0.0, 1.0), framealpha=0.9)
         axes[1, 0].plot([], [], color="0.6", ls=_DASHED, lw=0.8, label="equal growth (theory)")
-        axes[1, 0].legend(loc="lower left", frameon=True, framealpha=0.9)
+        lines = [line for ax in (axes[0, 0], axes[1, 0]) for line in ax.get_legend_handles_labels()[0]]
+        figure.legend(handles=lines, loc="outside lower center", ncols=len(lines))
         scale = mpl.cm.ScalarMappable(mpl.colors.Normalize(0, 1 / 0.95), "viridis")
         bar = figure.colorbar(scale, ax=axes, shrink=0.6, pad=0.01, boundaries=np.linspace(0, 1, 200))
         bar.set_label(r"correlation $\mu$ of partners")
@@ -89,13 +90,13 @@ def thresholds_figure(measured: Mapping[float, float], times: np.ndarray, varian
             left.text(x, y, text, color="0.25", va="center")
         left.set(xscale="log", xlim=(noises[0], noises[-1]), ylim=(0.9, 2.3), xlabel=r"decoder noise $\tau^2$")
         left.set_ylabel("variance of style against\ncontent of variance 1")
-        left.legend(loc="upper right", ncols=1)
+        legend_below(left)
         for k, (name, colour) in enumerate((("content, variance 1", "#1d4ed8"), (titles, "#c2410c"))):
             right.plot(times, variances[:, k], color=colour, label=name)
         right.set(xlabel="effective time $t$", ylabel="variance in the embedding", ylim=(0, None))
         right.set(xscale="log", xlim=(times[1], times[-1]))
         right.set_title("one dimension, exact posterior", fontsize=8)
-        right.legend()
+        legend_below(right)
     return figure
 
 
@@ -136,7 +137,7 @@ def noise_figure(
             if measure in chance:
                 ax.axhline(chance[measure], color="0.7", lw=0.8, ls=_DASHED, zorder=0)
             ax.set(xscale="log", xlabel=r"decoder noise $\tau^2$", ylabel=_axis(measure), ylim=(0, 1))
-        axes[0].legend(loc="lower left")
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(sweep))
     return figure
 
 

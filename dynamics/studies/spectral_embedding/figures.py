@@ -7,6 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
+from dynamics.drawing.axes import legend_below
 from dynamics.drawing.trajectories import mode_colors, style
 from dynamics.trajectories.trajectory import Trajectory
 
@@ -70,5 +71,5 @@ def flows_figure(flows: Mapping[str, tuple[Trajectory, np.ndarray]], sweep: Mapp
         ax.plot([], [], color="0.4", ls=(0, (3, 1.5)), lw=1, label="#{λ < 1/weight}")
         ax.plot([], [], "o", color="#1b1b1b", ms=4, label="L-BFGS")
         ax.set(title="rank of VICReg", xscale="log", xlabel="weight of invariance", ylabel="dimensions", ylim=(0, None))
-        ax.legend()
+        legend_below(ax)
     return figure
