@@ -342,8 +342,7 @@ def _infinite_width(experiment: "Experiment") -> dict[str, "Trajectory"]:
     seconds = infinite_width_cost(experiment)
     if seconds < _INFINITE_WIDTH_SECONDS:
         return {"infinite_width": infinite_width_trajectory(experiment)}
-    show(f"\nThe infinite-width kernel takes about {duration(seconds)} and is left out;")
-    show("--kernel infinite asks for it.")
+    show(f"\nThe infinite-width kernel takes about {duration(seconds)} and is left out; --kernel infinite asks for it.")
     return {}
 
 

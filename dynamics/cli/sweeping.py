@@ -34,7 +34,7 @@ def run_sweep(config: Config | Recipe, vary: tuple[str, ...], *, jobs: int | Non
     if parquet:
         write_parquet(rows, out / "sweep.parquet")
     for name, reason in swept.failed.items():
-        show(f"left out {name}: {reason}")
+        show(f"Left out {name}: {reason}")
     draw_sweep(out)
     show(f"\nResults in {out}: sweep.csv, figure sweep.png")
 

@@ -69,7 +69,8 @@ def _when_learned(ahead: Forecast, finite: int, by_step: int | None) -> list[str
     lines = []
     needed = ahead.steps_for(finite) if finite else None
     if needed is not None:
-        lines.append(f"{finite} dimension{'s' * (finite > 1)} half learned after {needed:,} steps.")
+        learned = "1 dimension is" if finite == 1 else f"{finite} dimensions are"
+        lines.append(f"{learned} half learned after {needed:,} steps.")
     if by_step is not None:
         lines.append(f"After {by_step:,} steps: {ahead.learned_by(by_step)} of {len(ahead.step_times)}.")
     if ahead.blurred:
@@ -187,7 +188,7 @@ def steps_line(trajectory: Trajectory) -> str:
     if verdict.learned:
         line += (
             f"; {distinct} of these steps {'is' if distinct == 1 else 'are'} distinct\n"
-            "(a step is distinct if it is half made before the next is a tenth made)"
+            "(a step is distinct if it reaches half of its end before the next reaches a tenth of its own)"
         )
     since = still_since(trajectory)
     if verdict.learned < trajectory.dim and since < len(trajectory.times) // 2:

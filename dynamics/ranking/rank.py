@@ -114,16 +114,16 @@ def _check(
         raise ConfigError("There is nothing to rank; give some augmentations, such as none, flip and crop:.5.")
     for kind, values in (("augmentations", names), ("seeds", list(seeds))):
         if len(set(values)) < len(values) or not values:
-            raise ConfigError(f"The {kind} {values} repeat or are none; give each once.")
+            raise ConfigError(f"The {kind} are {values}; give at least one, and each of them once.")
     for seed in seeds:
         require_within("seed", seed, Seed)
     if not isinstance(augmentations, Mapping):
         for text in names:
             check_augmentation(text)
     elif out is not None:
-        raise ConfigError("A folder keeps augmentations by how they are written, not functions; leave `out` away.")
+        raise ConfigError("A folder keeps augmentations by how they are written, not functions; do not give `out`.")
     if images is not None and out is not None:
-        raise ConfigError("A folder keeps the name of a data set, not images in memory; leave `out` away.")
+        raise ConfigError("A folder keeps the name of a data set, not images in memory; do not give `out`.")
     if config.augmentation is not None or config.pairs != "augmented":
         raise ConfigError("Augmentations are what is ranked; leave `augmentation` and `pairs` as they are.")
     if config.init == "all":
