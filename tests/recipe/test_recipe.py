@@ -64,7 +64,7 @@ def test_a_recipe_is_plain_values_for_json():
         ({"dim": 10**20}, "`dim` is 1"),
         ({"seed": -1}, "`seed` is -1; give a whole number from 0"),
         ({"projector": (64, 10**9)}, "`projector` is 1000000000"),
-        ({"objective": "dino"}, "'dino'; choose from barlow-twins, .*vicreg"),
+        ({"objective": "moco"}, "'moco'; choose from barlow-twins, .*vicreg"),
         (
             {"objective": "vicreg", "temperature": 0.1},
             "vicreg has no setting `temperature`; it has `cov",

@@ -140,6 +140,8 @@ def test_claims_about_clusters_can_fail():
     assert {claim.verdict for claim in cluster_claims(good)} == {"holds"} and len(cluster_claims(good)) == 7
     bad = measured(0.001, 0.1, (0.4, 0.3, 0.2, 0.1), 0.05)
     assert [claim.verdict for claim in cluster_claims(bad)] == ["fails"] * 5 + ["holds"] + ["fails"]
+    silent = measured(0.1, 0.5, (0.1, 0.2, 0.3, 0.4), np.inf)  # the theorem says nothing, so nothing obeys it
+    assert [claim.verdict for claim in cluster_claims(silent)] == ["fails"] * 4 + ["unknown", "fails", "holds"]
     assert order_claim(bad).measured == pytest.approx(-1)
 
 

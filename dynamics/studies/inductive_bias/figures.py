@@ -152,17 +152,19 @@ def phi_figure(measured: Implementable) -> Figure:
 
 
 def clusters_figure(measured: Implementable) -> Figure:
-    """Error of a probe against φ_m, and what Theorem 3.6 says: its error and its bound; one mark a network."""
+    """Error of a probe against φ_m, and β against α, which should be much smaller (dashed: equal)."""
     colours = dict(zip(measured.clusters, ("0.35", "#c2410c", "#1d4ed8", "#15803d"), strict=False))
     with style():
         figure, (left, right) = plt.subplots(1, 2, figsize=(6.4, 2.8))
         for name, probes in measured.clusters.items():
             mark = {"color": colours[name], "ms": 4, "ls": "", "marker": "o", "label": name}
             left.plot(measured.phi[name][:, -1], [probe.error for probe in probes], **mark)
-            right.plot([probe.bound for probe in probes], [probe.cluster_error for probe in probes], **mark)
+            right.plot([probe.alpha for probe in probes], [probe.beta for probe in probes], **mark)
         left.set(xlabel=rf"discrepancy $\varphi_{{{measured.sizes[-1]}}}$", ylabel="error of a probe of the class")
-        right.set(xlabel="bound of Theorem 3.6", ylabel="error of a head on its classes", xscale="log", yscale="log")
-        ends = np.array(right.get_ylim())
-        right.plot(ends, ends, color="0.5", ls=_DASHED, lw=1)
+        right.set(xlabel=r"pairs that a head puts into two classes, $\alpha$", ylabel=r"gap inside a class, $\beta$")
+        right.plot([0, 1], [0, 1], color="0.5", ls=_DASHED, lw=1)
+        right.set(
+            xlim=(0, 1), ylim=(0, max(probe.beta for probes in measured.clusters.values() for probe in probes) * 2)
+        )
         left.legend(fontsize=6)
     return figure
