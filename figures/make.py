@@ -92,6 +92,7 @@ RECIPES: dict[str, Recipe] = {
     ),
     "recipe": script("recipe"),
     "recipe_kernels": script("recipe_kernels"),
+    "practical_steps": script("practical_steps"),
     "stepwise": study(
         "stepwise",
         {
