@@ -27,7 +27,7 @@ from dynamics.support.files import save_figure, save_json
 HERE = Path(__file__).parent
 INPUTS, OUTPUTS, PAIRS, HIDDEN = 8, 4, 64, 32
 AGREEMENT = np.array([0.95, 0.85, 0.7, 0.5, 0.3, 0.2, 0.1, 0.0])
-RATE, END = 0.02, 400.0  # learning rate of the encoder, and effective time of a run
+RATE, END = 0.04, 200.0  # learning rate of the encoder, and effective time of a run
 SIZE = 0.3  # of encoder and predictor at the start
 ALIVE = 0.05  # a direction counts as learned above this share of its largest possible size
 AGES, DECAYS, PREDICTOR_RATES = (0.3, 100.0), (3e-3, 0.4), (0.05, 20.0)

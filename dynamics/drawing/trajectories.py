@@ -68,7 +68,7 @@ def draw_loss(ax: Axes, measured: Trajectory | None, forecasts: Mapping[str, Tra
         model = rung(name)
         color, dashes = model.line
         ax.plot(trajectory.times, trajectory.loss, color=color, ls=dashes, lw=width, label=as_written(model.label))
-    objective = None if measured is None else measured.objective
+    objective = drawn[0][1].objective if drawn else None
     if objective in (None, "barlow-twins"):
         ax.set(xlabel=TIME_AXIS, ylabel=r"loss  $\Vert C - I\Vert_F^2$", ylim=(0, None))
     else:  # other losses may be negative

@@ -126,6 +126,14 @@ def test_the_gradient_of_the_nuclear_norm_is_the_polar_factor(rng):
     assert np.trace(P) == pytest.approx(np.linalg.norm(C, "nuc"))
 
 
+def test_mmcr_pulls_all_directions_alike(rng):
+    """From a common direction the force on what is at right angles to it is ½UVᵀ of each half: one speed for all."""
+    f = 1e-4 * rng.normal(size=(N, DIM - 1)) * [3.0, 1.0]
+    half = np.column_stack([np.ones(N), f - f.mean(axis=0)])
+    force = -gradient(mmcr, np.concatenate([half, half]))[:, 1:]
+    np.testing.assert_allclose(np.linalg.svd(force, compute_uv=False), np.sqrt(0.5), rtol=1e-3)
+
+
 def test_dino_drifts_as_its_growth_matrix_says(rng):
     """Central differences of the reference at small outputs whose teacher is the student, with both temperatures."""
     n, d, h = 3, 4, 1e-6
