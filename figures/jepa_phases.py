@@ -1,8 +1,8 @@
 """When a student with a predictor collapses: `uv run python figures/jepa_phases.py [--quick]`.
 
 Linear encoders with a linear predictor are trained on pairs whose partners agree on some directions more than on
-others, by plain descent of all weights at once: 200 under the squared loss, with a teacher of some age, a learning rate
-of the predictor and a weight decay each, and 50 under the cosine. Theory says beforehand what becomes of each
+others, by plain descent of all weights at once, 200 of them under the squared loss, with a teacher of some age, a learning rate
+of the predictor and a weight decay each. Theory says beforehand what becomes of each
 (`dynamics.solvable.lagging_teacher`, one mode after the other); 50 small networks with a hidden layer are laid over the
 same regions. Writes `jepa_phases.json`, `.png` and `.pdf` beside this file.
 """
@@ -20,7 +20,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from dynamics.drawing.trajectories import style
-from dynamics.objectives import latent_prediction, simsiam
+from dynamics.objectives import latent_prediction
 from dynamics.solvable import lagging_teacher
 from dynamics.support.files import save_figure, save_json
 
@@ -34,12 +34,11 @@ AGES, DECAYS, PREDICTOR_RATES = (0.3, 100.0), (3e-3, 0.4), (0.05, 20.0)
 COLORS = ("#e5e7eb", "#bfdbfe")
 
 
-def pairs(seed: int, copies: int) -> tuple[np.ndarray, np.ndarray]:
-    """Views of unit covariance in the sample, whose partners have each covariance of `AGREEMENT` so often."""
-    rng, agreement = np.random.default_rng(seed), np.repeat(AGREEMENT, copies)
-    both = np.linalg.qr(rng.normal(size=(PAIRS, 2 * len(agreement))))[0] * np.sqrt(PAIRS)
+def pairs(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Views (n, 8) of unit covariance in the sample, whose partners have the covariances `AGREEMENT`."""
+    both = np.linalg.qr(np.random.default_rng(seed).normal(size=(PAIRS, 2 * INPUTS)))[0] * np.sqrt(PAIRS)
     common, own = np.split(both, 2, axis=1)
-    return common, agreement * common + np.sqrt(1 - agreement**2) * own
+    return common, AGREEMENT * common + np.sqrt(1 - AGREEMENT**2) * own
 
 
 def encode(params: dict, x: jax.Array) -> jax.Array:
@@ -47,31 +46,32 @@ def encode(params: dict, x: jax.Array) -> jax.Array:
     return x @ params["W"] if "V" not in params else jnp.tanh(x @ params["V"]) @ params["W"]
 
 
-def start(key: jax.Array, hidden: bool, copies: int) -> dict:
+def start(key: jax.Array, hidden: bool) -> dict:
     """A random encoder whose function has the size of the start, and a predictor that is a multiple of the identity."""
     first, second = jax.random.split(key)
-    inputs, outputs = INPUTS * copies, OUTPUTS * copies
-    P = SIZE * jnp.eye(outputs)
+    P = SIZE * jnp.eye(OUTPUTS)
     if not hidden:
-        return {"encoder": {"W": SIZE * jax.random.orthogonal(first, inputs)[:, :outputs]}, "P": P}
-    V = jax.random.normal(first, (inputs, HIDDEN)) / np.sqrt(inputs)
-    W = jax.random.normal(second, (HIDDEN, outputs)) / np.sqrt(HIDDEN)
+        return {"encoder": {"W": SIZE * jax.random.orthogonal(first, INPUTS)[:, :OUTPUTS]}, "P": P}
+    V = jax.random.normal(first, (INPUTS, HIDDEN)) / np.sqrt(INPUTS)
+    W = jax.random.normal(second, (HIDDEN, OUTPUTS)) / np.sqrt(HIDDEN)
     return {"encoder": {"V": V, "W": 2 * SIZE * W}, "P": P}
 
 
-@partial(jax.jit, static_argnames=("loss", "hidden", "steps", "copies"))
-def train(keys: jax.Array, constants: jax.Array, x: jax.Array, loss, hidden: bool, steps: int, copies: int):
+@partial(jax.jit, static_argnames=("hidden", "steps"))
+def train(keys: jax.Array, constants: jax.Array, x: jax.Array, hidden: bool, steps: int):
     """Train one network for each row (age, predictor rate, decay): singular values at the end, and the linear start."""
 
     def run(key, row):
         age, alpha, eta = row
-        begun, scale = start(key, hidden, copies), 1.0 if loss is simsiam else OUTPUTS * copies / 2
+        begun = start(key, hidden)
 
         def step(state, _):
             params, teacher = state
 
             def objective(params):
-                return scale * loss(encode(params["encoder"], x) @ params["P"], encode(teacher, x))
+                predictions = encode(params["encoder"], x) @ params["P"]
+
+            return OUTPUTS / 2 * latent_prediction(predictions, encode(teacher, x))  # ½ of the squared distance
 
             slope = jax.grad(objective)(params)
             encoder = jax.tree.map(lambda w, g: w - RATE * (g + eta * w), params["encoder"], slope["encoder"])
@@ -93,19 +93,17 @@ def sizes(began: np.ndarray) -> np.ndarray:
     return np.abs(np.diag(np.linalg.qr(began)[1]))
 
 
-def typical(copies: int) -> np.ndarray:
-    """The same of a random start on average, as the root of the mean square."""
-    return SIZE * np.sqrt(np.arange(OUTPUTS * copies, 0, -1) / (INPUTS * copies))
+TYPICAL = SIZE * np.sqrt(np.arange(OUTPUTS, 0, -1) / INPUTS)
+"""The same of a random start on average, as the root of the mean square."""
 
 
-def foreseen(row: np.ndarray, case: dict, end: float, encoder: np.ndarray) -> int:
+def foreseen(row: np.ndarray, end: float, encoder: np.ndarray = TYPICAL) -> int:
     """Number of directions that theory says are learned at the end."""
     age, alpha, eta = row
     begun = np.stack([encoder, np.full(len(encoder), SIZE), encoder])
     constants = {"teacher_age": float(age), "predictor_rate": float(alpha), "weight_decay": float(eta)}
-    gamma, times = np.repeat(AGREEMENT, case["copies"])[: len(encoder)], np.array([0.0, end])
-    course = lagging_teacher(gamma, np.ones(len(gamma)), begun, times, loss=case["loss"], tolerance=1e-6, **constants)
-    w = course[-1, 0]
+    gamma, times = AGREEMENT[:OUTPUTS], np.array([0.0, end])
+    w = lagging_teacher(gamma, np.ones(OUTPUTS), begun, times, tolerance=1e-6, **constants)[-1, 0]
     return int((w > ALIVE / np.sqrt(alpha)).sum())
 
 
@@ -122,7 +120,7 @@ def draw_rows(rng: np.random.Generator, count: int, plane: str) -> np.ndarray:
 
 def measure(case: dict, count: int, end: float, seed: int) -> dict:
     """Train the networks of one panel and say what theory foresaw for each."""
-    rng, (x, x_prime) = np.random.default_rng(seed), pairs(seed, case["copies"])
+    rng, (x, x_prime) = np.random.default_rng(seed), pairs(seed)
     rows = draw_rows(rng, count, case["plane"])
     singular, began = map(
         np.asarray,
@@ -130,14 +128,12 @@ def measure(case: dict, count: int, end: float, seed: int) -> dict:
             jax.random.split(jax.random.key(seed), count),
             jnp.asarray(rows, jnp.float32),
             jnp.asarray(np.concatenate([x, x_prime]), jnp.float32),
-            latent_prediction if case["loss"] == "squared" else simsiam,
             case["hidden"],
             int(end / RATE),
-            case["copies"],
         ),
     )
     learned = (singular > ALIVE / np.sqrt(rows[:, 1:2])).sum(axis=1)
-    theory = np.array([foreseen(row, case, end, sizes(b)) for row, b in zip(rows, began, strict=True)])
+    theory = np.array([foreseen(row, end, sizes(b)) for row, b in zip(rows, began, strict=True)])
     return {
         "rows": rows.tolist(),
         "learned": learned.tolist(),
@@ -155,21 +151,19 @@ def regions(case: dict, side: int, end: float) -> tuple[np.ndarray, np.ndarray, 
     for i, eta in enumerate(decays):
         for j, value in enumerate(across):
             row = np.array([value, 1.0, eta] if case["plane"] == "age" else [0.0, value, eta])
-            found[i, j] = foreseen(row, case, end, typical(case["copies"]))
+            found[i, j] = foreseen(row, end)
     return across, decays, found
 
 
 CASES = {
-    "squared, age": {"plane": "age", "loss": "squared", "hidden": False, "copies": 1, "count": 100},
-    "squared, rate": {"plane": "rate", "loss": "squared", "hidden": False, "copies": 1, "count": 100},
-    "cosine, age": {"plane": "age", "loss": "cosine", "hidden": False, "copies": 4, "count": 50},
-    "hidden layer, age": {"plane": "age", "loss": "squared", "hidden": True, "copies": 1, "count": 50},
+    "age": {"plane": "age", "hidden": False, "count": 100},
+    "rate": {"plane": "rate", "hidden": False, "count": 100},
+    "hidden layer": {"plane": "age", "hidden": True, "count": 50},
 }
 TITLES = {
-    "squared, age": "linear, squared loss, α = 1",
-    "squared, rate": "linear, squared loss, no average",
-    "cosine, age": "linear, cosine, 16 outputs, α = 1",
-    "hidden layer, age": "hidden layer, squared loss, α = 1",
+    "age": "linear, squared loss, α = 1",
+    "rate": "linear, squared loss, no average",
+    "hidden layer": "hidden layer, squared loss, α = 1",
 }
 
 
@@ -179,9 +173,7 @@ def draw(results: dict, side: int, end: float) -> plt.Figure:
     for ax, (name, case) in zip(axes, CASES.items(), strict=True):
         across, decays, found = regions(case, side, end)
         ax.contourf(across, decays, found > 0, levels=[-0.5, 0.5, 1.5], colors=COLORS)
-        ax.contour(
-            across, decays, found, levels=np.arange(0.5, OUTPUTS * case["copies"]), colors="#1d4ed8", linewidths=0.6
-        )
+        ax.contour(across, decays, found, levels=np.arange(0.5, OUTPUTS), colors="#1d4ed8", linewidths=0.6)
         rows, learned = np.array(results[name]["rows"]), np.array(results[name]["learned"])
         x = rows[:, 0] if case["plane"] == "age" else rows[:, 1]
         alive = learned > 0

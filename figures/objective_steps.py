@@ -2,7 +2,7 @@
 
 `uv run python figures/objective_steps.py [--quick]` trains lazy MLPs on digits, full batch, under each objective, and
 lays the kernel flow of its loss beside them. DINO is left out: its outputs grow for ever, so that it has no step times.
-Objectives with slices have the same fixed ones in both. Writes `objective_steps.json` beside this file, and prints its table.
+Objectives with slices have the same fixed ones in both. Writes `objective_steps.json` beside this file.
 """
 
 import argparse
