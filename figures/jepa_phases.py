@@ -1,9 +1,8 @@
 """When a student with a predictor collapses: `uv run python figures/jepa_phases.py [--quick]`.
 
 Linear encoders with a linear predictor are trained on pairs whose partners agree on some directions more than on
-others, by plain descent of all weights at once, 200 of them under the squared loss, with a teacher of some age, a learning rate
-of the predictor and a weight decay each. Theory says beforehand what becomes of each
-(`dynamics.solvable.lagging_teacher`, one mode after the other); 50 small networks with a hidden layer are laid over the
+others, by plain descent of all weights at once: 200 of them under the squared loss, with a teacher of some age, a
+learning rate of the predictor and a weight decay each. Theory says beforehand what becomes of each (`dynamics.solvable.lagging_teacher`, one mode after the other); 50 small networks with a hidden layer are laid over the
 same regions. Writes `jepa_phases.json`, `.png` and `.pdf` beside this file.
 """
 
@@ -70,8 +69,7 @@ def train(keys: jax.Array, constants: jax.Array, x: jax.Array, hidden: bool, ste
 
             def objective(params):
                 predictions = encode(params["encoder"], x) @ params["P"]
-
-            return OUTPUTS / 2 * latent_prediction(predictions, encode(teacher, x))  # ½ of the squared distance
+                return OUTPUTS / 2 * latent_prediction(predictions, encode(teacher, x))  # ½ of the squared distance
 
             slope = jax.grad(objective)(params)
             encoder = jax.tree.map(lambda w, g: w - RATE * (g + eta * w), params["encoder"], slope["encoder"])
