@@ -2,8 +2,9 @@
 
 Linear encoders with a linear predictor are trained on pairs whose partners agree on some directions more than on
 others, by plain descent of all weights at once: 200 of them under the squared loss, with a teacher of some age, a
-learning rate of the predictor and a weight decay each. Theory says beforehand what becomes of each (`dynamics.solvable.lagging_teacher`, one mode after the other); 50 small networks with a hidden layer are laid over the
-same regions. Writes `jepa_phases.json`, `.png` and `.pdf` beside this file.
+learning rate of the predictor and a weight decay each. Theory says beforehand what becomes of each, one mode after the
+other (`dynamics.solvable.lagging_teacher`). 50 small networks with a hidden layer are laid over the same regions.
+Writes `jepa_phases.json`, `.png` and `.pdf` beside this file.
 """
 
 import argparse
