@@ -214,7 +214,7 @@ MISTAKES = {
         ["128 × 128 views", "--kernel-dtype float32"],
     ),
     "no memory at all": (lambda p, r: ["--kernel-memory", "0"], ["--kernel-memory", "1e-12"]),
-    "unknown dynamics": (lambda p, r: ["--dynamics", "dino"], ["dino", "jepa", "directpred", "barlow-twins"]),
+    "unknown dynamics": (lambda p, r: ["--dynamics", "swav"], ["swav", "jepa", "directpred", "barlow-twins"]),
     "setting of another network": (lambda p, r: ["--head", "pool"], ["head"]),
 }
 

@@ -219,7 +219,7 @@ def test_a_registered_objective_is_one_of_the_command_line(monkeypatch, capsys):
 
 MISTAKES = {
     "an unknown preset": (["train", "--preset", "tpu"], ["tpu", "cpu, gpu"]),
-    "an unknown objective": (["train", "--preset", "cpu", "--objective", "dino"], ["dino", "vicreg"]),
+    "an unknown objective": (["train", "--preset", "cpu", "--objective", "swav"], ["swav", "vicreg"]),
     "a batch beyond the data": ([*SMALL, "--batch", "64"], ["64 images", "40"]),
     "a negative rate": ([*SMALL, "--learning-rate", "-1"], ["--learning-rate", "1e-12"]),
     "a warm-up beyond the run": ([*SMALL, "--warmup", "99"], ["warm-up of 99"]),
