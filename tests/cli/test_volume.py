@@ -79,3 +79,6 @@ def test_flags_that_a_solvable_model_does_not_look_at_are_noted(capsys):
     written = capsys.readouterr().err
     assert "--steps has no effect here, because a solvable model makes no training steps" in written
     assert "--by-step has no effect here, because jepa has no use for it" in written and "--resume-from" not in written
+    note_idle(Config(steps=9), "vicreg", {"by_step": 3})  # a flow of another objective has steps
+    written = capsys.readouterr().err
+    assert "--steps" not in written and "--by-step has no effect" in written
