@@ -116,7 +116,7 @@ def embeddings_figure(run: PracticalRun, labels: Int[np.ndarray, " images"]) -> 
     start = run.trajectory.embeddings[0].astype(np.float64)
     V = run.directions[:, :3]
     V = np.pad(V, ((0, 0), (0, 3 - V.shape[1])))  # a run may have learned fewer
-    limits = np.array([-1, 1]) * max((np.abs(stage.embeddings @ V).max() for stage in stages), default=1.0)
+    limits = np.array([-1, 1]) * max((np.quantile(np.abs(stage.embeddings @ V), 0.99) for stage in stages), default=1.0)
     with style():
         size = (2.5 * (len(stages) + 1), 2.7)
         figure, axes = plt.subplots(1, len(stages) + 1, figsize=size, squeeze=False, subplot_kw={"projection": "3d"})
