@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from rich.table import Table
 
+from dynamics.trajectories.label_bounds import accuracy_margin
 from dynamics.trajectories.label_scores import ACCURACY, at_plateaus, plateau_starts, score_names, scored_forecast
 from dynamics.trajectories.ladder import rung
 from dynamics.trajectories.trajectory import Trajectory
@@ -46,6 +47,17 @@ def label_table(
         cells = (" / ".join(_cell(values, r, names == ACCURACY) for values in column) for column in columns)
         table.add_row(str(r + 1), f"{start / learning_rate:,.0f}", *cells)
     return table
+
+
+def margin_line(forecasts: Mapping[str, Trajectory], held_out: int) -> str:
+    """How far accuracies on so many held-out images may be from those on all images; empty for real targets."""
+    forecast = scored_forecast(forecasts)
+    if forecast is None or score_names(forecast) != ACCURACY:
+        return ""
+    return (
+        f"A held-out accuracy is that on {held_out:,} images. With 95 % confidence, the accuracy of the same probe on\n"
+        f"all such images is at most {100 * accuracy_margin(held_out):.1f} points from it (Hoeffding)."
+    )
 
 
 def _cell(values: np.ndarray, r: int, is_share: bool) -> str:

@@ -97,7 +97,7 @@ def compare(
     measured = trained(opened, CHECKPOINT_SECONDS)
     _, comparison = compared(opened, measured, forecasts)
     show(comparison_table(comparison, experiment.schedule.learning_rate))
-    _show_labels(forecasts, experiment.schedule.learning_rate, measured)
+    _show_labels(forecasts, experiment, measured)
     show(f"\nKernel: {experiment.kernel.name}; {experiment.kernel.reason}.")
     conclude(opened.folder)
 
@@ -166,7 +166,7 @@ def simulate(
         show()
         show(forecast_table(ahead))
     show(f"\n{forecast_answers(ahead, by_step)}")
-    _show_labels(forecasts, experiment.schedule.learning_rate)
+    _show_labels(forecasts, experiment)
     write_trajectories(opened.folder, forecasts)
     if measured is not None:
         write_trajectories(opened.folder, {"updated": ahead.trajectory(experiment.schedule.times)})
@@ -347,12 +347,13 @@ def _infinite_width(experiment: "Experiment") -> dict[str, "Trajectory"]:
 
 
 def _show_labels(
-    forecasts: dict[str, "Trajectory"], learning_rate: float, measured: "Trajectory | None" = None
+    forecasts: dict[str, "Trajectory"], experiment: "Experiment", measured: "Trajectory | None" = None
 ) -> None:
     """Where labels were asked for, say how well probes will read them and how well they do."""
-    from dynamics.cli.labels import label_table
+    from dynamics.cli.labels import label_table, margin_line
 
-    table = label_table(forecasts, learning_rate, measured)
-    if table is not None:
+    table = label_table(forecasts, experiment.schedule.learning_rate, measured)
+    if table is not None and experiment.held_out is not None:
         show()
         show(table)
+        show(margin_line(forecasts, len(experiment.held_out)))

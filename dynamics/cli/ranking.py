@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +11,7 @@ import tyro
 
 from dynamics.cli.console import duration, print_json, save_figure, show
 from dynamics.cli.groups import Switch, Unnamed, default_hint
+from dynamics.cli.saved import SAVED
 from dynamics.errors import ConfigError
 from dynamics.experiment.config import Config
 from dynamics.support.progress import note
@@ -42,8 +44,8 @@ def rank(
     Parameters
     ----------
     vary
-        Augmentations, such as augmentations=none,flip,crop:.5+noise:.1; and, if you like, seeds, such as seed=0,1,2,
-        over which accuracies are means.
+        Augmentations, such as augmentations=none,flip,crop:.5+noise:.1, and perhaps seeds, such as seed=0,1, over which
+        accuracies are means.
     config
         Settings that all augmentations share.
     held_out
@@ -58,6 +60,9 @@ def rank(
     from dynamics.support.compilation_cache import keep_compiled
 
     augmentations, seeds = _varied(vary)
+    saved = SAVED.get()
+    if saved is not None and config.augmentation == saved.config.augmentation:
+        config = replace(config, augmentation=None)  # it is what varies now
     keep_compiled()
     ranking = rank_augmentations(augmentations, config, seeds=seeds, held_out=held_out, out=out, report=_course())
     save_figure(lambda: ranking_figure(ranking), out, "ranking")

@@ -12,8 +12,8 @@ from dynamics.errors import ConfigError
 from dynamics.experiment.config import Config
 from dynamics.recipe.config import Recipe
 
-RUN_COMMANDS = ("compare", "simulate", "train", "sweep")
-"""Commands that make runs, and so take the settings of one."""
+RUN_COMMANDS = ("compare", "simulate", "train", "sweep", "rank")
+"""Commands that make runs or forecasts of some, and so take the settings of one."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def saved_run(arguments: Sequence[str]) -> Saved | None:
 
     settings = read_settings(named.config)
     config = config_of(settings, str(named.config))
-    if isinstance(config, Recipe) and command == "simulate":
+    if isinstance(config, Recipe) and command in ("simulate", "rank"):
         raise ConfigError(
             f"{named.config} is of a practical recipe, for which nothing is simulated; use train, compare or sweep."
         )

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from dynamics.callbacks import TorchSpectrum, lightning_callback, nnx_embed, tensorboard_log, wandb_log
+from dynamics.diagnosis import read_log
 from dynamics.errors import ConfigError
 from dynamics.training import SpectrumRecorder
 from dynamics.trajectories import Trajectory
@@ -105,6 +106,41 @@ def test_writers_have_their_own_methods():
     wandb_log(run)(3, {"rankme": 2.0})
     assert board.written == [("spectrum/rankme", 2.0, 3)]
     assert run.written == [{"trainer/global_step": 3, "spectrum/rankme": 2.0}]
+
+
+def test_tensorboard_keeps_what_was_logged_and_diagnose_reads_it(torch, network, probe, tmp_path):
+    """The real writer of PyTorch, and the files that it made, read by TensorBoard's own reader and by ours."""
+    pytest.importorskip("tensorboard", reason="TensorBoard is not installed, and the package does not need it")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from torch.utils.tensorboard import SummaryWriter
+
+    writer = SummaryWriter(tmp_path)
+    spectrum = TorchSpectrum(network, probe, range(STEPS + 1), log=tensorboard_log(writer))
+    train(torch, network, probe, spectrum)
+    recorded = spectrum.trajectory()
+    writer.close()
+    events = EventAccumulator(str(tmp_path))
+    events.Reload()
+    kept = events.Scalars("spectrum/rankme")
+    assert [event.step for event in kept] == list(range(STEPS + 1))
+    np.testing.assert_allclose([event.value for event in kept], recorded.metrics["rankme"], rtol=1e-6)
+    log = read_log(tmp_path, eigenvalues="correlation")
+    assert log.steps.tolist() == list(range(STEPS + 1))
+    np.testing.assert_allclose(log.correlation, recorded.eigenvalues, rtol=1e-5, atol=1e-9)
+
+
+def test_wandb_keeps_what_was_logged(tmp_path, monkeypatch):
+    """The real package, offline."""
+    wandb = pytest.importorskip("wandb", reason="Weights & Biases is not installed, and the package does not need it")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    run = wandb.init(mode="offline", dir=str(tmp_path), project="spectra")
+    log = wandb_log(run)
+    for step, value in ((0, 1.5), (20, 2.5)):
+        log(step, {"rankme": value})
+    kept = dict(run.summary)
+    run.finish()
+    assert kept["spectrum/rankme"] == 2.5 and kept["trainer/global_step"] == 20
+    assert list(tmp_path.rglob("*.wandb"))
 
 
 def test_a_missing_lightning_is_said_in_one_sentence(monkeypatch):

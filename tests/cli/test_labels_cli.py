@@ -14,6 +14,7 @@ def test_simulate_forecasts_the_accuracy_after_each_dimension(tmp_path, capsys):
     rows = [line.split() for line in table if line.strip()[:1].isdigit()]
     assert [row[0] for row in rows] == ["1", "2"]
     assert all(0 <= float(cell.rstrip("%")) <= 100 for row in rows for cell in row[2:]) and len(rows[0]) == 5
+    assert "on 256 images" in printed and "at most 8.5 points from it (Hoeffding)" in printed  # √(ln 40 / 512)
     assert (tmp_path / "labels.png").read_bytes()[:4] == b"\x89PNG"
 
 

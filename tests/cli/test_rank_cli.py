@@ -5,7 +5,9 @@ import json
 import pytest
 
 from dynamics.cli.main import main
+from dynamics.experiment import Config
 from dynamics.ranking import AugmentationForecast, Ranking
+from dynamics.runs.settings import RunSettings, write_settings
 
 
 @pytest.fixture
@@ -48,6 +50,16 @@ def test_seeds_are_an_axis_and_json_is_one_object(asked, tmp_path, capsys):
     found = json.loads(capsys.readouterr().out)
     assert [row["augmentation"] for row in found["augmentations"]] == ["flip", "none"]
     assert found["augmentations"][0]["steps"] == [10.0, None] and found["augmentations"][0]["seeds"] == 2
+
+
+def test_settings_of_a_saved_run_are_the_defaults_but_for_its_augmentation(asked, tmp_path):
+    settings = RunSettings(
+        kind="experiment", command="simulate", config=Config(dim=3, augmentation="digits", width=16).to_dict()
+    )
+    write_settings(tmp_path, settings)
+    words = ["augmentations=none", "--config", str(tmp_path), "--width", "32", "--out", str(tmp_path / "rank")]
+    assert main(["rank", *words]) == 0
+    assert asked[0][1] == Config(dim=3, width=32)
 
 
 @pytest.mark.parametrize(
