@@ -80,6 +80,12 @@ RECIPES: dict[str, Recipe] = {
         ("--quick",),
         {f"label_forecast.{kind}": f"label_forecast.{kind}" for kind in ("png", "pdf", "json")},
     ),
+    "augmentation_rank": Recipe(
+        (str(HERE / "augmentation_rank.py"),),
+        {},
+        ("--quick",),
+        {f"augmentation_rank.{kind}": f"augmentation_rank.{kind}" for kind in ("png", "pdf", "json")},
+    ),
     "preconditioning": script("preconditioning"),
     "jepa_phases": script("jepa_phases"),
     "objective_steps": Recipe(
