@@ -57,7 +57,7 @@ def test_settings_of_a_saved_run_are_the_defaults_but_for_its_augmentation(asked
         kind="experiment", command="simulate", config=Config(dim=3, augmentation="digits", width=16).to_dict()
     )
     write_settings(tmp_path, settings)
-    words = ["augmentations=none", "--config", str(tmp_path), "--width", "32", "--out", str(tmp_path / "rank")]
+    words = ["augmentations=none", "--config", str(tmp_path), "--width", "32", "--out", str(tmp_path)]
     assert main(["rank", *words]) == 0
     assert asked[0][1] == Config(dim=3, width=32)
 
