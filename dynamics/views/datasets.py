@@ -219,7 +219,7 @@ def _stored_kind(path: str) -> Kind:
 
 
 def _digits(limit: int | None) -> tuple[np.ndarray, np.ndarray, str]:
-    """The digits that come with scikit-learn, read from its file: to import the library takes two seconds."""
+    """The digits that come with scikit-learn, read from its file: to import the library takes seconds."""
     spec = find_spec("sklearn")
     folders = [] if spec is None else spec.submodule_search_locations or []
     path = next((Path(folder, "datasets", "data", "digits.csv.gz") for folder in folders), None)
