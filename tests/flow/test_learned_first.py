@@ -126,7 +126,7 @@ def test_visreg_has_a_barrier_at_the_roots_of_its_balance():
 
 
 @pytest.mark.parametrize("name", TERMS)
-@pytest.mark.parametrize("batches", [(64, 2048), (256, 64)])
+@pytest.mark.parametrize("batches", [(64, 512), (256, 64)])
 def test_equivalent_weights_keep_the_rates_of_the_population(name, batches):
     """On constant, agreeing and disagreeing functions of the views N B η is the same, for other batches and outputs."""
 
