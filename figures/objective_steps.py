@@ -6,7 +6,7 @@ Objectives with slices have the same fixed ones in both. Writes `objective_steps
 """
 
 import argparse
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -52,7 +52,6 @@ def run_case(name: str, config: Config) -> Case:
     first = first_of_experiment(name, experiment)
     rate = float(first.modes.rates[0])
     learning_rate = FRACTION / rate
-    experiment = replace(experiment, schedule=replace(experiment.schedule, learning_rate=learning_rate))
     forecast = forecast_objective(name, experiment)
     steps = int(BEYOND * np.nanmax(half_times(forecast)) / learning_rate) + 1
     record_at = np.unique(np.linspace(0, steps, RECORDS).astype(int))
