@@ -88,9 +88,6 @@ RECIPES: dict[str, Recipe] = {
     ),
     "preconditioning": script("preconditioning"),
     "jepa_phases": script("jepa_phases"),
-    "objective_steps": Recipe(
-        (str(HERE / "objective_steps.py"),), {"objective_steps.json": "objective_steps.json"}, ("--quick",)
-    ),
     "cost": Recipe(
         (str(HERE.parent / "tests" / "benchmarks" / "run.py"), "--only", "exponents"),
         {f"cost.{kind}": f"cost.{kind}" for kind in ("png", "pdf", "json")},
