@@ -69,7 +69,10 @@ def half_time(K, loss, alpha, end, rng):
 
 @pytest.mark.slow
 def test_times_of_exponential_and_finite_escapes(rng):
-    """A start ten times smaller costs ln(10)/rate more, and nothing where the force does not vanish."""
+    """A start ten times smaller costs ln(10)/rate more, and nothing where the force does not vanish.
+
+    With a rate like that of the first law a hundredth of the start would take half as long again, so 5 % tell them apart.
+    """
     K = gram(rng)
     rate = learned_first("spectral-contrastive", K).modes.rates[0]
     spectral = [half_time(K, "spectral-contrastive", alpha, 20 / rate, rng) for alpha in (1e-4, 1e-5)]
