@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from dynamics.errors import CapacityError, DivergenceError
 from dynamics.experiment.bilinear import bilinear_trajectory, relinearised_trajectory
 from dynamics.experiment.driving_kernel import infinite_width, infinite_width_kernel
 from dynamics.experiment.fingerprint import fingerprint
@@ -13,8 +14,10 @@ from dynamics.flow.descent import kernel_descent, matrix_kernel_descent
 from dynamics.flow.matrix_ode import matrix_kernel_flow
 from dynamics.flow.ode import kernel_flow
 from dynamics.kernels import estimate_cost
+from dynamics.support.progress import note
 from dynamics.training import Checkpoints, gradient_descent
 from dynamics.trajectories import Comparison, Trajectory, compare
+from dynamics.trajectories.ladder import rung
 
 
 def forecast_trajectories(experiment: Experiment) -> dict[str, Trajectory]:
@@ -42,15 +45,27 @@ def forecast_trajectories(experiment: Experiment) -> dict[str, Trajectory]:
 
 
 def moving_kernel_trajectories(experiment: Experiment, labels: LabelReader | None = None) -> dict[str, Trajectory]:
-    """`bilinear` and `relinearised` with the steps of the run, where there is a model of a kernel that moves."""
+    """`bilinear` and `relinearised` with the steps of the run, where there is a model of a kernel that moves.
+
+    A forecast that does not fit into the memory or does not stay finite is left out, and a note says so.
+    """
     moving = experiment.moving
     if moving is None:
         return {}
     reduction = moving.reduction
-    return {
-        "bilinear": bilinear_trajectory(experiment, reduction) if labels is None else labels.bilinear(reduction),
-        "relinearised": relinearised_trajectory(experiment, reduction, moving.network),
+    models = {
+        "bilinear": lambda: (
+            bilinear_trajectory(experiment, reduction) if labels is None else labels.bilinear(reduction)
+        ),
+        "relinearised": lambda: relinearised_trajectory(experiment, reduction, moving.network),
     }
+    forecasts = {}
+    for name, forecast in models.items():
+        try:
+            forecasts[name] = forecast()
+        except (CapacityError, DivergenceError) as error:
+            note(f"The {rung(name).label} forecast is left out: {error}")
+    return forecasts
 
 
 def infinite_width_trajectory(experiment: Experiment) -> Trajectory:

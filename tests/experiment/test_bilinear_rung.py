@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from dynamics.errors import ConfigError
-from dynamics.experiment import Config, compare_run, forecast_trajectories, prepare, train
+from dynamics.errors import ConfigError, DivergenceError
+from dynamics.experiment import Config, compare_run, forecast_trajectories, prepare, rungs, train
 from dynamics.experiment.bilinear import (
     bilinear_reduction,
     bilinear_trajectory,
@@ -51,6 +51,18 @@ def test_the_bilinear_model_misses_less_than_a_frozen_kernel(experiment):
     # a network this narrow moves its kernel by a large share; both then have a share of that error at most
     assert comparison.median_error("bilinear") < frozen / 4
     assert comparison.median_error("relinearised") < frozen / 4
+
+
+@pytest.mark.parametrize("name", ["bilinear", "relinearised"])
+def test_a_forecast_that_diverges_leaves_the_others(name, monkeypatch, capsys):
+    def diverges(*arguments):
+        raise DivergenceError("it grew without bound.")
+
+    monkeypatch.setattr(rungs, f"{name}_trajectory", diverges)
+    experiment = prepare(Config(num_pairs=8, dim=2, network="mlp", width=8, depth=1, steps=12))
+    forecasts = forecast_trajectories(experiment)
+    assert {"bilinear", "relinearised"} - set(forecasts) == {name} and "ode" in forecasts
+    assert "forecast is left out: it grew without bound." in capsys.readouterr().err
 
 
 def test_steps_that_are_given_are_kept_and_nothing_is_foreseen():

@@ -71,7 +71,7 @@ def half_time(K, loss, alpha, end, rng):
 def test_times_of_exponential_and_finite_escapes(rng):
     """A start ten times smaller costs ln(10)/rate more, and nothing where the force does not vanish.
 
-    With a rate like that of the first law a hundredth of the start would take half as long again, so 5 % tell them apart.
+    Under the first law a hundredth of the start would take half as long again, so 5 % tell them apart.
     """
     K = gram(rng)
     rate = learned_first("spectral-contrastive", K).modes.rates[0]
