@@ -98,6 +98,6 @@ def test_degenerate_embeddings_have_a_finite_loss_and_gradient(name, kind, rng):
         F[:] = 0
     else:
         F[:, 1] = 0.7 if kind == "a constant dimension" else 0
-    loss, more = objective_loss(name), (targets,) if OBJECTIVES[name].needs_predictor else ()
+    loss, more = objective_loss(name), (targets,) if OBJECTIVES[name].takes_targets else ()
     value, gradient = jax.value_and_grad(loss)(jnp.asarray(F), *more)
     assert np.isfinite(value) and np.isfinite(np.asarray(gradient)).all()
