@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from jax import lax
 
-from dynamics import flow, function_classes, generative, kernels, modes
+from dynamics import flow, function_classes, generative, kernels, modes, solvable
 from dynamics.experiment.network import random_network
 from dynamics.kernels.infinite import stax_kernel
 from dynamics.networks import MLP, ConvNet, FiberPairs, PlaneGroup, ResNet
@@ -68,6 +68,7 @@ NOT_CALLED = {
     "pair_operator": "NumPy, in a file that imports JAX for other functions",
     "simvae_growth": "NumPy, in a file that imports JAX for other functions",
     "vicreg_weights": "arithmetic of one number",
+    **dict.fromkeys(("lagging_fixed_point", "lagging_stability"), "NumPy, beside a flow that is called"),
 }
 
 
@@ -159,6 +160,10 @@ CALLS = {
     "matrix_kernel_flow": lambda: flow.matrix_kernel_flow(matrix_kernel(), START, TIMES),
     "matrix_kernel_descent": lambda: flow.matrix_kernel_descent(matrix_kernel(), START, 0.01, np.arange(3)),
     "objective_flow": lambda: flow.objective_flow(VIEWS @ VIEWS.T, START, TIMES, "barlow-twins"),
+    "teacher_flow": lambda: flow.teacher_flow(
+        VIEWS @ VIEWS.T, START, TIMES, "latent-prediction", predictor=np.eye(2, dtype=np.float32), teacher_age=1.0
+    ),
+    "lagging_teacher": lambda: solvable.lagging_teacher(*np.ones((2, 3)), 0.1 * np.ones((3, 3)), TIMES),
     "lipschitz_constant": lambda: function_classes.lipschitz_constant(VIEWS, START),
     "lipschitz_extension": lambda: function_classes.lipschitz_extension(VIEWS, START, 10.0, VIEWS[:2]),
     "linear_elbo": lambda: generative.linear_elbo(FOUR[:2], FOUR[:, :2], *moments(), generative.TiedPLDA()),

@@ -1,5 +1,6 @@
 """One record of a recorder as numbers by name, which is there when it is looked at.
 
+>>> import numpy as np
 >>> from dynamics.training.record import Record
 >>> recorded = Recorded(wait=lambda: None)
 >>> recorded.made(Record(3, 0.3, 0.5, np.array([0.2, 0.1]), np.array([0.3, 0.1]), {}, {"rankme": 1.9}))

@@ -7,7 +7,7 @@
 >>> W = 0.1 * jnp.ones((4, 3))
 >>> for step in range(5):
 ...     if recorder.due(step):
-...         recorder.record(step, W)
+...         recorded = recorder.record(step, W)  # numbers by name, when they are looked at
 ...     W = 1.1 * W  # your update
 >>> trajectory = recorder.trajectory()
 >>> trajectory.steps, trajectory.eigenvalues.shape, sorted(trajectory.metrics)[-1]

@@ -227,6 +227,6 @@ def _digits(limit: int | None) -> tuple[np.ndarray, np.ndarray, str]:
         raise DataError(
             "The digits come with scikit-learn, whose datasets/data/digits.csv.gz is missing; reinstall it."
         )
-    rows = np.loadtxt(path, delimiter=",", max_rows=limit)
+    rows = np.loadtxt(path, delimiter=",", max_rows=limit, ndmin=2)
     pixels = (rows[:, :-1].reshape(-1, 8, 8, 1) / 16).astype(np.float32)  # 17 grey levels, 0 … 16
     return pixels, rows[:, -1].astype(np.int64), f"{len(pixels):,} images embedded in scikit-learn"

@@ -4,7 +4,7 @@ import os
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from jaxtyping import UInt8
@@ -13,6 +13,7 @@ from dynamics.errors import DataError
 from dynamics.support.files import brief, cause
 
 Pixels = UInt8[np.ndarray, "h w c"]
+Item = TypeVar("Item")
 
 _SPLITS = ("train", "test")
 _GREY, _COLOUR, _TRANSPARENT = ("1", "L"), ("RGB", "P", "CMYK", "YCbCr"), ("RGBA", "LA", "PA")
@@ -71,7 +72,7 @@ def image_files(path: Path, split: str = "train") -> tuple[list[Path], list[str]
     return by_turns(classes), [inside[0].parent.name for inside in classes], others
 
 
-def by_turns(groups: Iterable[list[Path]]) -> list[Path]:
+def by_turns(groups: Iterable[list[Item]]) -> list[Item]:
     """First items of all groups, then the second ones, and so on, until every group is at its end.
 
     >>> by_turns([["a", "b"], ["1"]])

@@ -192,7 +192,7 @@ def test_a_folder_keeps_one_kind_of_ranking(counted, tmp_path):
     [
         ([], {}, "nothing to rank"),
         ("flip", {}, "nothing to rank"),
-        (["flip", "flip"], {}, "repeat"),
+        (["flip", "flip"], {}, "each of them once"),
         (["flip", "nose"], {}, "no augmentation `nose`"),
         (["flip"], {"seeds": []}, "seeds"),
         (["flip"], {"held_out": 0}, "`held_out` is 0"),
