@@ -16,7 +16,7 @@ from typing import Any
 
 FOR_ONE_RUN = {"xla_backend_optimization_level": 1}
 """Options of `jax.jit` for what runs once or twice, such as drawing parameters: it is compiled two to four times faster
-than with all optimisations, and on a CPU its numbers are the same bit for bit."""
+than with all optimisations, and its numbers on a CPU were the same bit for bit wherever that was tried."""
 
 
 class _Comparable:

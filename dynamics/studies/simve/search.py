@@ -3,7 +3,6 @@
 Without it a method may look weak because its published weight was made for another number of outputs.
 """
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from dynamics.generative import make_method, style_probe
 from dynamics.generative.methods import strengths_to_try
 from dynamics.studies.simve.methods import NAMES, Task, fit_method
 from dynamics.support import files
+from dynamics.support.schema import load_record
 from dynamics.trajectories.probes import linear_probe
 from dynamics.typing import Embedding
 
@@ -38,7 +38,7 @@ def best_strengths(task: Task, seed: int, *, checkpoints: Path | None = None) ->
     """
     known = None if checkpoints is None else checkpoints / "strengths.json"
     if known is not None and known.is_file():
-        return json.loads(known.read_text(encoding="utf-8"))
+        return load_record(known, dict[str, float])
     model = task.setting.model(task.shape)
     found = {}
     for title, name in NAMES.items():
