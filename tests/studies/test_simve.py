@@ -1,6 +1,7 @@
 """The study of SimVAE: its exact claims hold, wrong results fail, and it runs from the command line."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,11 +9,13 @@ from pictures import assert_shows_something
 
 from dynamics.cli.main import main
 from dynamics.errors import ConfigError, DataError
-from dynamics.generative import Bernoulli
+from dynamics.generative import Bernoulli, frechet_distance, make_method
 from dynamics.studies import load_study
 from dynamics.studies.simve import exact, search, study
+from dynamics.studies.simve.budget import budget_curves
 from dynamics.studies.simve.exact import expansion_claims, mehler_claims, prior_claims, threshold_claims
-from dynamics.studies.simve.methods import JOINT, NAMES, RANDOM, VAES, Results, load_task
+from dynamics.studies.simve.generated import classifier_features
+from dynamics.studies.simve.methods import JOINT, NAMES, RANDOM, VAES, Results, fit_method, load_task, probe
 from dynamics.studies.simve.settings import CPU, RELEASED, setting
 
 METHODS = (RANDOM, *VAES, "SimVAE J = 2", "SimVAE J = 6", *JOINT)
@@ -111,7 +114,15 @@ def test_from_the_command_line(tmp_path, capsys):
     assert main(["study", "simve", "--out", str(tmp_path), "--steps", "40", "--num-seeds", "2"]) == 0
     assert "Barlow Twins reads digits" in capsys.readouterr().out.replace("\n", " ").replace("  ", " ")
     assert len(json.loads((tmp_path / "claims.json").read_text())) > 30
-    for name in ("linear_dynamics", "linear_thresholds", "methods_digits", "noise_digits", "images_digits"):
+    names = (
+        "linear_dynamics",
+        "linear_thresholds",
+        "methods_digits",
+        "budgets_digits",
+        "noise_digits",
+        "images_digits",
+    )
+    for name in names:
         assert_shows_something(tmp_path / f"{name}.png")
     scores = json.loads((tmp_path / "scores_digits.json").read_text())
     assert set(scores) == set(METHODS) and scores["VAE"]["content linear"]["std"] >= 0
@@ -156,3 +167,32 @@ def test_the_search_chooses_what_reads_best_and_is_kept(monkeypatch, tmp_path):
     found = search.best_strengths(task, 0, checkpoints=tmp_path / "unfinished")
     assert found == pytest.approx(best) and trained == [1000] * 18
     assert search.best_strengths(task, 0, checkpoints=tmp_path / "unfinished") == found and len(trained) == 18
+
+
+@pytest.mark.slow
+def test_budgets_are_trainings_of_their_own_between_none_and_all(tmp_path):
+    """Four and eight updates of every method, against the same training by hand; the ends are what is known."""
+    task = load_task(replace(CPU["digits"], steps=16, budgets=(4, 8), views=(2,)), None, 0)
+    known = {
+        name: {"content linear": np.full(2, 0.1 * i)} for i, name in enumerate((RANDOM, *VAES, "SimVAE J = 2", *JOINT))
+    }
+    curves = budget_curves(task, Results(known, {}), 2, 0, measure="content linear")
+    assert set(curves) == set(known) - {RANDOM}
+    assert all(list(curve) == [0, 4, 8, 16] for curve in curves.values())
+    for name, curve in curves.items():
+        assert (curve[0] == 0).all() and (curve[16] == known[name]["content linear"]).all()
+    method = make_method("vae", task.setting.model(task.shape))
+    by_hand = probe(fit_method(task, method, 2, 0, steps=8), task, thorough=False)["content linear"]
+    np.testing.assert_array_equal(curves["VAE"][8], by_hand)
+
+
+def test_features_of_a_classifier_tell_noise_from_digits():
+    """Other digits are nearer to digits than noise of the same mean and variance of every pixel is."""
+    task = load_task(CPU["digits"], None, 0)
+    real, other = task.clean.views, task.clean_test.views
+    features = classifier_features(real, task.clean.content)
+    noise = np.random.default_rng(0).normal(real.mean(0), real.std(0), size=other.shape)
+    distance = {
+        name: frechet_distance(features(real), features(views)) for name, views in (("other", other), ("noise", noise))
+    }
+    assert 3 * distance["other"] < distance["noise"]

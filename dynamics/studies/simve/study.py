@@ -7,7 +7,7 @@ the paper is known here; the numbers expected on digits are this project's own c
 
 import hashlib
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from dynamics.errors import ConfigError
 from dynamics.generative import frechet_distance
 from dynamics.studies.claims import Claim
 from dynamics.studies.simve import PAPER
+from dynamics.studies.simve.budget import budget_curves, budget_table
 from dynamics.studies.simve.exact import (
     THRESHOLDS,
     content_given_up,
@@ -30,12 +31,14 @@ from dynamics.studies.simve.exact import (
     transient_claims,
 )
 from dynamics.studies.simve.figures import (
+    budget_figure,
     courses_figure,
     images_figure,
     methods_figure,
     noise_figure,
     thresholds_figure,
 )
+from dynamics.studies.simve.generated import Extractor, classifier_features
 from dynamics.studies.simve.methods import (
     JOINT,
     VAES,
@@ -52,8 +55,6 @@ from dynamics.studies.simve.settings import Setting, setting
 from dynamics.studies.statistics import half_width, of_the_best
 from dynamics.support import files
 from dynamics.support.progress import note
-
-Extractor = Callable[[np.ndarray], np.ndarray]
 
 _SHOWN = 10
 _GENERATED = 3
@@ -91,7 +92,8 @@ def run(
         Number of updates of every training, in place of the setting's.
     extractor : callable, optional
         Function images (n, h, w, c) -> features (n, d). With it, Fréchet distances of generated images are measured
-        too; they are FIDs only with the Inception network of Heusel et al. (2017).
+        too; they are FIDs only with the Inception network of Heusel et al. (2017). Distances by the features of a
+        classifier of the same images are always measured, where the images have classes.
     """
     if num_seeds < 2:
         raise ConfigError(f"num_seeds is {num_seeds}; give at least 2, for error bars.")
@@ -99,7 +101,7 @@ def run(
     chosen = setting(dataset, full)
     if steps is not None:
         most = {name: min(steps, getattr(chosen, name)) for name in ("sweep_steps", "search_steps")}
-        chosen = replace(chosen, steps=steps, **most)
+        chosen = replace(chosen, steps=steps, budgets=tuple(b for b in chosen.budgets if b < steps), **most)
     task = load_task(chosen, data_dir, seed)  # missing files are reported before anything long begins
     claims = _exact(out, seed)
     unfinished = out / "unfinished" / _digest(chosen, num_seeds, seed)
@@ -113,11 +115,15 @@ def run(
         checkpoints=unfinished,
         report_cost=lambda seconds: _say_cost(chosen, seconds),
     )
+    measure = _main_measure(task)
+    curves = budget_curves(task, results, num_seeds, seed, measure=measure, checkpoints=unfinished)
     shutil.rmtree(unfinished.parent)
     files.save_json(out / f"scores_{dataset}.json", results.table())
     files.save_json(out / f"strengths_{dataset}.json", dict(strengths))
     files.save_figure(_methods_figure(results, task), out / f"methods_{dataset}")
     files.save_figure(images_figure(_image_rows(results, task, seed)), out / f"images_{dataset}")
+    files.save_json(out / f"budgets_{dataset}.json", budget_table(curves))
+    files.save_figure(budget_figure(curves, measure, _chance(task)), out / f"budgets_{dataset}")
     claims += _orderings(results, chosen)
     if dataset == "digits":
         claims += _calibration(results)
@@ -129,6 +135,9 @@ def run(
         claims += _noise(sweep, max(chosen.views))
     if extractor is not None:
         files.save_json(out / f"frechet_{dataset}.json", _frechet(results, task, extractor, seed))
+    if task.clean.content is not None:
+        own = classifier_features(task.clean.views, task.clean.content, seed=seed)
+        files.save_json(out / f"classifier_distance_{dataset}.json", _frechet(results, task, own, seed))
     return claims
 
 
@@ -286,8 +295,13 @@ def _largest_class(labels: np.ndarray | None) -> float:
     return 0.0 if labels is None else float(np.unique(labels, return_counts=True)[1].max() / len(labels))
 
 
+def _main_measure(task: Task) -> str:
+    """What methods are compared by first: the class, or an attribute where a data set has no classes."""
+    return "content linear" if task.train.content is not None else "style gender linear"
+
+
 def _methods_figure(results: Results, task: Task):
-    content = "content linear" if task.train.content is not None else "style gender linear"
+    content = _main_measure(task)
     styles = [name for name in _styles(task) if name != content][:3]
     return methods_figure(results, content, styles, f"{task.setting.dataset}: mean and s.d. over seeds", _chance(task))
 
@@ -325,8 +339,9 @@ def _digest(chosen: Setting, num_seeds: int, seed: int) -> str:
 
 
 def _say_cost(chosen: Setting, seconds: float) -> None:
-    """Say what the study will cost: the time of the first method, times the number of methods, and the sweep."""
+    """Say what the study will cost, from the time of the first method: all methods, shorter budgets and the sweep."""
     methods = len(VAES) + len(chosen.views) + len(JOINT)
+    budgets = sum(chosen.budgets) / chosen.steps
     sweeps = 2 * len(chosen.noises) * chosen.sweep_steps / chosen.steps
-    minutes = seconds * (methods + sweeps) / 60
+    minutes = seconds * (methods * (1 + budgets) + sweeps) / 60
     note(f"simve on {chosen.dataset}: {methods} methods of {chosen.steps:,} updates take about {minutes:.0f} min.")
