@@ -138,6 +138,8 @@ RECIPES: dict[str, Recipe] = {
             "linear_dynamics": "simve_dynamics",
             "linear_thresholds": "simve_thresholds",
             "methods_digits": "simve_methods",
+            "budgets_digits": "simve_budgets",
+            "images_digits": "simve_images",
             "noise_digits": "simve_noise",
         },
         {"num_seeds": 2, "steps": 5},

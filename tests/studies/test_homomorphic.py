@@ -93,8 +93,12 @@ def test_a_network_that_needs_no_structure_would_be_reported():
         return [
             SchemeScores(name, *(np.array([value]) for value in (u, r, broken if "“" in name else i, seconds[name])))
             for name, (u, r, i) in table.CALIBRATION.items()
-        ]
+        ] + predicting
 
+    def row(name, rotated):
+        return SchemeScores(name, *(np.array([value]) for value in (0.5, rotated, 0.01, 50.0)))
+
+    predicting = [row(f"p4, {kind}, {name}", 0.3) for kind in ("A-SSL", "H-SSL") for name in table.PREDICTING]
     assert verdicts(table.table_claims(rows(1.48), "")) == {"holds"}
     assert verdicts(table.calibration_claims(rows(1.48), "")) == {"holds"}
     chance = np.array([0.1])
@@ -103,6 +107,9 @@ def test_a_network_that_needs_no_structure_would_be_reported():
     assert len(of_accuracies) == 10 and verdicts(of_accuracies) == {"fails"}
     failing = [claim.claim for claim in table.table_claims(rows(0.01), "") if claim.verdict == "fails"]
     assert len(failing) == 1 and "without the structure" in failing[0]
+    predicting[-1] = row("p4, H-SSL, SimSiam", 0.4)
+    failing = [claim.claim for claim in table.table_claims(rows(1.48), "") if claim.verdict == "fails"]
+    assert failing == ["p4, SimSiam: H-SSL is as accurate rotated as A-SSL (difference of means)"]
 
 
 @pytest.mark.parametrize(

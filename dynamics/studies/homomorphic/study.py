@@ -83,7 +83,7 @@ def run(
     sweep = measure(sweep_schemes(images.shape, sweep_steps), images, seeds[:1])
     files.save_json(out / "sweep.json", [row.table() for row in sweep])
     files.save_figure(sweep_figure(sweep), out / "sweep")
-    of = f"{len(images):,} {dataset} images, {steps} steps, {num_seeds} seeds, L₁, d = {DIM}"
+    of = f"{len(images):,} {dataset} images, {steps} steps, {num_seeds} seeds, L₁ unless named, d = {DIM}"
     claims += table_claims(rows, of) + sweep_claims(sweep)
     return claims + calibration_claims(rows, of) if dataset == "digits" else claims
 

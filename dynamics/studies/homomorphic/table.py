@@ -1,5 +1,7 @@
 """Claims about trained networks: the table of A-SSL and H-SSL, calibrations beside it, and the sweep of distances."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from dynamics.studies.claims import Claim
@@ -16,6 +18,9 @@ CALIBRATION = {
     "CNN, A-SSL": (0.455, 0.265, 0.0124),
     "CNN, “H-SSL”": (0.674, 0.175, 1.48),
 }
+PREDICTING = ("BYOL", "SimSiam")
+"""Objectives of the table that predict one view's embedding from the other's."""
+
 ACCURACY_TOLERANCE = 0.15
 CHANCE = 0.1
 """Accuracy of a guess among ten digits."""
@@ -76,18 +81,43 @@ def table_claims(rows: list[SchemeScores], source: str) -> list[Claim]:
             interval=_interval(h.seconds / a.seconds),
         ),
     ]
-    return claims
+    return claims + [claim for objective in PREDICTING for claim in _predicting(found, objective, source)]
+
+
+def _predicting(found: Mapping[str, SchemeScores], objective: str, source: str) -> list[Claim]:
+    """The same of a method that predicts one view from the other, which the identity covers as well."""
+    a, h = (found[f"p4, {kind}, {objective}"] for kind in ("A-SSL", "H-SSL"))
+    return [
+        *(
+            Claim.equals(
+                f"p4, {objective}: H-SSL is as accurate {quantity} as A-SSL (difference of means)",
+                f"{PAPER}; {source}",
+                expected=0.0,
+                measured=getattr(h, quantity).mean() - getattr(a, quantity).mean(),
+                tolerance=0.05,
+                interval=_interval(getattr(h, quantity) - getattr(a, quantity)),
+            )
+            for quantity in ("upright", "rotated")
+        ),
+        Claim.at_most(
+            f"p4, H-SSL, {objective}: the embedding becomes invariant (inv-ratio, worst seed)",
+            f"{PAPER}; {source}",
+            bound=0.05,
+            measured=h.inv_ratio.max(),
+            interval=_interval(h.inv_ratio),
+        ),
+    ]
 
 
 def calibration_claims(rows: list[SchemeScores], source: str) -> list[Claim]:
-    """Accuracies and inv-ratios beside the earlier ones; width and batch of that network are not known.
+    """Accuracies and inv-ratios of the rows that were measured earlier; width and batch of that network are not known.
 
     Hence the tolerances: 0.15 of an accuracy, but at most half of what sets it apart from chance, and a factor of five
     of an inv-ratio, which spans three orders.
     """
     source = f"not in the paper: this project's calibration, an earlier network of the same kind; {source}"
     claims = []
-    for row in rows:
+    for row in (row for row in rows if row.name in CALIBRATION):
         upright, rotated, inv_ratio = CALIBRATION[row.name]
         for quantity, expected in (("upright", upright), ("rotated", rotated)):
             claims.append(

@@ -1,10 +1,13 @@
 """Augmentation against homomorphic SSL by training: accuracy, invariance and time of both, with and without structure.
 
-Every row is trained with L₁ of HaoChen & Ma and Adam on fresh pairs, for several seeds of weights, batches and pairs.
+Every row is trained with Adam on fresh pairs, for several seeds of weights, batches and pairs: with L₁ of HaoChen & Ma,
+or by predicting one view from the other as BYOL and SimSiam do.
 """
 
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -15,7 +18,9 @@ from dynamics.errors import DivergenceError
 from dynamics.networks.equivariant import EquivariantNetwork
 from dynamics.networks.fiber_pairs import FiberPairs
 from dynamics.networks.groups import PlaneGroup
-from dynamics.objectives import generalised_spectral
+from dynamics.networks.projector import HeadNetwork
+from dynamics.objectives import byol, generalised_spectral, simsiam
+from dynamics.objectives.heads import Head
 from dynamics.studies.statistics import half_width
 from dynamics.training.fiber_update import fiber_update
 from dynamics.training.loop import run
@@ -28,6 +33,24 @@ WIDTH = 8
 BATCH_SIZE = 64
 LEARNING_RATE = 5e-3
 PROBE_RIDGE = 1e-3
+
+
+class Objective(NamedTuple):
+    """A loss of the embeddings, or of predictions and targets; and the decay of a moving target if it has one."""
+
+    loss: Callable[..., jax.Array]
+    predictor: HeadNetwork | None = None
+    target_decay: float | None = None
+
+
+_PREDICTOR = HeadNetwork(Head(hidden=(4 * DIM,), dim=DIM, norm="none", bias=True, readout_bias=True))
+OBJECTIVES: Mapping[str, Objective] = {
+    "L₁": Objective(generalised_spectral),
+    "BYOL": Objective(byol, _PREDICTOR, target_decay=0.99),
+    "SimSiam": Objective(simsiam, _PREDICTOR),
+}
+"""What is trained. The predictor's width and BYOL's decay, a memory of 100 updates of some thousand, are choices made
+here."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +100,8 @@ class Scheme:
         Whether a pair is two fibers of one pass, in place of two transformed images.
     steps : int
         Number of updates; 0 leaves the network as it was initialised.
+    objective : {"L₁", "BYOL", "SimSiam"}
+        What is trained.
     """
 
     name: str
@@ -84,10 +109,14 @@ class Scheme:
     tied: bool
     homomorphic: bool
     steps: int
+    objective: str = "L₁"
 
 
 def rotation_schemes(shape: tuple[int, ...], steps: int) -> list[Scheme]:
-    """The rows of the table: A-SSL and H-SSL with Haar pairs, p4 network and plain one, and p4 weights at random."""
+    """The rows of the table: A-SSL and H-SSL with Haar pairs, p4 network and plain one, and p4 weights at random.
+
+    The p4 network is also trained by prediction, where nothing in the loss keeps embeddings apart.
+    """
     haar = FiberPairs.haar(PlaneGroup("c4", *shape[:2]))
     return [
         Scheme("p4, random", haar, True, True, 0),
@@ -95,6 +124,11 @@ def rotation_schemes(shape: tuple[int, ...], steps: int) -> list[Scheme]:
         Scheme("p4, H-SSL", haar, True, True, steps),
         Scheme("CNN, A-SSL", haar, False, False, steps),
         Scheme("CNN, “H-SSL”", haar, False, True, steps),
+        *(
+            Scheme(f"p4, {kind}, {objective}", haar, True, kind == "H-SSL", steps, objective)
+            for objective in ("BYOL", "SimSiam")
+            for kind in ("A-SSL", "H-SSL")
+        ),
     ]
 
 
@@ -134,29 +168,41 @@ def measure(schemes: list[Scheme], images: Images, seeds: list[int]) -> list[Sch
     for index, scheme in enumerate(schemes):
         pairs, group = scheme.pairs, scheme.pairs.group
         network = EquivariantNetwork(group, width=WIDTH, dim=DIM, tied=scheme.tied)
-        optimiser = optax.adam(LEARNING_RATE)
+        optimiser, objective = optax.adam(LEARNING_RATE), OBJECTIVES[scheme.objective]
         update = fiber_update(
             network,
             pairs,
             fit,
-            generalised_spectral,
+            objective.loss,
             optimiser,
             batch_size=BATCH_SIZE,
             homomorphic=scheme.homomorphic,
+            predictor=objective.predictor,
+            target_decay=objective.target_decay,
         )
         init, embed = jax.jit(network.init), jax.jit(network.apply)
         rows = []
         for seed in seeds:
             key = jax.random.key(seed)
-            state = initial_state(init(key, fit[:1]), optimiser, key)
+            state = _start(objective, init(key, fit[:1]), optimiser, key)
             number = index * len(seeds) + len(rows) + 1
             description = f"{number} of {len(schemes) * len(seeds)}: {scheme.name}"
             state, seconds = _train(update, state, scheme.steps, description)
             moved = [group.act(h, test) for h in range(1, group.order)]
-            views = [np.asarray(embed(state.params, view)) for view in (fit, test, *moved)]
+            params = state.params if objective.predictor is None else state.params["network"]
+            views = [np.asarray(embed(params, view)) for view in (fit, test, *moved)]
             rows.append((*_look(views, labels, expected), seconds))
         measured.append(SchemeScores(scheme.name, *np.array(rows).T))
     return measured
+
+
+def _start(objective: Objective, params: Any, optimiser: optax.GradientTransformation, key: jax.Array) -> TrainState:
+    """State before training: the network, and the predictor and the target's network where there are such."""
+    if objective.predictor is None:
+        return initial_state(params, optimiser, key)
+    predictor = objective.predictor.init(jax.random.fold_in(key, 1), np.zeros((1, DIM), np.float32))
+    target = None if objective.target_decay is None else {"target": params}
+    return initial_state({"network": params, "predictor": predictor}, optimiser, key, target)
 
 
 def _train(update: Update, state: TrainState, steps: int, description: str) -> tuple[TrainState, float]:
