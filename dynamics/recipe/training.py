@@ -1,7 +1,7 @@
 """Training of a practical run: its spectrum recorded, stopped and resumed at will, gone back where it diverges."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -36,9 +36,12 @@ def train(
     prepared: PreparedRecipe,
     checkpoints: Checkpoints | None = None,
     *,
+    embed: Callable[[Any, Any], Mapping[str, jax.Array]] | None = None,
+    description: str = "training",
     report_cost: Callable[[float], None] | None = None,
     report_resumed: Callable[[int], None] | None = None,
     report_records: Callable[[Trajectory], None] | None = None,
+    report_end: Callable[[TrainState], None] | None = None,
 ) -> Trajectory:
     """Train and record the spectrum; marked partial if the training ends early.
 
@@ -51,12 +54,19 @@ def train(
         The run.
     checkpoints : Checkpoints, optional
         Where states are kept, the first of them before the first update; training goes on from the last.
+    embed : callable, optional
+        Function (params, model state) -> layers whose spectra are recorded, `embeddings` (2n, d) among them; by default
+        `prepared.embed`, embeddings and features of the probe batch.
+    description : str
+        Name of the training beside its progress.
     report_cost : callable, optional
         Receives, after the first few updates, the seconds that all of them take.
     report_resumed : callable, optional
         Receives the step from which training goes on.
     report_records : callable, optional
         Receives every few seconds what has been recorded so far, marked as interrupted.
+    report_end : callable, optional
+        Receives the state with which the training ended.
 
     Raises
     ------
@@ -64,7 +74,10 @@ def train(
         If the checkpoints are damaged or of another network.
     """
     recipe = prepared.recipe
-    observer, in_progress = _Observer.of(prepared), InProgress(report_records)
+    observer, in_progress = (
+        _Observer.of(prepared, prepared.embed if embed is None else embed),
+        InProgress(report_records),
+    )
     state = prepared.state
     found = checkpoints.latest(state) if checkpoints is not None else None
     if found is not None:
@@ -97,6 +110,7 @@ def train(
             adjust=prepared.measure,
             adjust_due=next_measurement,
             status=observer.recorder.describe,
+            description=description,
         )
         gone_back = None
         if outcome.kind == "diverged" and prepared.measure is not None:
@@ -104,6 +118,8 @@ def train(
         if gone_back is None:
             break
         state = gone_back
+    if report_end is not None:
+        report_end(ended)
     return so_far(outcome)
 
 
@@ -120,14 +136,14 @@ class _Observer:
     features: Callable[..., jax.Array]
 
     @staticmethod
-    def of(prepared: PreparedRecipe) -> "_Observer":
-        """The observer of a run, which has seen nothing yet."""
+    def of(prepared: PreparedRecipe, embed: Callable[[Any, Any], Mapping[str, jax.Array]]) -> "_Observer":
+        """The observer of a run by its embeddings, which has seen nothing yet."""
         recipe = prepared.recipe
         steps = recording_steps(recipe.steps, recipe.records // 2)
-        embed = jax.jit(lambda variables: prepared.embed(*variables))
+        compiled = jax.jit(embed)
         return _Observer(
             prepared,
-            SpectrumRecorder(embed, steps, center=True),
+            SpectrumRecorder(lambda variables: compiled(*variables), steps, center=True),
             dict(zip(steps.tolist(), effective_times(prepared.schedule, steps), strict=True)),
             rates_of_steps(prepared.schedule, recipe.steps + 1),
             probe_steps(recipe, steps),

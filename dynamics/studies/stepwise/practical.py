@@ -19,14 +19,11 @@ from jaxtyping import Float
 from dynamics.objectives.registry import get_objective
 from dynamics.recipe.config import Recipe, recipe_preset
 from dynamics.recipe.preparation import PreparedRecipe, prepare, started
+from dynamics.recipe.training import train
 from dynamics.studies.stepwise.modes import learned_directions
 from dynamics.training.checkpoints import Checkpoints
-from dynamics.training.loop import run
 from dynamics.training.minibatch import BATCH_STATS, deinterleave
-from dynamics.training.optimisers import effective_times
-from dynamics.training.recorder import SpectrumRecorder, recording_steps
-from dynamics.training.stability import next_measurement
-from dynamics.training.state import Metrics, TrainState, initial_state
+from dynamics.training.state import TrainState, initial_state
 from dynamics.trajectories.comparison import distinct_steps
 from dynamics.trajectories.trajectory import Trajectory
 from dynamics.typing import Array
@@ -155,50 +152,27 @@ def train_all(
 
 
 def _train(
-    prepared: PreparedRecipe, embed: Callable[[Any], dict[str, jax.Array]], folder: Path | None
+    prepared: PreparedRecipe, embed: Callable[[Any, Any], Mapping[str, jax.Array]], folder: Path | None
 ) -> tuple[Trajectory, TrainState]:
     """Train one network with its spectra recorded, those of its stages among them."""
-    recipe, state = prepared.recipe, prepared.state
-    steps = recording_steps(recipe.steps, recipe.records // 2)
-    recorder = SpectrumRecorder(embed, steps, center=True)
-    times = dict(zip(steps.tolist(), effective_times(prepared.schedule, steps), strict=True))
-    checkpoints = None if folder is None else Checkpoints(folder, every=recipe.checkpoint_seconds)
-    found = None if checkpoints is None else checkpoints.latest(state)
-    if found is not None:
-        state, recorded = found
-        recorder.restore(recorded)
-
-    def observe(state: TrainState, metrics: Metrics) -> None:
-        step = int(state.step)
-        if recorder.due(step):
-            time = times[step] if prepared.measure is None else state.opt_state.effective_time
-            recorder.record(step, (state.params, state.model_state), loss=metrics["loss"], time=time)
-
-    state, outcome = run(
-        prepared.update,
-        state,
-        steps=recipe.steps,
-        data=(prepared.images,),
-        observe=observe,
-        observe_at=steps,
-        checkpoints=checkpoints,
-        recorder_state=recorder.state,
-        adjust=prepared.measure,
-        adjust_due=next_measurement,
+    recipe, ends = prepared.recipe, []
+    trajectory = train(
+        prepared,
+        None if folder is None else Checkpoints(folder, every=recipe.checkpoint_seconds),
+        embed=embed,
         description=f"{LOSSES[recipe.objective]}, {recipe.init} start, seed {recipe.seed}",
+        report_end=ends.append,
     )
-    if outcome.kind == "interrupted":
-        raise KeyboardInterrupt(outcome.describe())
-    return recorder.trajectory(rung="recipe", outcome=outcome, objective=recipe.objective), state
+    if trajectory.outcome.kind == "interrupted":
+        raise KeyboardInterrupt(trajectory.outcome.describe())
+    return trajectory, ends[0]
 
 
-def _embedding_of_probe(prepared: PreparedRecipe) -> Callable[[Any], dict[str, jax.Array]]:
+def _embedding_of_probe(prepared: PreparedRecipe) -> Callable[[Any, Any], Mapping[str, jax.Array]]:
     """(params, model state) -> embeddings of the probe batch as the loss sees them, and the stages of the network."""
     scale_free = get_objective(prepared.recipe.objective).scale_free
 
-    @jax.jit
-    def embed(variables: Any) -> dict[str, jax.Array]:
-        params, model_state = variables
+    def embed(params: Any, model_state: Any) -> dict[str, jax.Array]:
         taps, _ = prepared.encoder.apply(
             {"params": params, BATCH_STATS: model_state[BATCH_STATS]},
             prepared.probe,
