@@ -96,7 +96,7 @@ def compare(
     write_trajectories(opened.folder, forecasts)
     measured = trained(opened, CHECKPOINT_SECONDS)
     _, comparison = compared(opened, measured, forecasts)
-    show(comparison_table(comparison, experiment.schedule.learning_rate))
+    show(comparison_table(comparison, experiment.learning_rate))
     _show_labels(forecasts, experiment, measured)
     show(f"\nKernel: {experiment.kernel.name}; {experiment.kernel.reason}.")
     conclude(opened.folder)
@@ -352,7 +352,7 @@ def _show_labels(
     """Where labels were asked for, say how well probes will read them and how well they do."""
     from dynamics.cli.labels import label_table, margin_line
 
-    table = label_table(forecasts, experiment.schedule.learning_rate, measured)
+    table = label_table(forecasts, experiment.learning_rate, measured)
     if table is not None and experiment.held_out is not None:
         show()
         show(table)

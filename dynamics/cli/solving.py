@@ -46,7 +46,7 @@ def simulate_objective(name: str, config: Config, out: Path | None, force: bool,
 
     folder, experiment, trajectory = _simulated(name, config, out, force, forecast_objective)
     first, law = first_of_experiment(name, experiment), escape_law(name, dim=max(config.dim, 2))
-    show(objective_table(trajectory, first, experiment.frozen_schedule.learning_rate))
+    show(objective_table(trajectory, first, experiment.learning_rate))
     show(f"\n{objective_line(law, first)}")
     show(f"\nKernel: {experiment.kernel.name}; {experiment.kernel.reason}.")
     conclude(folder)
@@ -73,7 +73,8 @@ def _simulated(
     experiment = prepare(config)
     trajectory = solve(name, experiment)
     modes = experiment.kernel.modes
-    prepared = structs.replace(settings, title=experiment.title, resolved=experiment.resolved, modes=fingerprint(modes))
+    resolved = experiment.resolved_with(experiment.frozen_schedule)  # no run is made, whose steps the moving model says
+    prepared = structs.replace(settings, title=experiment.title, resolved=resolved, modes=fingerprint(modes))
     claim(folder, prepared, force=force)
     write_modes(folder, modes)
     write_trajectories(folder, {trajectory.rung: trajectory})

@@ -258,7 +258,7 @@ def forecast_of(experiment: Experiment, moving: Trajectory | None = None) -> For
     frozen = Forecast(
         eigenvalues=experiment.kernel.modes.padded_eigenvalues(experiment.config.dim),
         step_times=experiment.mode_step_times,
-        learning_rate=experiment.frozen_schedule.learning_rate,
+        learning_rate=experiment.learning_rate,
         stability_limit=experiment.frozen_schedule.stability_limit,
         predicts=experiment.kernel.predicts,
         agreement=experiment.kernel.held_out_agreement(experiment.config.dim, center=experiment.config.center),

@@ -81,7 +81,7 @@ def _flow(name: str, experiment: Experiment) -> Callable[[np.ndarray], Trajector
     F0, theta, record = experiment.initial_embeddings, experiment.kernel.matrix, get_objective(name)
     loss = experiment_loss(name)
     if record.takes_targets:
-        age = TEACHER_STEPS * experiment.frozen_schedule.learning_rate if record.moving_target else 0.0
+        age = TEACHER_STEPS * experiment.learning_rate if record.moving_target else 0.0
         predictor = None if record.predictor is None else np.eye(F0.shape[1])
         K = _gram(experiment)
         return lambda times: teacher_flow(K, F0, times, loss, predictor=predictor, teacher_age=age)

@@ -117,8 +117,17 @@ class Experiment:
         return shortened(self.frozen_schedule, self.moving.foreseen)
 
     @property
+    def learning_rate(self) -> float:
+        """Learning rate η of every schedule of the experiment."""
+        return self.frozen_schedule.learning_rate
+
+    @property
     def resolved(self) -> dict[str, Any]:
         """Values that the automatic settings came to."""
+        return self.resolved_with(self.schedule)
+
+    def resolved_with(self, schedule: Schedule) -> dict[str, Any]:
+        """Values that the automatic settings came to, with the steps of another schedule than that of a run."""
         return {
             "pairs": self.pairs.source,
             "num_pairs": len(self.pairs),
@@ -126,9 +135,9 @@ class Experiment:
             "kernel": self.kernel.name,
             "reason": self.kernel.reason,
             "multiplier": self.multiplier,
-            "stability_limit": self.schedule.stability_limit,
-            "learning_rate": self.schedule.learning_rate,
-            "steps": self.schedule.steps,
+            "stability_limit": schedule.stability_limit,
+            "learning_rate": schedule.learning_rate,
+            "steps": schedule.steps,
         }
 
     @property
@@ -138,7 +147,7 @@ class Experiment:
         return (
             f"{self.pairs.source}; {self.random.description}; n = {len(self.pairs)}, d = {config.dim}\n"
             f"{config.init} start, α = {config.init_scale:g}, c = {self.multiplier:.3g}; "
-            f"η = {self.schedule.learning_rate:.3g}; {self.kernel.name}{', centred' if config.center else ''}"
+            f"η = {self.learning_rate:.3g}; {self.kernel.name}{', centred' if config.center else ''}"
         )
 
 

@@ -25,6 +25,8 @@ from dynamics.support.precision import double_precision
 from dynamics.trajectories.trajectory import Trajectory
 from dynamics.typing import Embedding
 
+_RECORDS_AT_ONCE = 128
+
 
 def kernel_descent(
     modes: ContrastiveModes,
@@ -115,11 +117,12 @@ def descend(
     DivergenceError
         If what is saved does not stay finite.
     """
+    # repeated records at the end, so that descents of other lengths are not compiled anew
+    gaps = np.pad(np.diff(record_at, prepend=0), (0, -len(record_at) % _RECORDS_AT_ONCE))
     with double_precision():
-        gaps = jnp.asarray(np.diff(record_at, prepend=0))
         parameters = jax.tree.map(jnp.asarray, parameters)
-        saved, states = _run(velocity, save, jnp.asarray(start), parameters, learning_rate, gaps)
-        saved, states = np.asarray(saved), np.asarray(states)
+        saved, states = _run(velocity, save, jnp.asarray(start), parameters, learning_rate, jnp.asarray(gaps))
+        saved, states = (np.asarray(each)[: len(record_at)] for each in (saved, states))
     if not np.isfinite(saved).all():
         raise DivergenceError(f"Gradient descent at learning rate {learning_rate:.3g} diverged; lower the rate.")
     return saved, states

@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
-from scipy.linalg import solve_triangular
+from scipy.linalg import eigh, solve_triangular
 
 from dynamics.errors import CapacityError, ConfigError
 from dynamics.flow.bilinear import BilinearModel, descend_records
@@ -130,8 +130,7 @@ def reduced_model(
         path = _follow(model, learning_rate, record_at, loss, center)
         A, H = _more_directions(network, path, B, A, H, directions)
         B = _readout_directions(network, path, B, H, rank)
-        # all rounds have the same shapes, so that their descents are compiled once
-        model = _projected(network, B, _filled(H, all_directions), center)
+        model = _projected(network, B, H, center, all_directions)
     return Reduction(model, _filled(A, all_directions), B, _filled(H, all_directions))
 
 
@@ -168,8 +167,8 @@ def _more_directions(
     leading = _leading(path.Y.reshape(len(path.Y), -1)[_some(path.times)], count, _SMALLEST).T
     cotangent = np.zeros_like(network.hidden)
     found = []
-    for y in leading:
-        cotangent[:views] = u * y.reshape(views, -1) @ B.T
+    for y in u * leading.reshape(len(leading), views, -1) @ B.T:
+        cotangent[:views] = y
         found.append(network.flat(network.pullback(cotangent)))
     new = _orthonormal(np.array(found).reshape(len(found), -1), A)
     tangents = [np.asarray(network.tangent(network.unflat(a)), np.float64) for a in new]
@@ -183,20 +182,27 @@ def _readout_directions(network: ReadoutNetwork, path: _Path, B: np.ndarray, H: 
     s = -path.Y.reshape(len(path.Y), -1) @ P.reshape(len(P), path.Y[0].size).T
     # directions alone are sought, and float32 knows them; with one more direction, that of h₀, whose amplitude is 1
     G = path.G.transpose(0, 2, 1).reshape(len(path.G), -1).astype(np.float32)
-    until = _integrals_until(path.times)[_some(path.times)]
-    moved = np.zeros((len(until) * path.G.shape[2], network.hidden.shape[1]))
+    until = _integrals_until(path.times)[_some(path.times)].astype(np.float32)
+    moved = np.zeros((len(until) * path.G.shape[2], network.hidden.shape[1]), np.float32)
     for s_k, H_k in [(np.ones(len(s)), network.hidden), *zip(s.T, H, strict=True)]:
-        weighted = (until * s_k).astype(np.float32) @ G
+        weighted = (until * s_k.astype(np.float32)) @ G
         moved += weighted.reshape(len(moved), views) @ H_k[:views].astype(np.float32)
     W = np.asarray(network.readout, np.float64).T - u * moved.reshape(len(until), -1, moved.shape[1])
     return _filled(_leading(W.reshape(moved.shape), rank).T, rank).T
 
 
-def _projected(network: ReadoutNetwork, B: np.ndarray, H: np.ndarray, center: bool) -> BilinearModel:
+def _projected(
+    network: ReadoutNetwork, B: np.ndarray, H: np.ndarray, center: bool, directions: int | None = None
+) -> BilinearModel:
+    """The model in the directions B and those with tangents H.
+
+    Zeros fill it up to a number of `directions`, so that the descents of all rounds have one shape, compiled once.
+    """
     u, W = network.scale, np.asarray(network.readout, np.float64)
     omega = B.T @ W
-    p = u * network.hidden @ B
-    model = BilinearModel(p, u * H @ B, omega, u * network.hidden @ (W - B @ omega), network.views)
+    p, P = u * network.hidden @ B, H @ (u * B)
+    P = P if directions is None else _filled(P, directions)
+    model = BilinearModel(p, P, omega, u * network.hidden @ (W - B @ omega), network.views)
     return model.centred() if center else model
 
 
@@ -207,13 +213,14 @@ def _leading(rows: np.ndarray, count: int, smallest: float = 1e-7) -> np.ndarray
     value decomposition and resolves singular values down to 1e-8 of the largest.
     """
     few = len(rows) <= rows.shape[1]
-    values, vectors = np.linalg.eigh(rows @ rows.T if few else rows.T @ rows)
-    values, vectors = values[::-1], vectors[:, ::-1]
-    kept = (values > smallest**2 * values[0])[: min(count, len(values))]
-    vectors = vectors[:, : len(kept)][:, kept]
+    square = rows @ rows.T if few else rows.T @ rows
+    first, last = max(len(square) - count, 0), len(square) - 1
+    values, vectors = eigh(square, subset_by_index=(first, last), driver="evr", overwrite_a=True, check_finite=False)
+    kept = values > smallest**2 * values[-1]
+    values, vectors = values[kept][::-1], vectors[:, kept][:, ::-1]
     if not few:
         return vectors
-    columns = rows.T @ (vectors / np.sqrt(values[: len(kept)][kept]))
+    columns = rows.T @ (vectors / np.sqrt(values))
     return solve_triangular(np.linalg.cholesky(columns.T @ columns), columns.T, lower=True).T  # once more for rounding
 
 

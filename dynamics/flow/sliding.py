@@ -67,12 +67,13 @@ class SlidingFlow:
     """
 
     def __init__(self, velocity: Callable, kinks: Callable | None, y: Array, parameters: Any, end: float):
-        x = np.zeros(0) if kinks is None else np.asarray(kinks(jnp.zeros(()), y, parameters))
-        self._system = sliding_system(velocity, kinks) if kinks is not None and x.size else None
+        has_kinks = kinks is not None and jax.eval_shape(kinks, jnp.zeros(()), y, parameters).size > 0
+        self._system = sliding_system(velocity, kinks) if kinks is not None and has_kinks else None
         self.velocity = self._system.velocity if self._system else velocity
         self.event = self._system.event if self._system else None
         self.arguments = parameters
-        if self._system:
+        if self._system and kinks is not None:
+            x = np.asarray(kinks(jnp.zeros(()), y, parameters))
             sides = Sides(np.where(x > 0, 1.0, 0.0), np.zeros(0, int), _CORRECTION / end, np.zeros(len(x)))
             self.arguments = _pack(parameters, next_sides(self._system, 0.0, y, parameters, sides, at_event=False))
 

@@ -62,7 +62,7 @@ class Contender:
         on_images = carried(experiment, flow.embeddings[nearest], self.images, self._embed)
         scores = [self.probe.scores(*self._parts(F)) for F in on_images]
         linear, knn, _ = self.probe.names
-        steps = experiment.mode_step_times / experiment.frozen_schedule.learning_rate
+        steps = experiment.mode_step_times / experiment.learning_rate
         return AugmentationForecast(
             augmentation=self.augmentation,
             seed=experiment.config.seed,
