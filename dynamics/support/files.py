@@ -89,7 +89,9 @@ def save_figure(figure: "Figure", path: str | Path) -> None:
 
 
 def save_csv(path: str | Path, columns: Mapping[str, Any]) -> None:
-    """Write columns of one length as comma-separated values below their names, atomically; NaN is an empty cell.
+    """Write columns of one length as comma-separated values below their names, atomically.
+
+    What is missing, NaN or None, is an empty cell. A whole number is written as one, though its column is of floats.
 
     Raises
     ------
@@ -99,8 +101,8 @@ def save_csv(path: str | Path, columns: Mapping[str, Any]) -> None:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
-    cells = ([_cell(value) for value in np.asarray(column).tolist()] for column in columns.values())
-    writer.writerows(zip(*cells, strict=True))
+    lists = (column.tolist() if isinstance(column, np.ndarray) else column for column in columns.values())
+    writer.writerows(zip(*(map(_cell, column) for column in lists), strict=True))
     save_text(path, text.getvalue())
 
 

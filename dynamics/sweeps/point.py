@@ -9,7 +9,8 @@ from dynamics.recipe.run import RecipeRun
 from dynamics.runs.interface import PreparedRun, settings_of
 from dynamics.runs.resume import checkpoints, claim, found, measured
 from dynamics.runs.settings import Kind, holds_run
-from dynamics.runs.store import is_compared, write_comparison, write_modes, write_trajectories
+from dynamics.runs.store import is_compared, read_run, write_comparison, write_modes, write_trajectories
+from dynamics.runs.tables import write_tables
 from dynamics.views.datasets import check_images
 from dynamics.views.sampling import check_dataset
 
@@ -33,7 +34,7 @@ def prepare_run(config: Config | Recipe) -> PreparedRun:
 
 
 def run_point(config: Config | Recipe, folder: Path) -> None:
-    """Carry one run through to its comparison, as `dynamics compare` does; a run that was stopped goes on.
+    """Carry one run through to its comparison and tables, as `dynamics compare` does; a run that was stopped goes on.
 
     Raises
     ------
@@ -55,6 +56,7 @@ def run_point(config: Config | Recipe, folder: Path) -> None:
         raise KeyboardInterrupt(trained.outcome.describe())
     forecasts, comparison = run.compare(trained, forecasts, checkpoints(folder))
     write_trajectories(folder, forecasts)
+    write_tables(read_run(folder))
     write_comparison(folder, comparison)  # last, since it says that the run is finished
 
 

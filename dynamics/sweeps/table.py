@@ -1,7 +1,5 @@
 """A sweep as a tidy table: one row a run, rung and mode."""
 
-import csv
-import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -45,13 +43,8 @@ def tidy_rows(swept: Sweep) -> Iterator[dict[str, Any]]:
 
 
 def write_csv(rows: Sequence[dict[str, Any]], path: str | Path) -> None:
-    """Write the rows as CSV, atomically; what is not a number is left empty."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]) if rows else [], lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        writer.writerow({name: "" if value != value else value for name, value in row.items()})
-    files.save_text(path, text.getvalue())
+    """Write the rows as CSV, by the rules of `dynamics.support.files.save_csv`."""
+    files.save_csv(path, {name: [row[name] for row in rows] for name in (rows[0] if rows else ())})
 
 
 def write_parquet(rows: Sequence[dict[str, Any]], path: str | Path) -> None:

@@ -91,6 +91,20 @@ def test_the_table_says_what_each_run_says(swept):
     assert_shows_something(swept / "sweep.png")
 
 
+def test_every_run_has_the_tables_of_its_own(swept):
+    with (swept / "sweep.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    for folder in (swept / "runs").iterdir():
+        setting = dict(pair.split("=") for pair in folder.name.split(","))
+        expected = [row for row in rows if setting == {name: row[name] for name in setting}]
+        with (folder / "step_times.csv").open() as file:
+            own = {(row["rung"], row["mode"]): row for row in csv.DictReader(file)}
+        assert len(own) == len(expected) == 4 * 2
+        for row in expected:
+            assert own[row["rung"], row["mode"]]["time"] == row["step_time"]
+        assert (folder / "eigenvalues.csv").is_file()
+
+
 def test_finished_runs_are_not_run_again(swept):
     runs = {path: os.stat(path).st_mtime_ns for path in (swept / "runs").rglob("comparison.json")}
     assert len(runs) == 4
@@ -176,8 +190,11 @@ def test_a_script_without_the_main_guard_is_told_so(tmp_path, monkeypatch):
 
 
 def test_a_table_that_is_not_a_number_is_empty(tmp_path):
-    write_csv([{"a": 1.5, "b": float("nan")}], tmp_path / "t.csv")
-    assert (tmp_path / "t.csv").read_text() == "a,b\n1.5,\n"
+    write_csv(
+        [{"a": 1.5, "b": float("nan"), "c": None, "d": "auto"}, {"a": 2.0, "b": 3, "c": 1, "d": 1.0}],
+        tmp_path / "t.csv",
+    )
+    assert (tmp_path / "t.csv").read_text() == "a,b,c,d\n1.5,,,auto\n2,3,1,1\n"
 
 
 def test_parquet(swept, tmp_path):
