@@ -1,9 +1,9 @@
 """A convolution whose kernel gradient XLA's CPU compiler evaluates tile by tile.
 
 The gradient of a 3×3 kernel is itself a convolution, of all images with kernels as large as an image, and 3×3 pixels
-are its result. XLA on a CPU reaches 37–80 billion operations a second on it where the convolution itself reaches
-170–210 (256 images, 64–256 channels, jaxlib 0.10.1, two cores). Cut into tiles of the image, whose gradients add up,
-the same takes half to two thirds of the time. The function has no forward-mode derivative.
+are its result. XLA on a CPU reaches 20–60 billion operations a second on it where the convolution itself reaches
+100–210 (256 images, 16–64 channels, jaxlib 0.10.1, two cores). Cut into tiles of the image, whose gradients add up, the
+same takes half of the time. The function has no forward-mode derivative.
 """
 
 from typing import Any
@@ -15,11 +15,11 @@ from jaxtyping import Float
 
 from dynamics.typing import Array
 
-TILES = 4
-"""Tiles along each side of an image."""
+TILE, MOST_TILES = 4, 8
+"""Side of a tile in pixels, and the number of tiles along a side from which they grow instead, as each is compiled."""
 
-LEAST_SIDE, LEAST_CHANNELS = 8, 64
-"""Below these the copies of the tiles cost what their convolutions save."""
+LEAST_SIDE, LEAST_SIZE = 2 * TILE, 2**19
+"""Images smaller than this, or so few numbers that they stay in the cache of a core, gain nothing."""
 
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
 
@@ -61,7 +61,7 @@ def kernel_gradient(
     (kh, kw), (h, w) = size, x.shape[1:3]
     x = jnp.pad(x, ((0, 0), (kh // 2, kh // 2), (kw // 2, kw // 2), (0, 0)))
     x, g = x.transpose(3, 1, 2, 0), g.transpose(1, 2, 0, 3)  # channels as images, images as channels
-    tall, wide = -(-h // TILES), -(-w // TILES)
+    tall, wide = (max(TILE, -(-side // MOST_TILES)) for side in (h, w))
     total: Any = 0.0
     for i in range(0, h, tall):
         for j in range(0, w, wide):
@@ -74,5 +74,5 @@ def kernel_gradient(
 def _worth_tiles(x: Array, kernel: Array, strides: Any, padding: Any) -> bool:
     kh, kw = kernel.shape[:2]
     keeps_size = tuple(strides) == (1, 1) and tuple(padding) == ((kh // 2, kh // 2), (kw // 2, kw // 2))
-    large = min(x.shape[1:3]) >= LEAST_SIDE and min(kernel.shape[2:]) >= LEAST_CHANNELS
+    large = min(x.shape[1:3]) >= LEAST_SIDE and x.size >= LEAST_SIZE
     return jax.default_backend() == "cpu" and kh % 2 == kw % 2 == 1 and kh * kw > 1 and keeps_size and large

@@ -19,12 +19,13 @@ SETTINGS = {"dimension_numbers": ("NHWC", "HWIO", "NHWC")}
 
 
 @on_a_cpu
-@pytest.mark.parametrize(("side", "size"), [((8, 8), (3, 3)), ((9, 11), (3, 3)), ((10, 8), (5, 1))])
+@pytest.mark.parametrize(("side", "size"), [((8, 8), (3, 3)), ((9, 11), (3, 3)), ((10, 8), (5, 1)), ((8, 35), (3, 3))])
 @double_precision()
-def test_value_and_gradients(side, size):
+def test_value_and_gradients(side, size, monkeypatch):
+    monkeypatch.setattr(module, "LEAST_SIZE", 0)
     rng = np.random.default_rng(0)
-    x, kernel = rng.normal(size=(3, *side, 64)), rng.normal(size=(*size, 64, 65))
-    weights = rng.normal(size=(3, *side, 65))
+    x, kernel = rng.normal(size=(3, *side, 6)), rng.normal(size=(*size, 6, 5))
+    weights = rng.normal(size=(3, *side, 5))
     padding = [(size[0] // 2, size[0] // 2), (size[1] // 2, size[1] // 2)]
 
     def loss(apply):
@@ -41,24 +42,24 @@ def test_value_and_gradients(side, size):
 @pytest.mark.parametrize(
     ("shape", "size", "strides", "padding"),
     [
-        ((2, 4, 4, 64), (3, 3), (1, 1), [(1, 1), (1, 1)]),  # images too small
-        ((2, 8, 8, 32), (3, 3), (1, 1), [(1, 1), (1, 1)]),  # too few channels
-        ((2, 8, 8, 64), (3, 3), (2, 2), [(1, 1), (1, 1)]),
-        ((2, 8, 8, 64), (1, 1), (1, 1), [(0, 0), (0, 0)]),
-        ((2, 8, 8, 64), (3, 3), (1, 1), [(0, 0), (0, 0)]),
+        ((512, 4, 4, 64), (3, 3), (1, 1), [(1, 1), (1, 1)]),  # images too small
+        ((127, 8, 8, 64), (3, 3), (1, 1), [(1, 1), (1, 1)]),  # all of it stays in the cache
+        ((128, 8, 8, 64), (3, 3), (2, 2), [(1, 1), (1, 1)]),
+        ((128, 8, 8, 64), (1, 1), (1, 1), [(0, 0), (0, 0)]),
+        ((128, 8, 8, 64), (3, 3), (1, 1), [(0, 0), (0, 0)]),
     ],
 )
 def test_all_others_are_left_alone(shape, size, strides, padding):
-    x, kernel = jnp.ones(shape), jnp.ones((*size, shape[-1], 64))
+    x, kernel = jnp.ones(shape), jnp.ones((*size, shape[-1], 4))
     with mock.patch.object(module, "kernel_gradient") as tiles:
-        jax.grad(lambda kernel: convolution(x, kernel, strides, padding, **SETTINGS).sum())(kernel)
+        jax.eval_shape(jax.grad(lambda kernel: convolution(x, kernel, strides, padding, **SETTINGS).sum()), kernel)
     assert not tiles.called
 
 
 @on_a_cpu
 def test_a_network_is_trained_with_it_and_keeps_its_forward_mode_elsewhere():
     network = StandardResNet(depth=10, width=1.0)
-    x = jnp.zeros((2, 8, 8, 3))
+    x = jnp.zeros((128, 8, 8, 3))
     variables = jax.eval_shape(network.init, jax.random.key(0), x)
 
     def apply(train):
