@@ -21,7 +21,7 @@ def plot(
     title: bool = True,
     width: Optionally[float | Literal["column", "page"]] = None,
 ) -> None:
-    """Draw the figures of saved runs again, as PNG and as PDF with text that stays text.
+    """Draw the figures of saved runs again, as PNG and PDF.
 
     Parameters
     ----------

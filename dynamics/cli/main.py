@@ -37,7 +37,7 @@ from dynamics.errors import ConfigError, DynamicsError
 from dynamics.experiment.config import Config
 from dynamics.objectives.registry import OBJECTIVES
 from dynamics.recipe.config import PRESETS, Recipe
-from dynamics.support.progress import QUIET, stage
+from dynamics.support.progress import QUIET, note, stage
 
 if TYPE_CHECKING:
     from dynamics.cli.running import Request
@@ -63,7 +63,7 @@ def compare(
     """Forecast the training of a network, train it, and lay both on one time axis.
 
     The same command goes on with a run that was stopped, and does not train a finished one again. With --recipe
-    practical it is about the network of `dynamics train --preset`, which has settings of its own.
+    practical it compares the network of `dynamics train --preset` instead, and takes the settings of that command.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def compare(
     from dynamics.cli.idle import note_idle
     from dynamics.cli.running import compared, open_run, trained
     from dynamics.cli.tables import comparison_table, forecast_table
-    from dynamics.experiment.forecasting import forecast_of
+    from dynamics.experiment.forecasting import best_moving, forecast_of
     from dynamics.runs.store import write_trajectories
 
     note_idle(config)
@@ -88,7 +88,7 @@ def compare(
     experiment = opened.run.experiment
     with stage("The forecast"):
         forecasts = opened.run.forecast()
-    ahead = forecast_of(experiment, forecasts.get("relinearised"))
+    ahead = forecast_of(experiment, best_moving(forecasts))
     show()
     show(forecast_table(ahead))
     _say_caveats(ahead)
@@ -107,6 +107,7 @@ def simulate(
     dynamics: str = "barlow-twins",
     by_step: Optionally[int] = None,
     resume_from: Optionally[Path] = None,
+    relinearised: Switch = False,
     json: Switch = False,
     out: Optionally[Path] = None,
     force: Switch = False,
@@ -125,6 +126,8 @@ def simulate(
         Say how many dimensions will be learned by this training step.
     resume_from
         Recorder file (.npz) of a run in progress with these settings, which updates the forecast.
+    relinearised
+        Follow a kernel that moves more closely, in twice the time: step times within 1.3 % instead of 3 %.
     json
         Print the forecast as one JSON object and nothing else, for machines.
     out
@@ -137,14 +140,16 @@ def simulate(
     from dynamics.cli.running import open_run
     from dynamics.cli.tables import forecast_answers, forecast_table
     from dynamics.experiment.fingerprint import require_same_run
-    from dynamics.experiment.forecasting import forecast_of
+    from dynamics.experiment.forecasting import best_moving, forecast_of
+    from dynamics.experiment.rungs import forecast_trajectories
     from dynamics.runs.store import write_trajectories
     from dynamics.support.bounds import Count, require_within
     from dynamics.trajectories.trajectory import Trajectory
 
     QUIET.set(QUIET.get() or json)
     if dynamics != "barlow-twins":
-        note_idle(config, dynamics, {"by_step": by_step, "resume_from": resume_from})
+        given = {"by_step": by_step, "resume_from": resume_from, "relinearised": relinearised or None}
+        note_idle(config, dynamics, given)
         simulate_other = simulate_objective if dynamics in OBJECTIVES else simulate_solved
         simulate_other(dynamics, config, out, force, json)
         return
@@ -156,9 +161,11 @@ def simulate(
     experiment = opened.run.experiment
     if measured is not None:
         require_same_run(experiment, measured)
+    if relinearised and experiment.moving is None:
+        note("Note: --relinearised has no effect here, because the kernel is not expected to move.")
     with stage("The forecast"):
-        forecasts = opened.run.forecast()
-    ahead = forecast_of(experiment, forecasts.get("relinearised"))
+        forecasts = forecast_trajectories(experiment, relinearised=relinearised)
+    ahead = forecast_of(experiment, best_moving(forecasts))
     show()
     show(forecast_table(ahead))
     if measured is not None:
@@ -177,7 +184,7 @@ def simulate(
 
 
 def train(config: Settings, preset: Preset = None, out: Optionally[Path] = None, force: Switch = False) -> None:
-    """Train the network without a forecast, and record its spectrum; a run that was stopped goes on.
+    """Train the network and record its spectrum, without comparing them with forecasts; a run that was stopped goes on.
 
     Without --preset this is the network of `compare`, which theory describes. With one it is the practical recipe:
     a ResNet with normalisation and projector, minibatches and fresh augmentations. It has settings of its own, which
@@ -224,7 +231,7 @@ def sweep(
     Parameters
     ----------
     vary
-        A setting and its values, such as width=16,32,64 or seed=0,1,2; several give their grid.
+        A setting and its values, such as width=16,32,64 or seed=0,1,2; of several settings all combinations are run.
     config
         Settings that all runs share.
     jobs

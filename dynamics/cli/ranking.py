@@ -39,7 +39,8 @@ def rank(
     """Rank augmentations by the accuracy that probes will have, without training anything.
 
     An augmentation is a recipe (simclr), a step with its strength (noise:.2), or several (crop:.5+flip+noise:.1). All
-    make pairs of the same images for the same network. Probes read the images themselves; --held-out others test them.
+    make pairs of the same images for the same network. Probes are fitted to these images without augmentation, and
+    tested on --held-out others.
 
     Parameters
     ----------

@@ -169,7 +169,8 @@ def _sweep_recipe(default: Recipe) -> Callable[..., None]:
         Parameters
         ----------
         vary
-            A setting and its values, such as learning-rate=0.003,0.01 or seed=0,1,2; several give their grid.
+            A setting and its values, such as learning-rate=0.003,0.01 or seed=0,1,2; of several settings all
+            combinations are run.
         config
             Settings that all runs share.
         jobs

@@ -8,7 +8,7 @@
 (1, 1300, [(2, 3)])
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -240,7 +240,7 @@ def forecast(
     config = Config(dim=Config.dim if dim is None else dim, learning_rate=learning_rate, **settings)
     if isinstance(network, Architecture):
         experiment = prepare(config, pairs=pairs, declared=network)
-        return forecast_of(experiment, moving_kernel_trajectories(experiment).get("relinearised"))
+        return forecast_of(experiment, best_moving(moving_kernel_trajectories(experiment)))
     return _of_kernel(pairs, network, config, start)
 
 
@@ -267,6 +267,11 @@ def forecast_of(experiment: Experiment, moving: Trajectory | None = None) -> For
     if moving is None:
         return frozen
     return replace(frozen.updated(moving), known_until=0.0, model=rung(moving.rung).label)
+
+
+def best_moving(forecasts: Mapping[str, Trajectory]) -> Trajectory | None:
+    """The highest rung among forecasts in which the kernel moves, for `forecast_of`; None if there is none."""
+    return forecasts.get("relinearised", forecasts.get("bilinear"))
 
 
 def _of_own(pairs: Pairs, network: Any, dim: int | None, learning_rate: float | None, settings: dict) -> Forecast:

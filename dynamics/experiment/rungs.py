@@ -20,8 +20,8 @@ from dynamics.trajectories import Comparison, Trajectory, compare
 from dynamics.trajectories.ladder import rung
 
 
-def forecast_trajectories(experiment: Experiment) -> dict[str, Trajectory]:
-    """Rungs 0 to 2½.
+def forecast_trajectories(experiment: Experiment, *, relinearised: bool = True) -> dict[str, Trajectory]:
+    """Rungs 0 to 2¾.
 
     Those with a frozen kernel go on until it has learned all dimensions, which may be long after the run has ended
     (`Experiment.frozen_schedule`). They are `closed_form`, `ode`, `matrix_ode` where all layers learn, and
@@ -29,6 +29,13 @@ def forecast_trajectories(experiment: Experiment) -> dict[str, Trajectory]:
     (`Experiment.kernel_moves`), `bilinear` and `relinearised` follow readout and features together; where there is no
     model of them (`Experiment.moving`), a note says so. Where pairs are held out, `ode` and `bilinear` have the scores
     of probes among their metrics (`dynamics.experiment.labels`).
+
+    Parameters
+    ----------
+    experiment : Experiment
+        The prepared experiment.
+    relinearised : bool
+        Whether `relinearised` is among them, which costs more than all others together.
     """
     modes, matrix, F0 = experiment.kernel.modes, experiment.kernel.matrix, experiment.initial_embeddings
     schedule = experiment.frozen_schedule
@@ -41,10 +48,12 @@ def forecast_trajectories(experiment: Experiment) -> dict[str, Trajectory]:
     else:
         trajectories["matrix_ode"] = matrix_kernel_flow(matrix, F0, times)
         trajectories["linearised"] = matrix_kernel_descent(matrix, F0, *steps)
-    return trajectories | moving_kernel_trajectories(experiment, labels)
+    return trajectories | moving_kernel_trajectories(experiment, labels, relinearised=relinearised)
 
 
-def moving_kernel_trajectories(experiment: Experiment, labels: LabelReader | None = None) -> dict[str, Trajectory]:
+def moving_kernel_trajectories(
+    experiment: Experiment, labels: LabelReader | None = None, *, relinearised: bool = True
+) -> dict[str, Trajectory]:
     """`bilinear` and `relinearised` with the steps of the run, where there is a model of a kernel that moves.
 
     A forecast that does not fit into the memory or does not stay finite is left out, and a note says so.
@@ -57,8 +66,9 @@ def moving_kernel_trajectories(experiment: Experiment, labels: LabelReader | Non
         "bilinear": lambda: (
             bilinear_trajectory(experiment, reduction) if labels is None else labels.bilinear(reduction)
         ),
-        "relinearised": lambda: relinearised_trajectory(experiment, reduction, moving.network),
     }
+    if relinearised:
+        models["relinearised"] = lambda: relinearised_trajectory(experiment, reduction, moving.network)
     forecasts = {}
     for name, forecast in models.items():
         try:

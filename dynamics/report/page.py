@@ -203,10 +203,11 @@ def _svg(draw: Callable[[], Figure], name: str) -> str:
 
 def _chart_data(run: Run) -> str:
     """Curves of the interactive figure and the names of its axes, as JSON that cannot end its script element."""
-    curves = []
+    curves, main = [], main_forecast(run.forecasts)
     if run.measured is not None:
-        curves.append(_curve(run.measured, rung(run.measured.rung).label, measured=True))
-    curves += [_curve(trajectory, rung(name).label, measured=False) for name, trajectory in run.forecasts.items()]
+        curves.append(_curve(run.measured.rung, run.measured, shown=True, measured=True))
+    few = len(curves) + len(run.forecasts) < 3
+    curves += [_curve(name, forecast, shown=few or name == main) for name, forecast in run.forecasts.items()]
     solved = next((forecast.solution for forecast in run.forecasts.values() if forecast.solution is not None), None)
     data: dict[str, Any] = {"curves": curves, "learningRate": run.settings.learning_rate}
     data |= {"quantity": "eigenvalues of C", "time": "effective time t = learning rate × step"}
@@ -230,13 +231,15 @@ def _without_tex(label: str) -> str:
     return label
 
 
-def _curve(trajectory: Trajectory, name: str, measured: bool) -> dict[str, Any]:
+def _curve(name: str, trajectory: Trajectory, *, shown: bool, measured: bool = False) -> dict[str, Any]:
+    """One model in the interactive figure, and whether it is `shown` before its name is clicked."""
     chosen = np.unique(np.linspace(0, len(trajectory.times) - 1, _POINTS).round().astype(int))
     u = np.nan_to_num(trajectory.eigenvalues[chosen], nan=0.0, posinf=0.0, neginf=0.0)
     learned = learning_times(trajectory)
     return {
-        "name": name,
+        "name": rung(name).label,
         "measured": measured,
+        "shown": shown,
         "times": [float(f"{t:.6g}") for t in trajectory.times[chosen]],
         "steps": None if trajectory.steps is None else trajectory.steps[chosen].tolist(),
         "eigenvalues": [[float(f"{value:.4g}") for value in mode] for mode in u.T],

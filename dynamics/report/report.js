@@ -93,7 +93,7 @@ function chart(host, data) {
       "stroke-width": curve.measured ? 2.4 : 1.4 }));
     button.append(line, curve.name);
     // at first what was measured, and the forecast that drops the most assumptions of those always there
-    const state = { curve, visible: curve.measured || curve.name === "kernel flow" || curves.length < 3 };
+    const state = { curve, visible: curve.shown };
     const draw = () => {
       group.setAttribute("visibility", state.visible ? "visible" : "hidden");
       button.setAttribute("aria-pressed", state.visible);

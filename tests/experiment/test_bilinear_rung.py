@@ -11,6 +11,7 @@ from dynamics.experiment.bilinear import (
     readout_network,
     relinearised_trajectory,
 )
+from dynamics.experiment.forecasting import best_moving, forecast_of
 from dynamics.experiment.moving_kernel import shortened
 from dynamics.experiment.schedule import FEWEST_STEPS, Schedule
 from dynamics.trajectories import Trajectory, step_times
@@ -51,6 +52,15 @@ def test_the_bilinear_model_misses_less_than_a_frozen_kernel(experiment):
     # a network this narrow moves its kernel by a large share; both then have a share of that error at most
     assert comparison.median_error("bilinear") < frozen / 4
     assert comparison.median_error("relinearised") < frozen / 4
+
+
+def test_the_dearest_forecast_can_be_left_out(experiment, monkeypatch):
+    monkeypatch.setattr(rungs, "relinearised_trajectory", None)
+    forecasts = forecast_trajectories(experiment, relinearised=False)
+    assert set(forecasts) == {"closed_form", "ode", "linearised", "bilinear"}
+    ahead = forecast_of(experiment, best_moving(forecasts))
+    np.testing.assert_allclose(ahead.step_times, step_times(forecasts["bilinear"]))
+    assert ahead.model == "bilinear"
 
 
 @pytest.mark.parametrize("name", ["bilinear", "relinearised"])

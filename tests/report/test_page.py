@@ -16,6 +16,7 @@ from dynamics.runs.settings import RunSettings, write_settings
 from dynamics.runs.store import read_run, write_comparison, write_trajectories
 from dynamics.support.files import save_json
 from dynamics.trajectories.comparison import measured_alone, step_times
+from dynamics.trajectories.ladder import main_forecast, rung
 from dynamics.trajectories.trajectory import Trajectory
 
 SMALL = ["--network", "mlp", "--width", "32", "--depth", "1", "--num-pairs", "12", "--dim", "2", "--init-scale", "1e-2"]
@@ -103,6 +104,9 @@ def test_curves_of_the_figure_are_those_of_the_run(runs, page):
     curves = {curve["name"]: curve for curve in json.loads(blocks[0])["curves"]}
     run = read_run(runs[0])
     assert curves["network"]["measured"] and not curves["closed form"]["measured"]
+    # what is seen at first is the run, and the forecast that the static figure shows mode by mode
+    at_first = {name for name, curve in curves.items() if curve["shown"]}
+    assert at_first == {"network", rung(main_forecast(run.forecasts)).label}
     network, kept = run.measured, curves["network"]
     for j in range(2):
         drawn = np.interp(network.times, kept["times"], kept["eigenvalues"][j])
