@@ -121,10 +121,10 @@ def methods_figure(
     return figure
 
 
-def budget_figure(curves: Mapping[str, Mapping[int, np.ndarray]], measure: str, chance: Mapping[str, float]) -> Figure:
+def budget_figure(curves: Mapping[str, Mapping[int, np.ndarray]], measure: str) -> Figure:
     """One measure against the number of updates, one line a method; bars are standard deviations over the seeds."""
     with style():
-        figure, ax = plt.subplots(figsize=(5.6, 3.0))
+        figure, ax = plt.subplots(figsize=(5.6, 3.4))
         known = sorted({steps for curve in curves.values() for steps in curve})
         zero = known[1] / 5  # where an untrained encoder stands on a logarithmic axis
         for number, (method, curve) in enumerate(curves.items(), start=1):  # untrained encoders have the first mark
@@ -134,8 +134,6 @@ def budget_figure(curves: Mapping[str, Mapping[int, np.ndarray]], measure: str, 
                 steps, values.mean(axis=1), yerr=values.std(axis=1), fmt=_marker(number) + "-", ms=4, lw=1,
                 elinewidth=0.8, color=_colour(method), label=method,
             )  # fmt: skip
-        if measure in chance:
-            ax.axhline(chance[measure], color="0.7", lw=0.8, ls=_DASHED, zorder=0)
         ax.set(xscale="log", xlabel="updates of a training", ylabel=_axis(measure))
         ax.set_xticks(np.maximum(known, zero), [f"{steps:,}" for steps in known])
         ax.xaxis.set_minor_locator(mpl.ticker.NullLocator())

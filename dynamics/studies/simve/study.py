@@ -123,7 +123,7 @@ def run(
     files.save_figure(_methods_figure(results, task), out / f"methods_{dataset}")
     files.save_figure(images_figure(_image_rows(results, task, seed)), out / f"images_{dataset}")
     files.save_json(out / f"budgets_{dataset}.json", budget_table(curves))
-    files.save_figure(budget_figure(curves, measure, _chance(task)), out / f"budgets_{dataset}")
+    files.save_figure(budget_figure(curves, measure), out / f"budgets_{dataset}")
     claims += _orderings(results, chosen)
     if dataset == "digits":
         claims += _calibration(results)
