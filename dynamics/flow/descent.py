@@ -16,7 +16,7 @@ from jaxtyping import Int
 
 from dynamics.errors import DivergenceError
 from dynamics.flow.matrix_ode import MatrixGram, flat_matrix_kernel, losses_along, matrix_system
-from dynamics.flow.ode import CorrelationLoss, mode_system
+from dynamics.flow.ode import CorrelationLoss, losses_of, mode_system
 from dynamics.flow.start import finite_start, start_of
 from dynamics.modes.contrastive import ContrastiveModes
 from dynamics.objectives.correlation import barlow_twins, correlation_loss
@@ -62,9 +62,7 @@ def kernel_descent(
     start = start_of(modes, initial_embeddings)
     parameters = (modes.eigenvalues[:, None], start.source, start.constant)
     C, _ = descend(velocity, save, start.coordinates, parameters, learning_rate, record_at)
-    with double_precision():
-        losses = np.asarray(jax.vmap(loss)(jnp.asarray(C)))
-    return _trajectory(C, losses, learning_rate, record_at)
+    return _trajectory(C, losses_of(loss, C), learning_rate, record_at)
 
 
 def matrix_kernel_descent(
@@ -120,8 +118,7 @@ def descend(
     # repeated records at the end, so that descents of other lengths are not compiled anew
     gaps = np.pad(np.diff(record_at, prepend=0), (0, -len(record_at) % _RECORDS_AT_ONCE))
     with double_precision():
-        parameters = jax.tree.map(jnp.asarray, parameters)
-        saved, states = _run(velocity, save, jnp.asarray(start), parameters, learning_rate, jnp.asarray(gaps))
+        saved, states = _run(velocity, save, start, parameters, learning_rate, gaps)
         saved, states = (np.asarray(each)[: len(record_at)] for each in (saved, states))
     if not np.isfinite(saved).all():
         raise DivergenceError(f"Gradient descent at learning rate {learning_rate:.3g} diverged; lower the rate.")

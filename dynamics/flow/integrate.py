@@ -81,8 +81,9 @@ def integrate(
         wanted.append((np.asarray(state_times, float), _state))
     end = float(max(moments.max(initial=0.0) for moments, _ in wanted))
     with double_precision():
-        y0, parameters = jnp.asarray(start, float), jax.tree.map(jnp.asarray, parameters)
-        t0, scale = jnp.zeros(()), jnp.abs(y0).max(initial=0.0)
+        # `jnp.asarray` compiles a program for every shape, and `device_put` none
+        y0, parameters = jax.device_put(np.asarray(start, float)), jax.device_put(parameters)
+        t0, scale = jnp.zeros(()), np.abs(start).max(initial=0.0)
         if scale == 0 and end > 0:
             scale = end * jnp.abs(velocity(t0, y0, parameters)).max(initial=0.0)
         if end == 0 or scale == 0:  # nothing moves, and the step size has no scale
@@ -90,7 +91,7 @@ def integrate(
         else:
             # y starts tiny and grows by many orders of magnitude: errors count against its size, not against 1
             flow = SlidingFlow(velocity, kinks, y0, parameters, end)
-            kept = _walk(flow, y0, end, wanted, tolerance, tolerance * scale)
+            kept = _walk(flow, y0, end, wanted, tolerance, jnp.asarray(tolerance * scale))
     return kept[0], None if state_times is None else kept[1]
 
 
@@ -145,7 +146,9 @@ def _some_steps(
     if flow.event is not None:
         root_finder: Any = optimistix.Bisection(rtol=1e-13, atol=1e-13)  # type: ignore[call-arg]
         event = diffrax.Event(flow.event, root_finder, direction=False)
-    saves = [diffrax.SubSaveAt(ts=jnp.asarray(moments.clip(t, end)), fn=flow.keeping(keep)) for moments, keep in wanted]
+    saves = [
+        diffrax.SubSaveAt(ts=jax.device_put(moments.clip(t, end)), fn=flow.keeping(keep)) for moments, keep in wanted
+    ]
     return diffrax.diffeqsolve(
         diffrax.ODETerm(flow.velocity),
         diffrax.Kvaerno5() if implicit else diffrax.Dopri8(),

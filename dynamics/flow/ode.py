@@ -6,9 +6,9 @@ A part of the start outside of the modes adds the constants of `dynamics.flow.st
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
@@ -19,7 +19,7 @@ from dynamics.flow.truncation import truncate
 from dynamics.modes.contrastive import ContrastiveModes
 from dynamics.objectives.correlation import correlation_loss
 from dynamics.objectives.kinks import kinks_of, subgradient
-from dynamics.support.compiled import compile_once
+from dynamics.support.compiled import comparable, compile_once
 from dynamics.support.precision import double_precision
 from dynamics.trajectories.trajectory import Trajectory
 from dynamics.typing import Array, Embedding
@@ -95,12 +95,10 @@ def kernel_flow(
         state_times=embedding_times,
         tolerance=tolerance,
     )
-    with double_precision():
-        losses = np.asarray(jax.vmap(loss)(jnp.asarray(C)))
     return Trajectory(
         times=np.asarray(times, np.float64),
         eigenvalues=np.linalg.eigvalsh(C)[:, ::-1],
-        loss=losses,
+        loss=losses_of(loss, C),
         embeddings=None if a is None else modes.on_views @ a + start.remainder,
         embedding_times=None if embedding_times is None else np.asarray(embedding_times, np.float64),
         rung="ode",
@@ -108,6 +106,17 @@ def kernel_flow(
         truncation_bound=bound,
         meta={"tolerance": tolerance},
     )
+
+
+def losses_of(loss: CorrelationLoss, C: Float[np.ndarray, "times dim dim"]) -> Float[np.ndarray, " times"]:
+    """A loss of C along a trajectory, in float64."""
+    with double_precision():
+        return np.asarray(_losses(comparable(loss), C))
+
+
+@partial(jax.jit, static_argnums=0)
+def _losses(loss, C):
+    return jax.vmap(loss)(C)
 
 
 @compile_once(maxsize=16)
