@@ -33,7 +33,7 @@ def study(
     steps: Optionally[int] = None,
     force: Switch = False,
 ) -> None:
-    """Test the claims of one paper, or of all five, and draw their figures.
+    """Test the claims of one study, or of all, and draw their figures.
 
     A study that has ended is read from its folder; `study all`, stopped and started again, goes on with the next.
 

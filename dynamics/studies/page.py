@@ -27,7 +27,7 @@ def studies_page(outcomes: Sequence[Outcome], path: str | Path) -> Path:
     Path
         The file.
     """
-    files.save_text(path, "".join(document("dynamics: claims of five papers", _body(outcomes))))
+    files.save_text(path, "".join(document("dynamics: claims of papers", _body(outcomes))))
     return Path(path)
 
 

@@ -89,7 +89,7 @@ def test_every_folder_is_a_study_that_states_its_paper():
     assert (
         {name.replace("-", "_") for name in STUDIES}
         == folders
-        == {"homomorphic", "inductive_bias", "simve", "spectral_embedding", "stepwise"}
+        == {"homomorphic", "inductive_bias", "kernel_drift", "simve", "spectral_embedding", "stepwise"}
     )
     for name in STUDIES:
         assert callable(load_study(name).run)
