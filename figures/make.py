@@ -88,6 +88,7 @@ RECIPES: dict[str, Recipe] = {
     ),
     "preconditioning": script("preconditioning"),
     "jepa_phases": script("jepa_phases"),
+    "objective_steps": script("objective_steps"),
     "cost": Recipe(
         (str(HERE.parent / "tests" / "benchmarks" / "run.py"), "--only", "exponents"),
         {f"cost.{kind}": f"cost.{kind}" for kind in ("png", "pdf", "json")},
@@ -132,6 +133,7 @@ RECIPES: dict[str, Recipe] = {
         {name: f"homomorphic_{name}" for name in ("filter", "scales", "steps", "ladders", "table", "sweep")},
         {"num_seeds": 1, "steps": 5, "sweep_steps": 5, "num_images": 8, "dim": 2},
     ),
+    "kernel-drift": study("kernel-drift", {"drifts": "kernel_drift"}, {"num_seeds": 3}),
     "simve": study(
         "simve",
         {

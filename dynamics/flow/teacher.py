@@ -44,6 +44,7 @@ def teacher_flow(
     teacher_age: float = 0.0,
     predictor_rate: float = 1.0,
     weight_decay: float = 0.0,
+    embedding_times: Float[np.ndarray, " snapshots"] | None = None,
     tolerance: float = 1e-9,
 ) -> Trajectory:
     """Integrate the flow of embeddings, predictor and teacher.
@@ -66,6 +67,8 @@ def teacher_flow(
         Learning rate α of the predictor, as a multiple of that of the network.
     weight_decay : float
         Weight decay η of network and predictor.
+    embedding_times : array (S,), optional
+        Effective times at which to keep the embeddings, (S, 2n, d).
     tolerance : float
         Relative error of one step that the solver accepts.
 
@@ -101,13 +104,17 @@ def teacher_flow(
     velocity, save = _system(loss, bool(teacher_age), predictor is not None)
     constants = np.array([teacher_age or 1.0, predictor_rate, weight_decay])
     start, parameters = np.concatenate(parts), (np.asarray(kernel_gram, np.float64), constants)
-    saved, _ = integrate(velocity, start, parameters, times, save, tolerance=tolerance)
+    saved, states = integrate(
+        velocity, start, parameters, times, save, state_times=embedding_times, tolerance=tolerance
+    )
     C, moments = np.moveaxis(saved[:, :-2].reshape(len(times), 2, dim, dim), 1, 0)
     return Trajectory(
         times=np.asarray(times, np.float64),
         eigenvalues=np.linalg.eigvalsh(C)[:, ::-1],
         loss=saved[:, -1],
         covariance=np.linalg.eigvalsh(moments)[:, ::-1],
+        embeddings=None if states is None else states[:, : len(F)],
+        embedding_times=None if embedding_times is None else np.asarray(embedding_times, np.float64),
         metrics={"predictor": saved[:, -2]},
         rung="teacher_flow",
         meta={"teacher_age": teacher_age, "predictor_rate": predictor_rate, "weight_decay": weight_decay},

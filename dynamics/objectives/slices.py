@@ -1,8 +1,9 @@
 """Slices: directions onto which embeddings are projected, one number a view, by losses that compare distributions.
 
 A training draws fresh slices for every step, with a key. Without a key there is one fixed set: whole orthonormal
-frames, whose directions sum to a multiple of the identity, so that no dimension of the outputs is preferred. The flows
-of the theory take these, because they need the same loss at every time.
+frames, whose directions sum to a multiple of the identity, so that no dimension of the outputs is preferred. They are
+turned until they are spread evenly, so that few of them stand for all directions also where embeddings are no longer
+small. The flows of the theory take these, because they need the same loss at every time.
 
 >>> import numpy as np
 >>> A = directions(3, count=4)
@@ -55,6 +56,19 @@ def directions(dim: int, count: int, key: Key[jax.Array, ""] | None = None, dtyp
 
 @lru_cache(maxsize=16)
 def _frames(dim: int, frames: int) -> Float[np.ndarray, "dim slices"]:
-    """Columns of that many random orthogonal matrices, always the same."""
-    drawn = np.random.default_rng(0).normal(size=(frames, dim, dim))
-    return np.concatenate(np.linalg.qr(drawn)[0], axis=1)
+    """Columns of that many orthogonal matrices, always the same, which repel each other unless they are many.
+
+    Each step turns every frame against the gradient of Σ_ij cosh(s ⟨a_i, a_j⟩), whose minimum spreads the even moments
+    of the directions evenly, and projects it onto the orthogonal matrices again.
+    """
+    A = np.linalg.qr(np.random.default_rng(0).normal(size=(frames, dim, dim)))[0]
+    for step in range(_TURNS if dim * frames <= _FEW else 0):
+        flat = np.concatenate(list(A), axis=1)
+        forces = np.sinh(_SHARPNESS * flat.T @ flat)
+        slope = (flat @ forces).reshape(dim, frames, dim).swapaxes(0, 1) / np.abs(forces).sum(axis=1).max()
+        left, _, right = np.linalg.svd(A - slope * (1 - step / _TURNS))
+        A = left @ right
+    return np.concatenate(list(A), axis=1)
+
+
+_TURNS, _SHARPNESS, _FEW = 300, 4.0, 256  # of more directions random ones will do, and turning them takes long

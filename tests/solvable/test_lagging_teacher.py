@@ -55,6 +55,16 @@ def test_without_lag_it_is_directpred():
     np.testing.assert_array_equal(u, w)
 
 
+def test_under_the_cosine_weight_decay_is_another_clock():
+    """Without lag all numbers shrink by e^{−ηt}, and what they are relative to each other is that of a later time."""
+    eta, t = 0.1, np.array([0.0, 2.0, 6.0])
+    later = np.expm1(2 * eta * t) / (2 * eta)
+    decayed = lagging_teacher(GAMMA, V, START, t, loss="cosine", weight_decay=eta)
+    kept = lagging_teacher(GAMMA, V, START, later, loss="cosine")
+    np.testing.assert_allclose(decayed * np.exp(eta * t)[:, None, None], kept, rtol=1e-6)
+    assert np.abs(kept[1] / kept[0] - 1).max() > 0.05  # something moves
+
+
 @pytest.mark.parametrize("age", [0.0, 0.3, 30.0])
 def test_learned_states_rest_and_draw_in(age):
     constants = {"predictor_rate": 2.0, "weight_decay": 0.05}
