@@ -86,7 +86,7 @@ class Config:
     """Learning rate as a fraction of the stability limit 1/(4 γ_1)."""
 
     learning_rate: Scale | None = None
-    """Learning rate itself, in place of `lr_fraction`."""
+    """Learning rate; by default `lr_fraction` of the stability limit."""
 
     steps: Count | None = None
     """Training steps; by default a fifth more than the forecast needs for all dimensions. Where the kernel will move,

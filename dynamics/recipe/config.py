@@ -66,7 +66,7 @@ class Recipe:
     """Normalisation of backbone and projector."""
 
     width: Annotated[float, Bounds(1e-3, 64.0)] = 0.125
-    """Factor by which the backbone has more channels than the published network."""
+    """Channels of the backbone as a multiple of those of the published network."""
 
     projector: tuple[Layer, ...] | None = (128,)
     """Hidden layers of the projector, 0 for as many units as features; by default those of the method's paper."""
@@ -145,8 +145,8 @@ class Recipe:
     with a Gaussian; by default 256, 256 and 4096."""
 
     tuned_batch: Annotated[int, Bounds(2, 10**9, whole=True)] | None = None
-    """Batch at which weights and learning rate were tuned, which are changed to give the same rates at this batch. By
-    default they are taken as they are; an automatic learning rate follows by itself."""
+    """Batch size at which weights and learning rate were tuned; both are rescaled so that `batch` gives the same
+    rates. By default they are taken as they are; an automatic learning rate follows by itself."""
 
     target_decay: Momentum = 0.996
     """τ of the target network of byol, latent-prediction and dino at the start; it rises to 1 along a cosine."""
