@@ -13,7 +13,7 @@
 #
 # Twelve lines of theory answer a question that otherwise takes a training for each method: of the same images, the
 # same augmentation and the same network, what does Barlow Twins learn first, and what does LeJEPA?
-# [The page of this name](../docs/explanation/what-is-learned-first.md) has the formulas.
+# The page of this name in the documentation has the formulas.
 
 # %%
 import matplotlib.pyplot as plt

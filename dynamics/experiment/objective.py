@@ -15,7 +15,7 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from dynamics.errors import ConfigError
+from dynamics.errors import ConfigError, DivergenceError
 from dynamics.experiment.preparation import Experiment
 from dynamics.flow.learned_first import LearnedFirst, learned_first
 from dynamics.flow.matrix_ode import matrix_kernel_flow
@@ -23,6 +23,7 @@ from dynamics.flow.objective_flow import objective_flow
 from dynamics.flow.teacher import teacher_flow
 from dynamics.objectives.registry import Loss, get_objective, objective_loss
 from dynamics.support.precision import double_precision
+from dynamics.support.progress import note
 from dynamics.trajectories.trajectory import Trajectory
 
 RECORDS = 300
@@ -108,14 +109,26 @@ def _first_time(name: str, experiment: Experiment) -> float:
 
 
 def _until_still(flow: Callable[[np.ndarray], Trajectory], end: float, shortest: float, longer: int) -> Trajectory:
-    """The flow until its last half has moved no eigenvalue by a hundredth of the largest, or all but vanished."""
+    """The flow until its last half has moved no eigenvalue by a hundredth of the largest, or all but vanished.
+
+    Cosines are singular where an embedding passes through zero, and a flow may be lost there. What was followed until
+    then is returned, with a note.
+    """
+    trajectory: Trajectory | None = None
     for _ in range(longer):
-        trajectory = flow(_times(end, shortest))
+        try:
+            trajectory = flow(_times(end, shortest))
+        except DivergenceError as error:
+            if trajectory is None:
+                raise
+            note(f"The forecast ends at t = {trajectory.times[-1]:.3g}, before it stands still: {error}")
+            return trajectory
         u = trajectory.eigenvalues if trajectory.covariance is None else trajectory.covariance
         late, largest = u[trajectory.times >= end / 2], u[-1].max()
         if np.ptp(late, axis=0).max() <= _STILL * largest or largest < _STILL * u[0].max():
             break
         end *= _FACTOR
+    assert trajectory is not None
     return trajectory
 
 

@@ -5,8 +5,9 @@ import pytest
 import scipy.integrate
 
 import dynamics
-from dynamics.errors import CollapseError, ConfigError, StabilityError
+from dynamics.errors import CollapseError, ConfigError, DivergenceError, StabilityError
 from dynamics.experiment.forecasting import Forecast, forecast_of, growth_rate
+from dynamics.experiment.objective import _until_still
 from dynamics.trajectories.trajectory import Trajectory
 
 GAMMA = np.array([0.4, 0.1, 0.08])
@@ -146,3 +147,16 @@ def test_what_cannot_be_learned_or_is_unstable_is_refused(pairs):
         dynamics.forecast(pairs, dynamics.linear(), dim=30)
     with pytest.raises(StabilityError):
         dynamics.forecast(pairs, dynamics.linear(), dim=3, learning_rate=1e9)
+
+
+def test_a_forecast_that_is_lost_keeps_what_was_followed(capsys):
+    def flow(times):
+        if times[-1] > 5:
+            raise DivergenceError("The flow is lost.")
+        return Trajectory(times, eigenvalues=times[:, None], loss=times)
+
+    found = _until_still(flow, end=1.0, shortest=0.1, longer=12)
+    assert found.times[-1] == pytest.approx(4.0)
+    assert "ends at t = 4, before it stands still: The flow is lost." in capsys.readouterr().err
+    with pytest.raises(DivergenceError):
+        _until_still(flow, end=6.0, shortest=0.1, longer=12)
