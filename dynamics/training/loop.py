@@ -130,7 +130,8 @@ def run(
     at, timer = int(state.step), _Timer(report_cost, int(state.step), steps)
     with progress_bar(description, total=steps) as done, _interruptions() as interrupted:
         done(at)
-        losses = _Losses(at, [lambda at: done(at, _beside(losses.last, status)), timer.done])
+        # the loss of the last state is that of an update which is not one of the training
+        losses = _Losses(at, [lambda at: done(min(at, steps), _beside(losses.last, status)), timer.done])
         try:
             while True:
                 ending, look = _agreed(interrupted()), at in observed

@@ -39,7 +39,9 @@ def learning_rates(learning_rate: float, *, steps: int, warmup: int = 0, decay: 
     if not 0 < learning_rate < float("inf"):
         raise ConfigError(f"The learning rate is {learning_rate}; give a positive number.")
     if not 0 <= warmup < max(steps, 1):
-        raise ConfigError(f"A warm-up of {warmup} steps does not fit into {steps} steps of training.")
+        raise ConfigError(
+            f"A warm-up of {warmup} steps does not fit into {steps} steps of training; lower `warmup` or raise `steps`."
+        )
     if decay == "cosine":
         after = optax.cosine_decay_schedule(learning_rate, steps - warmup)
     elif decay == "constant":

@@ -1,5 +1,6 @@
 import os
 import signal
+from contextlib import contextmanager
 from functools import partial
 
 import jax
@@ -131,3 +132,15 @@ def test_the_networks_precision_is_the_callers(pairs):
     assert run.embeddings.dtype == np.float32
     assert run.eigenvalues.dtype == np.float64
     assert jnp.ones(1).dtype == jnp.float32 and not jax.config.jax_enable_x64
+
+
+def test_the_bar_ends_where_the_training_does(pairs, monkeypatch):
+    told = []
+
+    @contextmanager
+    def bar(description, total):
+        yield lambda done, beside="": told.append((done, total))
+
+    monkeypatch.setattr("dynamics.training.loop.progress_bar", bar)
+    gradient_descent(linear(np.ones((6, 2), np.float32)), pairs, learning_rate=1e-3, steps=3)
+    assert told[0] == (0, 3) and max(told) == (3, 3)
