@@ -1,8 +1,8 @@
 """How the error of the forecast falls with width: `uv run python figures/width_sweep.py [--quick]`.
 
 MLP and ResNet, `readout` start with the conjugate kernel and `centred` start with the tangent kernel, each with the
-kernel of the finite network and that of the infinitely wide one, at output multiplier 1; with a small readout also the
-forecasts in which the kernel moves. `--start readout` measures one start alone. Writes `width_sweep.json`,
+kernel of the finite network and that of the infinitely wide one, at output multiplier 1, and with the forecasts in
+which the kernel moves. `--start readout` measures one start alone. Writes `width_sweep.json`,
 `.png` and `.pdf` beside this file.
 """
 
@@ -18,8 +18,14 @@ import numpy as np
 
 from dynamics.drawing.trajectories import style
 from dynamics.experiment import compare_run, forecast_trajectories, infinite_width_trajectory, prepare, train
-from dynamics.experiment.bilinear import bilinear_reduction, bilinear_trajectory, relinearised_trajectory
+from dynamics.experiment.bilinear import (
+    bilinear_reduction,
+    bilinear_trajectory,
+    readout_network,
+    relinearised_trajectory,
+)
 from dynamics.experiment.config import Config
+from dynamics.flow import exact_bilinear_descent
 from dynamics.support.files import save_figure, save_json
 from dynamics.trajectories.ladder import rung
 
@@ -27,7 +33,10 @@ HERE = Path(__file__).parent
 WIDTHS = {"mlp": (64, 256, 1024, 4096), "resnet": (8, 16, 32, 64)}
 DEPTH = {"mlp": 1, "resnet": 1}
 STARTS = {"readout": "conjugate kernel", "centred": "tangent kernel"}
-FORECASTS = ("ode", "matrix_ode", "linearised", "bilinear", "relinearised", "infinite_width")
+FORECASTS = ("ode", "matrix_ode", "linearised", "bilinear", "bilinear_exact", "relinearised", "infinite_width")
+DRAWN = tuple(name for name in FORECASTS if name != "bilinear_exact")
+EXACT = {"mlp": (64, 256), "resnet": (8, 16)}
+"""Widths at which a centred network is followed with features that are exactly linear, at the cost of training."""
 SETTINGS = {"num_pairs": 32, "dim": 6, "init_scale": 1e-4, "multiplier": 1.0}
 
 
@@ -36,10 +45,15 @@ def measure(network: str, start: str, width: int, seed: int) -> dict[str, float]
     config = Config(network=network, init=start, width=width, depth=DEPTH[network], seed=seed, **SETTINGS)
     experiment = prepare(config)
     forecasts = forecast_trajectories(experiment) | {"infinite_width": infinite_width_trajectory(experiment)}
-    if start == "readout" and "bilinear" not in forecasts:  # the kernel hardly moves, and is followed all the same
+    if "bilinear" not in forecasts:  # the kernel hardly moves, and is followed all the same
         reduction = bilinear_reduction(experiment)
         forecasts["bilinear"] = bilinear_trajectory(experiment, reduction)
         forecasts["relinearised"] = relinearised_trajectory(experiment, reduction)
+    if start == "centred" and width in EXACT[network]:
+        plan, center = experiment.schedule, experiment.config.center
+        forecasts["bilinear_exact"] = exact_bilinear_descent(
+            readout_network(experiment), plan.learning_rate, plan.record_at, center=center
+        )
     comparison = compare_run(experiment, train(experiment), forecasts)
     return {name: comparison.median_error(name) for name in FORECASTS if name in forecasts}
 
@@ -67,17 +81,19 @@ def draw(rows: list[dict]) -> plt.Figure:
     for ax, (network, start) in zip(axes[0], panels, strict=True):
         chosen = [row for row in rows if (row["network"], row["start"]) == (network, start)]
         widths = sorted({row["width"] for row in chosen})
-        for name in FORECASTS:
-            errors = [
-                [row["errors"][name] for row in chosen if row["width"] == w and name in row["errors"]] for w in widths
-            ]
-            if not all(errors):
+        for name in DRAWN:
+            found = {
+                w: [row["errors"][name] for row in chosen if row["width"] == w and name in row["errors"]]
+                for w in widths
+            }
+            measured, errors = [w for w in widths if found[w]], [found[w] for w in widths if found[w]]
+            if not errors:
                 continue
             middle = [np.median(e) for e in errors]
             model = rung(name)
             color, _ = model.line
-            ax.plot(widths, middle, color=color, marker=model.marker, ms=4, label=model.label)
-            ax.fill_between(widths, [min(e) for e in errors], [max(e) for e in errors], color=color, alpha=0.15, lw=0)
+            ax.plot(measured, middle, color=color, marker=model.marker, ms=4, label=model.label)
+            ax.fill_between(measured, [min(e) for e in errors], [max(e) for e in errors], color=color, alpha=0.15, lw=0)
         ax.set(
             xscale="log",
             yscale="log",
@@ -98,6 +114,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="two small widths, one seed")
     parser.add_argument("--start", choices=STARTS, help="measure this start alone, and keep the rows of the other")
+    parser.add_argument("--smallest", action="store_true", help="the two smallest widths alone; keep the other rows")
     parser.add_argument("--redraw", action="store_true", help="only draw width_sweep.json again")
     parser.add_argument("--out", type=Path, default=HERE)
     arguments = parser.parse_args()
@@ -106,9 +123,11 @@ def main() -> None:
         rows = json.loads(path.read_text())["rows"]
     else:
         widths = {"mlp": (16, 64), "resnet": (4, 8)} if arguments.quick else WIDTHS
+        if arguments.smallest:
+            widths = {network: of_network[:2] for network, of_network in widths.items()}
         starts = (arguments.start,) if arguments.start else tuple(STARTS)
-        measured = json.loads(path.read_text())["rows"] if arguments.start else []
-        kept = [row for row in measured if row["start"] not in starts]
+        measured = json.loads(path.read_text())["rows"] if arguments.start or arguments.smallest else []
+        kept = [row for row in measured if row["start"] not in starts or row["width"] not in widths[row["network"]]]
         rows = sweep(widths, seeds=1 if arguments.quick else 3, starts=starts) + kept
         save_json(path, {"settings": SETTINGS, "depth": DEPTH, "rows": rows})
     with style():

@@ -26,7 +26,9 @@ THEORY = ("kernels", "modes", "flow", "optima", "solvable", "function_classes", 
 
 NOT_CALLED = {
     "Kernel": "a record; all kernels below are called through it",
-    **dict.fromkeys(("BilinearModel", "Reduction", "model_of_kernel"), "NumPy in float64, and a record of its numbers"),
+    **dict.fromkeys(
+        ("BilinearModel", "Reduction", "SaddlePath", "model_of_kernel"), "NumPy in float64, and a record of its numbers"
+    ),
     "estimate_memory": "it counts bytes",
     "embeddings_at": "it takes a trajectory of the flows below, and integrates as they do",
     "mode_residuals": "NumPy; the products that it is given are those of KernelProduct and TiledGram",
@@ -154,6 +156,9 @@ CALLS = {
     "bilinear_flow": lambda: flow.bilinear_flow(bilinear_model(), TIMES),
     "exact_bilinear_descent": lambda: flow.exact_bilinear_descent(readout_network(), 0.01, np.arange(3)),
     "relinearised_descent": lambda: flow.relinearised_descent(readout_network(), 0.01, np.arange(3), segments=2),
+    "saddle_to_saddle_flow": lambda: flow.saddle_to_saddle_flow(
+        lambda V: jnp.tanh(jnp.asarray(VIEWS) @ V), normal(5, 1, seed=4)
+    ),
     "mean_field_flow": lambda: flow.mean_field_flow(VIEWS @ VIEWS.T, VIEWS @ VIEWS.T, 0.5, START, TIMES),
     "kernel_descent": lambda: flow.kernel_descent(the_modes(), START, 0.01, np.arange(3)),
     "matrix_growth_rate": lambda: flow.matrix_growth_rate(matrix_kernel()),

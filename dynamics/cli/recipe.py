@@ -140,13 +140,13 @@ def _compare_recipe(default: Recipe, how: Mapping[str, Any] = MappingProxyType({
             Replace the run that the folder holds.
         """
         from dynamics.cli.running import compared
-        from dynamics.cli.tables import overlap_table, recipe_table
+        from dynamics.cli.tables import ahead_line, overlap_table, recipe_table
 
         how = {"pairs": pairs, "tangent_pairs": tangent_pairs, "fixed_pairs": fixed_pairs}
         opened, measured = _trained("compare", Recipe(**_values(settings)), out, force, **how)
         forecasts, comparison = compared(opened, measured, opened.run.forecast())
         show(recipe_table(measured, forecasts))
-        show()
+        show(f"\n{ahead_line(measured)}\n")
         show(overlap_table(comparison.kernel_overlaps))
         conclude(opened.folder)
 

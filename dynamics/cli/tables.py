@@ -11,6 +11,7 @@ from dynamics.experiment.forecasting import Forecast
 from dynamics.flow.learned_first import LearnedFirst
 from dynamics.objectives.escape import Escape
 from dynamics.studies.claims import Claim
+from dynamics.trajectories.ahead import one_ahead
 from dynamics.trajectories.comparison import (
     Comparison,
     KernelOverlaps,
@@ -86,6 +87,11 @@ def caveats(ahead: Forecast) -> list[str]:
         lines.append(
             "When a dimension is learned is not known: no kernel predicts a start with all weights small. "
             "The modes are those of the kernel of the unscaled network."
+        )
+    if ahead.algebraic:
+        lines.append(
+            "With all weights small, times come from the path from saddle to saddle; γ and the agreement are those of "
+            "the kernel of the unscaled network, which does not predict this start."
         )
     if ahead.generalises is False and ahead.agreement is not None:
         lines.append(
@@ -231,6 +237,23 @@ def recipe_table(measured: Trajectory, forecasts: Mapping[str, Trajectory]) -> T
         cells = ("–" if np.isnan(ratio) else f"{ratio:.2f}" for ratio in shown)
         table.add_row(str(j + 1), f"{time:.3g}" if np.isfinite(time) else "never", *cells)
     return table
+
+
+def ahead_line(measured: Trajectory) -> str:
+    """How well the run itself foretold each next dimension; the range is that of figures/practical_steps.json."""
+    with np.errstate(invalid="ignore"):
+        ratios = one_ahead(measured) / half_times(measured)
+    told = [
+        f"{j} {ratio:.2f}" if np.isfinite(ratio) else f"{j} not growing yet"
+        for j, ratio in enumerate(ratios, start=1)
+        if not np.isnan(ratio)
+    ]
+    if not told:
+        return "No dimension came after another one, so none could be foretold from the run itself."
+    return (
+        f"Foretold by the run when the one before was half learned, predicted / measured: {', '.join(told)}. "
+        "In small runs of three methods and three seeds this was 0.65 to 2.30."
+    )
 
 
 def overlap_table(found: KernelOverlaps) -> Table:

@@ -10,7 +10,7 @@
 from typing import Any
 
 from dynamics.errors import ConfigError
-from dynamics.experiment.moving_kernel import features_and_readout
+from dynamics.experiment.moving_kernel import ROUNDS
 from dynamics.experiment.preparation import Experiment
 from dynamics.flow.bilinear import bilinear_descent
 from dynamics.flow.readout_network import ReadoutNetwork
@@ -21,29 +21,24 @@ from dynamics.typing import Views
 
 
 def readout_network(experiment: Experiment, test_views: Views | None = None) -> ReadoutNetwork:
-    """The network of an experiment at its small start, as features and a readout.
+    """The network of an experiment at its start, as features and a readout.
 
     Parameters
     ----------
     experiment : Experiment
-        One with a `readout` start.
+        One with a `readout` or a `centred` start.
     test_views : array (b, *input_shape), optional
         Views that are followed without being trained on.
 
     Raises
     ------
     ConfigError
-        If the experiment does not start from a small readout: then readout and features are of one size, and the
-        network's tangent kernel with all outputs is what drives it.
+        If all weights of the experiment start small: then the features change as a whole, and not by a part that is
+        linear in their weights.
     """
-    if experiment.config.init != "readout":
-        raise ConfigError(
-            f"The bilinear model is of a network that starts from a small readout, not from `{experiment.config.init}`."
-        )
-    views = experiment.pairs.stacked
-    return features_and_readout(
-        experiment.random.module, experiment.network.params, experiment.multiplier, views, test_views
-    )
+    if experiment.config.init == "all":
+        raise ConfigError("The bilinear model is of a network whose features are there before training, not of `all`.")
+    return experiment.taken_apart(test_views)
 
 
 def bilinear_reduction(experiment: Experiment, network: ReadoutNetwork | None = None, **settings: Any) -> Reduction:
@@ -53,8 +48,8 @@ def bilinear_reduction(experiment: Experiment, network: ReadoutNetwork | None = 
     where it has been made already.
     """
     schedule = experiment.frozen_schedule
-    given = {"center": experiment.config.center} | settings
     network = readout_network(experiment) if network is None else network
+    given = {"center": experiment.config.center, "rounds": ROUNDS[experiment.config.init]} | settings
     return reduced_model(network, schedule.learning_rate, schedule.steps, **given)
 
 

@@ -58,7 +58,8 @@ class Config:
     """Embedding dimensions d."""
 
     init: Literal["readout", "centred", "all"] = "readout"
-    """What is made small at the start: the last layer, the function, or all weights (which no kernel predicts)."""
+    """What is made small at the start: the last layer, the function, or all weights. No kernel predicts the last; for
+    an MLP the path from saddle to saddle does."""
 
     init_scale: Scale = 1e-4
     """α, the scale of the initial function against that of the standard network."""

@@ -8,7 +8,8 @@ A network that starts as a small function is driven by a kernel that depends on 
 | `centred` | all layers | tangent kernel; at finite width the matrix-valued one of all outputs, Θ (2n, 2n, d, d) |
 | `all` | all layers, more and more | none; the tangent kernel of the unscaled network stands in |
 
-A network with output multiplier c has c² times the kernel of the same network without one.
+An MLP all of whose weights start small has a forecast of another kind, its path from saddle to saddle
+(`dynamics.flow.saddles`). A network with output multiplier c has c² times the kernel of the same network without one.
 """
 
 from collections.abc import Callable

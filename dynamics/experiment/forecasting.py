@@ -30,6 +30,7 @@ from dynamics.modes.agreement import generalise, held_out_agreement
 from dynamics.networks import Architecture
 from dynamics.networks.own import is_module
 from dynamics.training import SmallNetwork
+from dynamics.trajectories.ahead import growth_rate
 from dynamics.trajectories.comparison import step_times
 from dynamics.trajectories.ladder import rung
 from dynamics.trajectories.trajectory import Trajectory
@@ -38,9 +39,6 @@ from dynamics.views import Pairs
 
 # Two logistic steps leave a plateau between them if ln(1/u_0)(γ_j/γ_{j+1} − 1) is above this (10 % of the plateau).
 SEPARATE = 4.4
-
-# An eigenvalue that has grown by so many e-folds gives its own rate; the last few of them are the cleanest.
-E_FOLDS_NEEDED, E_FOLDS_USED = 1.0, 3.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,8 +60,12 @@ class Forecast:
     model : str
         Label of the model on the ladder that the step times come from.
     predicts : bool
-        Whether a kernel predicts this start at all. If all weights start small none does, and the step times are those
-        of the kernel of the unscaled network, which says nothing about when.
+        Whether a model predicts this start at all. If all weights start small no kernel does, and but for MLPs the step
+        times are those of the kernel of the unscaled network, which says nothing about when.
+    algebraic : bool
+        Whether dimensions grow algebraically instead of exponentially, as they do if all weights start small. Then the
+        rate at which one grows says nothing about when it is learned, and the eigenvalues, which are those of the
+        unscaled network, do not say which of them rise as one step.
     agreement : array (d,), optional
         Correlation of each mode between the partners of pairs left out of the fit (`dynamics.modes.agreement`).
     num_pairs : int
@@ -77,6 +79,7 @@ class Forecast:
     known_until: float = 0.0
     model: str = "closed form"
     predicts: bool = True
+    algebraic: bool = False
     agreement: Float[np.ndarray, " dim"] | None = None
     num_pairs: int = 0
 
@@ -105,6 +108,8 @@ class Forecast:
     def blurred(self) -> list[tuple[int, int]]:
         """Neighbouring modes, counted from 1, that rise as one step: ln(1/u_0)(γ_j/γ_{j+1} − 1) is below 4.4."""
         # 8γτ, the growth of the later mode until its step, equals ln(1/u_0) up to rounding
+        if self.algebraic:
+            return []
         gamma, tau = self.eigenvalues, self.step_times
         learned = np.isfinite(tau) & (gamma > 0)
         return [
@@ -162,7 +167,7 @@ class Forecast:
         gamma, tau = self.eigenvalues.astype(np.float64).copy(), made.copy()
         for j in map(int, np.flatnonzero(np.isnan(made))):
             u = measured.eigenvalues[:, j]
-            rate = growth_rate(measured.times, u)
+            rate = None if self.algebraic else growth_rate(measured.times, u)
             if rate is not None:
                 gamma[j] = rate / 8.0
             elif np.isfinite(self.step_times[j]):
@@ -173,24 +178,9 @@ class Forecast:
     def _continued(self, j: int, gamma: float, u: float, now: float, clock: float) -> float:
         if gamma <= 0:
             return np.inf
-        if 0 < u < 0.5:
+        if 0 < u < 0.5 and not self.algebraic:
             return now + float(np.log(1.0 / u - 1.0) / (8.0 * gamma))
         return max(now, self.step_times[j] / clock)
-
-
-def growth_rate(times: Float[np.ndarray, " times"], u: Float[np.ndarray, " times"]) -> float | None:
-    """Slope of ln(u/(1 − u)) over the last e-folds of an eigenvalue that grows towards 1; None if it does not yet."""
-    after_noise = np.flatnonzero(u <= 0)[-1] + 1 if (u <= 0).any() else 0
-    t, u = times[after_noise:], u[after_noise:]
-    if len(u) < 3 or u[-1] >= 1:
-        return None
-    log_odds = np.log(u / (1.0 - np.minimum(u, 1 - 1e-15)))
-    window = log_odds >= log_odds[-1] - E_FOLDS_USED
-    window[: np.flatnonzero(~window)[-1] + 1 if (~window).any() else 0] = False
-    if window.sum() < 3 or np.ptp(log_odds[window]) < E_FOLDS_NEEDED:
-        return None
-    slope = float(np.polyfit(t[window], log_odds[window], 1)[0])
-    return slope if slope > 0 else None
 
 
 def forecast(
@@ -254,6 +244,7 @@ def forecast_of(experiment: Experiment, moving: Trajectory | None = None) -> For
     moving : Trajectory, optional
         A forecast in which the kernel moves, such as `relinearised` of `forecast_trajectories`. Its steps take the
         place of those of the closed form; steps that it does not reach are carried on as those of a run in progress.
+        An experiment with a path from saddle to saddle has its steps from there.
     """
     frozen = Forecast(
         eigenvalues=experiment.kernel.modes.padded_eigenvalues(experiment.config.dim),
@@ -264,6 +255,10 @@ def forecast_of(experiment: Experiment, moving: Trajectory | None = None) -> For
         agreement=experiment.kernel.held_out_agreement(experiment.config.dim, center=experiment.config.center),
         num_pairs=len(experiment.pairs),
     )
+    if experiment.saddles is not None:
+        path = experiment.saddles.trajectory
+        tau = np.nan_to_num(step_times(path), nan=np.inf)
+        return replace(frozen, step_times=tau, model=rung(path.rung).label, predicts=True, algebraic=True)
     if moving is None:
         return frozen
     return replace(frozen.updated(moving), known_until=0.0, model=rung(moving.rung).label)

@@ -1,4 +1,4 @@
-"""The stage between multiplier and schedule: the network taken apart into features and readout, where both will learn.
+"""The stage between multiplier and schedule: the network taken apart into features and readout, which both will learn.
 
 A frozen kernel knows when a dimension is learned only while the features stay what they were. Where they will not, the
 reduced model of `dynamics.flow.reduction` follows features and readout together, and foresees how long a run has to be.
@@ -18,6 +18,12 @@ from dynamics.trajectories.comparison import step_times
 from dynamics.trajectories.trajectory import Trajectory
 from dynamics.typing import Array, Views
 
+ROUNDS = {"readout": 2, "centred": 4}
+"""How often the directions of the reduced model are found anew, by the start.
+
+The first round follows features that stay as they were, which is far from what a centred network does.
+"""
+
 
 def features_and_readout(
     module: Any, params: Any, multiplier: float, views: Views, test_views: Array | None = None
@@ -29,7 +35,7 @@ def features_and_readout(
     module : nn.Module
         The network.
     params : pytree
-        Its parameters at the small start.
+        Its parameters at the start.
     multiplier : float
         Output multiplier c.
     views : array (2n, *input_shape)
@@ -65,7 +71,7 @@ class MovingKernel:
     foreseen: Trajectory
 
 
-def moving_kernel(network: ReadoutNetwork, ahead: Schedule, *, center: bool) -> MovingKernel:
+def moving_kernel(network: ReadoutNetwork, ahead: Schedule, *, center: bool, rounds: int) -> MovingKernel:
     """Reduce a network and follow it over a schedule.
 
     Parameters
@@ -76,13 +82,15 @@ def moving_kernel(network: ReadoutNetwork, ahead: Schedule, *, center: bool) -> 
         How far to look ahead: all steps that the run may need.
     center : bool
         Whether the mean embedding is subtracted before the objective.
+    rounds : int
+        How often the directions are found anew (`ROUNDS`).
 
     Raises
     ------
     CapacityError, DivergenceError
         If the directions do not fit into the memory, or the model does not stay finite.
     """
-    reduction = reduced_model(network, ahead.learning_rate, ahead.steps, center=center)
+    reduction = reduced_model(network, ahead.learning_rate, ahead.steps, center=center, rounds=rounds)
     foreseen = bilinear_descent(reduction.model, ahead.learning_rate, ahead.record_at)
     return MovingKernel(network, reduction, foreseen)
 

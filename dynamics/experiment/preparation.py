@@ -10,21 +10,25 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from dynamics.errors import CapacityError, ConfigError, DataError, DivergenceError
 from dynamics.experiment.config import Config
 from dynamics.experiment.driving_kernel import DrivingKernel, KernelBudget, empirical_kernel, infinite_width_kernel
-from dynamics.experiment.moving_kernel import MovingKernel, features_and_readout, moving_kernel, shortened
+from dynamics.experiment.moving_kernel import ROUNDS, MovingKernel, features_and_readout, moving_kernel, shortened
 from dynamics.experiment.multiplier import LAZINESS, laziness, lazy_multiplier
 from dynamics.experiment.network import RandomNetwork, declared_network, random_network
 from dynamics.experiment.pairs import GroupPairs, dataset_pairs, group_pairs, held_out_pairs
-from dynamics.experiment.schedule import Schedule, schedule
+from dynamics.experiment.schedule import Schedule, lengthened, schedule
 from dynamics.flow.closed_form import initial_correlations, mode_step_times
+from dynamics.flow.readout_network import ReadoutNetwork
+from dynamics.flow.saddles import SaddlePath, saddle_to_saddle_flow
 from dynamics.modes import ContrastiveModes
-from dynamics.networks import Architecture
+from dynamics.networks import MLP, Architecture
 from dynamics.support.progress import note
 from dynamics.training import SmallNetwork, small_network
+from dynamics.typing import Views
 from dynamics.views import Pairs
 
 
@@ -51,12 +55,15 @@ class Experiment:
     mode_step_times : array (d,)
         Effective times at which the closed form has learned half of each mode; infinite for dimensions that collapse.
     frozen_schedule : Schedule
-        Learning rate, its stability limit, and the steps that the config or the frozen kernel says.
+        Learning rate, its stability limit, and the steps that the config or the frozen kernel says. With a path from
+        saddle to saddle, rate and limit are those of the path.
     held_out : Pairs, optional
         Labelled pairs that are not trained on, where labels are to be read from what was learned.
     fiber_training : (SmallNetwork, array), optional
         What is trained where pairs are fibers: the same network as a function of n images, whose fibers it pairs, and
         these images. `pairs` are then the augmented images that would give the same embeddings.
+    saddles : SaddlePath, optional
+        The path from saddle to saddle of an MLP all of whose weights start small.
     """
 
     config: Config
@@ -70,6 +77,7 @@ class Experiment:
     frozen_schedule: Schedule
     held_out: Pairs | None = None
     fiber_training: tuple[SmallNetwork, np.ndarray] | None = None
+    saddles: SaddlePath | None = None
 
     def __repr__(self) -> str:
         """The two lines of a figure's title."""
@@ -77,15 +85,21 @@ class Experiment:
 
     @property
     def kernel_moves(self) -> bool:
-        """Whether the readout learns so much that the kernel will not stay what it was at the start.
+        """Whether the weights learn so much that the kernel will not stay what it was at the start.
 
-        So it is if the small readout of a network reaches more than twice the `LAZINESS` at which a frozen kernel is
-        within 2 %. A network in which all layers are small or learn from the start has no such measure.
+        So it is if the learned part of the readout reaches more than twice the `LAZINESS` at which a frozen kernel is
+        within 2 %. A network all of whose weights start small has no such measure.
         """
         config, width = self.config, self.random.readout_width
-        return (
-            config.init == "readout" and laziness(self.kernel.modes, dim=config.dim, readout_width=width) > 2 * LAZINESS
-        )
+        return config.init != "all" and laziness(self.kernel.modes, dim=config.dim, readout_width=width) > 2 * LAZINESS
+
+    def taken_apart(self, test_views: Views | None = None) -> ReadoutNetwork:
+        """The network at its start as features and a readout, on the training views and on others (b, …)."""
+        centred = self.config.init == "centred"
+        # trained is the displacement of a centred network, and θ₀ + displacement are its weights
+        params = self.random.params if centred else self.network.params
+        network = features_and_readout(self.random.module, params, self.multiplier, self.pairs.stacked, test_views)
+        return network.made_small(self.config.init_scale / self.multiplier) if centred else network
 
     @cached_property
     def moving(self) -> MovingKernel | None:
@@ -96,11 +110,11 @@ class Experiment:
         if not self.kernel_moves:
             return None
         test_views = None if self.held_out is None else self.held_out.stacked
-        network = features_and_readout(
-            self.random.module, self.network.params, self.multiplier, self.pairs.stacked, test_views
-        )
+        rounds = ROUNDS[self.config.init]
         try:
-            return moving_kernel(network, self.frozen_schedule, center=self.config.center)
+            return moving_kernel(
+                self.taken_apart(test_views), self.frozen_schedule, center=self.config.center, rounds=rounds
+            )
         except (CapacityError, DivergenceError) as error:
             note(f"The bilinear forecast is left out: {error}")
             return None
@@ -110,9 +124,14 @@ class Experiment:
         """Learning rate and steps of the run, which ends a fifth after its last forecast step.
 
         Where the kernel moves this is the last step of `moving`, if it reaches all dimensions that the frozen kernel
-        learns; else it is that of the frozen kernel. Steps that the config says are kept.
+        learns; else it is that of the frozen kernel. With a path from saddle to saddle it is the last step of the path,
+        which may be of more steps than a run can make. Steps that the config says are kept.
         """
-        if self.config.steps is not None or self.moving is None:
+        if self.config.steps is not None:
+            return self.frozen_schedule
+        if self.saddles is not None:
+            return lengthened(self.frozen_schedule, self.saddles.trajectory)
+        if self.moving is None:
             return self.frozen_schedule
         return shortened(self.frozen_schedule, self.moving.foreseen)
 
@@ -204,6 +223,8 @@ def prepare(
     F0 = network.initial_embeddings(pairs.stacked)
     F0 = F0 - F0.mean(axis=0) if config.center else F0
     tau = mode_step_times(kernel.modes.padded_eigenvalues(config.dim), initial_correlations(kernel.modes, F0))
+    saddles = _saddle_path(config, random, network)
+    limit = kernel.stability_limit if saddles is None else saddles.stability_limit
     rates = {"learning_rate": config.learning_rate, "fraction": config.lr_fraction, "steps": config.steps}
     return Experiment(
         config=config,
@@ -214,9 +235,10 @@ def prepare(
         multiplier=c,
         initial_embeddings=F0,
         mode_step_times=tau,
-        frozen_schedule=schedule(kernel.stability_limit, tau, **rates),
+        frozen_schedule=schedule(limit, tau, **rates),
         held_out=held_out,
         fiber_training=fiber_training,
+        saddles=saddles,
     )
 
 
@@ -296,6 +318,18 @@ def _driving_kernel(config: Config, random: RandomNetwork) -> DrivingKernel:
     if config.kernel == "infinite":
         return infinite_width_kernel(random.architecture, random.views, config.init, **settings)
     return empirical_kernel(random, config.init, **settings)
+
+
+def _saddle_path(config: Config, random: RandomNetwork, network: SmallNetwork) -> SaddlePath | None:
+    """The path of an MLP all of whose weights start small; None for others, and with a note where it has no end."""
+    if config.init != "all" or not isinstance(random.architecture, MLP):
+        return None
+    try:
+        path = saddle_to_saddle_flow(network.on(jnp.asarray(random.views)), network.params, center=config.center)
+    except (DataError, DivergenceError) as error:
+        note(f"The forecast from saddle to saddle is left out: {error}")
+        return None
+    return path if len(path.events) else None
 
 
 def _multiplier(config: Config, modes: ContrastiveModes, random: RandomNetwork) -> float:

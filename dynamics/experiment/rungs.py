@@ -27,7 +27,8 @@ def forecast_trajectories(experiment: Experiment, *, relinearised: bool = True) 
     (`Experiment.frozen_schedule`). They are `closed_form`, `ode`, `matrix_ode` where all layers learn, and
     `linearised`, which is descent with the best of these kernels. Where the kernel will move
     (`Experiment.kernel_moves`), `bilinear` and `relinearised` follow readout and features together; where there is no
-    model of them (`Experiment.moving`), a note says so. Where pairs are held out, `ode` and `bilinear` have the scores
+    model of them (`Experiment.moving`), a note says so. Where all weights of an MLP start small, `saddle_to_saddle` is
+    the one that predicts it. Where pairs are held out, `ode` and `bilinear` have the scores
     of probes among their metrics (`dynamics.experiment.labels`).
 
     Parameters
@@ -48,6 +49,8 @@ def forecast_trajectories(experiment: Experiment, *, relinearised: bool = True) 
     else:
         trajectories["matrix_ode"] = matrix_kernel_flow(matrix, F0, times)
         trajectories["linearised"] = matrix_kernel_descent(matrix, F0, *steps)
+    if experiment.saddles is not None:
+        trajectories["saddle_to_saddle"] = experiment.saddles.trajectory
     return trajectories | moving_kernel_trajectories(experiment, labels, relinearised=relinearised)
 
 
@@ -121,7 +124,13 @@ def train(
         Function that is called with the step from which training goes on.
     report_records : callable, optional
         Function that is called every few seconds with what has been recorded so far, marked as interrupted.
+
+    Raises
+    ------
+    ConfigError
+        If the forecast needs more steps than a run can make.
     """
+    experiment.schedule.require_feasible()
     network, views = experiment.fiber_training or (experiment.network, experiment.pairs)
     of = {"fingerprint": fingerprint(experiment)}
     trajectory = gradient_descent(

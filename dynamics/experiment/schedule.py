@@ -7,6 +7,8 @@ from jaxtyping import Float, Int
 
 from dynamics.errors import ConfigError, StabilityError
 from dynamics.training import recording_steps
+from dynamics.trajectories.comparison import step_times
+from dynamics.trajectories.trajectory import Trajectory
 
 MARGIN = 1.2
 """A run is so many times as long as its last forecast step."""
@@ -49,6 +51,14 @@ class Schedule:
         """Effective times t = η × step at which every rung is recorded (T,)."""
         return self.learning_rate * self.record_at.astype(np.float64)
 
+    def require_feasible(self) -> None:
+        """Raise `ConfigError` if the run would take more than `MOST_STEPS` steps."""
+        if self.steps > MOST_STEPS:
+            raise ConfigError(
+                f"At the learning rate {self.learning_rate:.4g} the forecast needs {self.steps:.3g} steps; raise "
+                "`learning_rate` or `init_scale`, or say in `steps` how far to go."
+            )
+
 
 def schedule(
     stability_limit: float,
@@ -83,12 +93,23 @@ def schedule(
     last = step_times[np.isfinite(step_times)].max(initial=0.0)
     if steps is not None:
         return plan
-    if (needed := MARGIN * last / rate) > MOST_STEPS:
-        raise ConfigError(
-            f"At the learning rate {rate:.4g} the forecast needs {needed:.3g} steps; raise `learning_rate` or "
-            "`init_scale`, or say in `steps` how far to go."
-        )
-    return replace(plan, steps=plan.steps_until(last))
+    plan = replace(plan, steps=plan.steps_until(last))
+    plan.require_feasible()
+    return plan
+
+
+def lengthened(frozen: Schedule, foreseen: Trajectory) -> Schedule:
+    """The schedule of a run whose steps come as foreseen, however many they are.
+
+    Parameters
+    ----------
+    frozen : Schedule
+        A schedule with the learning rate of the run.
+    foreseen : Trajectory
+        A forecast that reaches all dimensions that will be learned.
+    """
+    tau = step_times(foreseen)
+    return replace(frozen, steps=frozen.steps_until(tau[np.isfinite(tau)].max(initial=0.0)))
 
 
 def resolve_learning_rate(stability_limit: float, learning_rate: float | None, fraction: float) -> float:

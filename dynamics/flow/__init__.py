@@ -14,6 +14,7 @@ from dynamics.flow.ode import kernel_flow
 from dynamics.flow.readout_network import ReadoutNetwork
 from dynamics.flow.reduction import Reduction, reduced_model
 from dynamics.flow.relinearised import relinearised_descent
+from dynamics.flow.saddles import SaddlePath, saddle_to_saddle_flow
 from dynamics.flow.teacher import teacher_flow
 from dynamics.flow.truncation import Truncation, truncate
 from dynamics.flow.whitened import logistic_energy, selection_rates, whitened_flow
@@ -24,6 +25,7 @@ __all__ = [
     "LearnedFirst",
     "ReadoutNetwork",
     "Reduction",
+    "SaddlePath",
     "Truncation",
     "bilinear_descent",
     "bilinear_flow",
@@ -44,6 +46,7 @@ __all__ = [
     "objective_flow",
     "reduced_model",
     "relinearised_descent",
+    "saddle_to_saddle_flow",
     "selection_rates",
     "teacher_flow",
     "truncate",

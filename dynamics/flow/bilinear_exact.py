@@ -62,6 +62,7 @@ def exact_bilinear_descent(
         If the descent does not stay finite.
     """
     eta, u, views, loss = learning_rate, network.scale, network.views, embedding_loss(objective)
+    fixed = network.fixed_part
 
     def centred(F: Array) -> Array:
         return F - F[:views].mean(axis=0) if center else F
@@ -74,8 +75,8 @@ def exact_bilinear_descent(
     def before(h0: Array, moved: Array, W: Array) -> tuple[Array, Array, Array]:
         """The features h, the update of the readout and the cotangent u G Wᵀ of the features."""
         h = h0 + moved
-        G = jax.grad(lambda F: loss(centred(F)[:views]))(u * h @ W)
-        return centred(u * h @ W), W - eta * u * h.T @ G, u * G @ W.T
+        G = jax.grad(lambda F: loss(centred(F)[:views]))(u * h @ W + fixed)
+        return centred(u * h @ W + fixed), W - eta * u * h.T @ G, u * G @ W.T
 
     with double_precision():
         h0, W = jnp.asarray(network.hidden), jnp.asarray(network.readout, jnp.float64)

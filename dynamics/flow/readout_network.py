@@ -1,4 +1,4 @@
-"""A network as its last hidden layer and a readout, F = u h(θ) W, with the derivatives of h at the start.
+"""A network as its last hidden layer and a readout, F = u h(θ) W + reference, with the derivatives of h at the start.
 
 >>> import numpy as np
 >>> network = ReadoutNetwork(lambda V: np.eye(4, 3) @ V, np.ones((3, 5)), np.zeros((5, 2)), scale=1.0)
@@ -37,6 +37,9 @@ class ReadoutNetwork:
         u, with which the function is F = u h W: the output multiplier times 1/√N in `dynamics.networks`.
     num_views : int, optional
         2n, the number of training views; all points by default.
+    reference : array (2n + b, d), optional
+        A part of the function that does not depend on the weights, F = u h W + reference, as networks have whose
+        function was centred.
     """
 
     features: Callable[[Any], Float[Array, "points units"]]
@@ -44,6 +47,7 @@ class ReadoutNetwork:
     readout: Float[Array, "units dim"]
     scale: float
     num_views: int | None = None
+    reference: Float[np.ndarray, "points dim"] | None = None
 
     @property
     def views(self) -> int:
@@ -63,7 +67,19 @@ class ReadoutNetwork:
     @property
     def initial_embeddings(self) -> Embedding:
         """F (2n + b, d) before training."""
-        return self.scale * self.hidden @ np.asarray(self.readout, np.float64)
+        return self.scale * self.hidden @ np.asarray(self.readout, np.float64) + self.fixed_part
+
+    @property
+    def fixed_part(self) -> Embedding:
+        """The reference (2n + b, d), zero without one."""
+        if self.reference is None:
+            return np.zeros((len(self.hidden), self.readout.shape[1]))
+        return self.reference
+
+    def made_small(self, scale: float) -> "ReadoutNetwork":
+        """The network with its initial function subtracted but for a share of it, α F(0), whatever the weights do."""
+        F0 = self.scale * self.hidden @ np.asarray(self.readout, np.float64)
+        return replace(self, reference=(scale - 1) * F0)
 
     def tangent(self, direction: Any) -> Float[Array, "points units"]:
         """J δ, the derivative of the features along a direction δ of weight space; one forward pass."""

@@ -202,7 +202,8 @@ def _projected(
     omega = B.T @ W
     p, P = u * network.hidden @ B, H @ (u * B)
     P = P if directions is None else _filled(P, directions)
-    model = BilinearModel(p, P, omega, u * network.hidden @ (W - B @ omega), network.views)
+    R = u * network.hidden @ (W - B @ omega) + network.fixed_part
+    model = BilinearModel(p, P, omega, R, network.views)
     return model.centred() if center else model
 
 

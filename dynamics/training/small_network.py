@@ -4,7 +4,7 @@
 |-----------|------------------------------------------|--------------------------------------------------------|
 | `centred` | c (g(θ₀ + δ) − g(θ₀)) + α g(θ₀)          | c² × the neural tangent kernel of g at θ₀              |
 | `readout` | c g(θ), last layer of θ₀ scaled by α/c   | c² × the conjugate kernel of the last hidden layer     |
-| `all`     | c g(θ), all of θ₀ scaled by α            | none: escape from the saddle is algebraic, not by steps |
+| `all`     | c g(θ), all of θ₀ scaled by α            | none: escape from each saddle is algebraic             |
 
 α is the scale of the initial function against that of the standard network. The output multiplier c makes the network
 as lazy as one likes (Chizat et al. 2019): the larger it is, the less the hidden layers have to move.

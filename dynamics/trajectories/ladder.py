@@ -159,6 +159,7 @@ LADDER: tuple[Rung, ...] = (
 VARIANTS: tuple[Rung, ...] = (
     Rung("bilinear_flow", "bilinear flow", line=(_BILINEAR, (0.0, (1.0, 1.0))), marker="p"),
     Rung("bilinear_exact", "bilinear, exact", line=(_BILINEAR, (0.0, (4.0, 1.0))), marker="X"),
+    Rung("saddle_to_saddle", "saddle to saddle", line=("#be185d", (0.0, (4.0, 1.5))), marker="*", marker_area=60.0),
     Rung("infinite_width", "infinite width", marker="^"),
     Rung("forecast", "forecast"),
     Rung("updated", "updated forecast", line=("#be185d", (0.0, (6.0, 2.0)))),
@@ -184,7 +185,7 @@ VARIANTS: tuple[Rung, ...] = (
 
 _BY_NAME = {rung.name: rung for rung in (*LADDER, *VARIANTS)}
 _POSITIONS = {name: position for position, name in enumerate(_BY_NAME)}
-_FLOWS = ("relinearised", "bilinear", "matrix_ode", "ode")
+_FLOWS = ("saddle_to_saddle", "relinearised", "bilinear", "matrix_ode", "ode")
 
 
 def rung(name: str) -> Rung:

@@ -1,5 +1,7 @@
 """The bilinear rung of an experiment against the network that it is of."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -14,6 +16,7 @@ from dynamics.experiment.bilinear import (
 from dynamics.experiment.forecasting import best_moving, forecast_of
 from dynamics.experiment.moving_kernel import shortened
 from dynamics.experiment.schedule import FEWEST_STEPS, Schedule
+from dynamics.flow import exact_bilinear_descent
 from dynamics.trajectories import Trajectory, step_times
 
 SETTINGS = {"num_pairs": 16, "dim": 3, "network": "mlp", "width": 24, "depth": 1, "init_scale": 1e-3}
@@ -98,6 +101,25 @@ def test_a_run_ends_a_fifth_after_its_last_foreseen_step(last, steps):
     assert abs(shortened(frozen, foreseen).steps - steps) <= 1  # records are 0.05 apart
 
 
-def test_other_starts_are_refused():
-    with pytest.raises(ConfigError, match="small readout"):
-        readout_network(prepare(Config(init="centred", **SETTINGS)))
+def test_a_start_without_features_is_refused(experiment):
+    with pytest.raises(ConfigError, match="features are there before training"):
+        readout_network(replace(experiment, config=replace(experiment.config, init="all")))
+
+
+def test_a_centred_network_has_a_bilinear_model():
+    experiment = prepare(Config(init="centred", steps=20, **SETTINGS))
+    network = readout_network(experiment)
+    F = network.initial_embeddings
+    # α is a difference of functions of order one in float32, 1e-4 of it with this scale
+    np.testing.assert_allclose(F - F.mean(axis=0), experiment.initial_embeddings, atol=2e-3 * np.abs(F).max())
+    # from other weights the constant part stays what it was
+    moved = network.moved(0.1 * np.ones(network.num_weights), network.readout)
+    np.testing.assert_allclose(
+        moved.initial_embeddings - F, network.scale * (moved.hidden - network.hidden) @ network.readout, atol=1e-12
+    )
+    # while the weights have hardly moved it takes the steps of the network
+    plan = experiment.schedule
+    descent = exact_bilinear_descent(network, plan.learning_rate, plan.record_at, center=True)
+    measured = train(experiment)
+    assert measured.eigenvalues[-1, 0] > 2 * measured.eigenvalues[0, 0]
+    np.testing.assert_allclose(descent.eigenvalues[-1], measured.eigenvalues[-1], rtol=0.02)

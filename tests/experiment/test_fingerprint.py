@@ -54,8 +54,8 @@ def test_the_start_tells_where_hashes_differ_in_the_last_digits(recorded):
 
 def test_a_start_that_no_kernel_predicts_is_no_forecast():
     assert forecast_of(prepare(SMALL)).predicts
-    assert not forecast_of(prepare(replace(SMALL, init="all"))).predicts
-    assert not forecast_of(prepare(replace(SMALL, init="all", kernel="infinite"))).predicts
+    convolutional = replace(SMALL, init="all", network="convnet", width=2)
+    assert not forecast_of(prepare(convolutional)).predicts
 
 
 def test_a_forecast_says_whether_its_modes_generalise(rng):

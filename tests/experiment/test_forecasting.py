@@ -6,7 +6,7 @@ import scipy.integrate
 
 import dynamics
 from dynamics.errors import CollapseError, ConfigError, DivergenceError, StabilityError
-from dynamics.experiment.forecasting import Forecast, forecast_of, growth_rate
+from dynamics.experiment.forecasting import Forecast, forecast_of
 from dynamics.experiment.objective import _until_still
 from dynamics.trajectories.trajectory import Trajectory
 
@@ -75,13 +75,6 @@ def test_modes_below_the_noise_follow_the_clock_of_those_that_are_not(ahead):
     hidden[:, 2] = -1e-9
     updated = ahead.updated(Trajectory(run.times, hidden, run.loss))
     np.testing.assert_allclose(updated.step_times, TAU * 2, rtol=5e-3)
-
-
-def test_growth_rate_needs_growth():
-    times = np.linspace(0, 1, 50)
-    assert growth_rate(times, np.full(50, 0.1)) is None
-    assert growth_rate(times, np.full(50, -0.1)) is None
-    assert growth_rate(times, np.exp(5 * times - 12)) == pytest.approx(5, rel=0.01)
 
 
 def test_mistakes_are_named(ahead):
