@@ -97,6 +97,7 @@ RECIPES: dict[str, Recipe] = {
     "recipe": script("recipe"),
     "recipe_kernels": script("recipe_kernels"),
     "practical_steps": script("practical_steps"),
+    "saddle_steps": script("saddle_steps"),
     "stepwise": study(
         "stepwise",
         {

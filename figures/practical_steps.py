@@ -1,10 +1,11 @@
-"""How well a practical run can be forecast one dimension ahead: three methods, three normalisations, three seeds.
+"""How well a practical run can be forecast one dimension ahead: three methods, four variants, three seeds.
 
     uv run python figures/practical_steps.py [--quick] [--redraw] [--out FOLDER]
 
-Twenty-seven small runs of the practical recipe, or those that are asked for: a ResNet-10 of width 1/8 on digits, d = 3,
-with the settings that the preset `cpu` has for each method. A run that is finished is kept in practical_steps.json and
-not made again.
+Thirty-six small runs of the practical recipe, or those that are asked for: a ResNet-10 of width 1/8 on digits, d = 3,
+with the settings that the preset `cpu` has for each method. The variants are batch, group and no normalisation with
+fresh views, and batch normalisation with two fixed views of every image. A run that is finished is kept in
+practical_steps.json and not made again.
 
 Whenever half of a dimension is learned, the next one is forecast in three ways from what is known then: by the rate at
 which its eigenvalue already grows (`growth`), by descent of the readout alone on the features of that moment
@@ -33,7 +34,6 @@ import matplotlib.pyplot as plt
 from dynamics.drawing.axes import label_log_axis, legend_above
 from dynamics.drawing.trajectories import style
 from dynamics.errors import DivergenceError
-from dynamics.experiment.forecasting import growth_rate
 from dynamics.flow.bilinear import bilinear_descent
 from dynamics.flow.readout_network import ReadoutNetwork
 from dynamics.flow.reduction import reduced_model
@@ -45,16 +45,22 @@ from dynamics.recipe.losses import recipe_loss
 from dynamics.recipe.preparation import PreparedRecipe, prepare
 from dynamics.support.files import save_figure, save_json
 from dynamics.training.loop import run
-from dynamics.training.minibatch import BATCH_STATS
+from dynamics.training.minibatch import BATCH_STATS, batch_indices
 from dynamics.training.optimisers import effective_times
 from dynamics.training.recorder import SpectrumRecorder, recording_steps
 from dynamics.training.state import Metrics, TrainState
+from dynamics.trajectories.ahead import growth_rate
 from dynamics.trajectories.comparison import half_times
 from dynamics.trajectories.metrics import span_overlap
 from dynamics.trajectories.trajectory import Trajectory
 
 HERE = Path(__file__).parent
-NORMS = ("batch", "group", "none")
+VARIANTS = {
+    "batch": "batch norm",
+    "group": "group norm",
+    "none": "no norm",
+    "fixed": "batch norm, fixed views",
+}
 OBJECTIVES = {"barlow-twins": "Barlow Twins", "vicreg": "VICReg", "simclr": "SimCLR"}
 FORECASTS = {"growth": "own growth rate", "frozen_features": "frozen features", "relinearised": "relinearised"}
 SEEDS = (0, 1, 2)
@@ -94,6 +100,7 @@ class Method:
     """A recipe with the programs that all of its seeds share; views that are looked at are those of the first seed."""
 
     prepared: PreparedRecipe
+    fixed_views: bool = False
 
     @property
     def recipe(self) -> Recipe:
@@ -161,6 +168,21 @@ class Method:
 
         return jax.jit(course)
 
+    @cached_property
+    def update(self) -> tuple[Callable, jax.Array]:
+        """One step of training, and what it draws from: images, or two fixed views of each."""
+        prepared, batch = self.prepared, self.recipe.batch
+        if not self.fixed_views:
+            return prepared.update, prepared.images
+        count = len(prepared.images)
+        views = prepared.draw(jax.random.key(3), count)
+
+        def step(state: TrainState, pairs: jax.Array) -> tuple[TrainState, Metrics]:
+            index = batch_indices(jax.random.split(state.key)[0], state.step, count, batch)
+            return prepared.descend(state, pairs[index].reshape(2 * batch, *pairs.shape[2:]))
+
+        return step, views.reshape(count, 2, *views.shape[1:])
+
     def recorded(self, seed: int) -> tuple[Trajectory, list[tuple[Any, Any]]]:
         """Train from a seed: the trajectory, and parameters and model state at every record."""
         prepared, recipe = self.prepared, self.recipe
@@ -176,11 +198,12 @@ class Method:
             states.append(jax.tree.map(np.array, (state.params, state.model_state)))
             recorder.record(int(state.step), states[-1], loss=metrics["loss"], time=times[int(state.step)])
 
+        update, data = self.update
         _, outcome = run(
-            prepared.update,
+            update,
             start,
             steps=recipe.steps,
-            data=(prepared.images,),
+            data=(data,),
             observe=observe,
             observe_at=steps,
         )
@@ -312,56 +335,60 @@ def measured_run(method: Method, seed: int) -> dict:
     }
 
 
-def measure(path: Path, quick: bool, norms: Sequence[str], objectives: Sequence[str], seeds: Sequence[int]) -> None:
+def measure(path: Path, quick: bool, variants: Sequence[str], objectives: Sequence[str], seeds: Sequence[int]) -> None:
     """Make the runs that the file does not hold, and write each as it ends."""
     settings = QUICK if quick else SMALL
     found = json.loads(path.read_text()) if path.exists() else {}
     as_stored = json.loads(json.dumps(settings))
     if found.setdefault("settings", as_stored) != as_stored:
         raise SystemExit(f"error: {path} holds runs with other settings; remove it to measure anew")
-    for norm, objective in itertools.product(norms, objectives):
-        of_method = found.setdefault(norm, {}).setdefault(objective, {})
+    for variant, objective in itertools.product(variants, objectives):
+        of_method = found.setdefault(variant, {}).setdefault(objective, {})
         missing = [seed for seed in seeds if str(seed) not in of_method]
         if not missing:
             continue
-        method = Method(prepare(replace(recipe_preset("cpu", objective), norm=norm, **settings)))
+        fixed = variant == "fixed"
+        recipe = replace(recipe_preset("cpu", objective), norm="batch" if fixed else variant, **settings)
+        method = Method(prepare(recipe), fixed)
         for seed in missing:
             began = time.process_time()
             of_method[str(seed)] = measured_run(method, seed)
             save_json(path, found)
-            print(f"{norm} norm, {objective}, seed {seed}: {time.process_time() - began:.0f} s of CPU", flush=True)
+            print(
+                f"{VARIANTS[variant]}, {objective}, seed {seed}: {time.process_time() - began:.0f} s of CPU", flush=True
+            )
 
 
 def draw(found: dict) -> plt.Figure:
     """Predicted / measured step times, one panel a method, and the overlap with what is learned at the end."""
     figure, axes = plt.subplots(1, len(OBJECTIVES) + 1, figsize=(10.2, 2.9), width_ratios=(1, 1, 1, 0.9))
-    colors = dict(zip(NORMS, ("#4c72b0", "#dd8452", "#55a868"), strict=True))
+    colors = dict(zip(VARIANTS, ("#4c72b0", "#dd8452", "#55a868", "#937860"), strict=True))
     for ax, (objective, title) in zip(axes, OBJECTIVES.items(), strict=False):
         ax.axhspan(0.85, 1.15, color="0.92", zorder=0)
         for column, name in enumerate(FORECASTS):
-            for shift, norm in zip((-0.22, 0, 0.22), NORMS, strict=True):
-                ratios = [ratio for run_ in runs_of(found, norm, objective) for ratio in finite(run_, name)]
-                ax.plot([column + shift] * len(ratios), ratios, "o", ms=3, mfc="none", color=colors[norm])
-        ax.set(title=title, yscale="log", ylim=(0.2, 5), xlim=(-0.5, len(FORECASTS) - 0.5))
+            for shift, variant in zip((-0.27, -0.09, 0.09, 0.27), VARIANTS, strict=True):
+                ratios = [ratio for run_ in runs_of(found, variant, objective) for ratio in finite(run_, name)]
+                ax.plot([column + shift] * len(ratios), ratios, "o", ms=3, mfc="none", color=colors[variant])
+        ax.set(title=title, yscale="log", ylim=(0.2, 30), xlim=(-0.5, len(FORECASTS) - 0.5))
         ax.set_xticks(range(len(FORECASTS)), [label.replace(" ", "\n", 1) for label in FORECASTS.values()], fontsize=6)
         label_log_axis(ax.yaxis, 0.2, 5)
     axes[0].set_ylabel("predicted / measured step time")
     last = axes[-1]
-    for norm, color in colors.items():
-        curves = [list(run_["overlap"].values()) for name in OBJECTIVES for run_ in runs_of(found, norm, name)]
+    for variant, color in colors.items():
+        curves = [list(run_["overlap"].values()) for name in OBJECTIVES for run_ in runs_of(found, variant, name)]
         for curve in curves:
             last.plot(KNOWN_AT, curve, "-o", ms=2.5, lw=0.6, color=color)
         if curves:
-            last.plot([], [], "-o", ms=2.5, color=color, label=f"{norm} norm" if norm != "none" else "no norm")
+            last.plot([], [], "-o", ms=2.5, color=color, label=VARIANTS[variant])
     last.axhline(0.6, color="0.6", lw=0.8, ls=(0, (2, 2)))
     last.set(xlabel="share of the steps", ylabel="overlap with the end", ylim=(0, 1), xlim=(0, 1.05))
     legend_above(last, columns=1, fontsize=6)
     return figure
 
 
-def runs_of(found: dict, norm: str, objective: str) -> list[dict]:
+def runs_of(found: dict, variant: str, objective: str) -> list[dict]:
     """The finished runs of a method."""
-    return [run_ for run_ in found.get(norm, {}).get(objective, {}).values() if "outcome" not in run_]
+    return [run_ for run_ in found.get(variant, {}).get(objective, {}).values() if "outcome" not in run_]
 
 
 def finite(run_: dict, name: str) -> list[float]:
@@ -372,7 +399,8 @@ def finite(run_: dict, name: str) -> list[float]:
 def main() -> None:
     """Make the runs that are missing, and draw."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--norms", nargs="+", choices=NORMS, default=NORMS, help="normalisations to run")
+    names = list(VARIANTS)
+    parser.add_argument("--variants", nargs="+", choices=names, default=names, help="normalisation and views to run")
     parser.add_argument("--objectives", nargs="+", choices=list(OBJECTIVES), default=list(OBJECTIVES), help="methods")
     parser.add_argument("--seeds", nargs="+", type=int, choices=SEEDS, default=SEEDS, help="seeds")
     parser.add_argument("--quick", action="store_true", help="one tiny run each: shows that it works")
@@ -383,7 +411,7 @@ def main() -> None:
     if not arguments.redraw:
         arguments.out.mkdir(parents=True, exist_ok=True)
         seeds = SEEDS[:1] if arguments.quick else arguments.seeds
-        measure(path, arguments.quick, arguments.norms, arguments.objectives, seeds)
+        measure(path, arguments.quick, arguments.variants, arguments.objectives, seeds)
     with style():
         save_figure(draw(json.loads(path.read_text())), arguments.out / "practical_steps")
 
