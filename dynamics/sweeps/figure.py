@@ -7,7 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator, PercentFormatter
+from matplotlib.ticker import FuncFormatter, NullLocator
 
 from dynamics.drawing.axes import label_log_axis, legend_above
 from dynamics.drawing.trajectories import TIME_AXIS, mode_colors
@@ -49,15 +49,17 @@ def draw_errors(ax: Axes, name: str, values: Sequence[Any], points: Sequence[tup
         judged = {value: found[np.isfinite(found)] for value, found in by_value.items()}  # others have no place here
         shown = [value for value in values if value in judged and judged[value].size]
         x = [_position(value, values) for value in shown]
-        color, dashes = rung(forecast).line
-        ax.plot(x, [np.median(judged[v]) for v in shown], color=color, ls=dashes, marker="o", ms=3)
-        ax.plot([], [], color=color, ls=dashes, label=as_written(rung(forecast).label))
+        model = rung(forecast)
+        color, dashes = model.line
+        look = {"marker": model.marker, "ms": 4, "mfc": color if model.filled else "none"}
+        middle = [np.median(judged[v]) for v in shown]
+        ax.plot(x, middle, color=color, ls=dashes, label=as_written(model.label), **look)
         ends = [judged[v].min() for v in shown], [judged[v].max() for v in shown]
         ax.fill_between(x, *ends, color=color, alpha=0.15, lw=0)
         positive = positive or any(end > 0 for end in ends[1])
     _setting_axis(ax, name, values)
     ax.set(ylabel="median error of the step times")
-    percent = PercentFormatter(1.0, decimals=None)
+    percent = FuncFormatter(lambda share, _: f"{100 * share:.3g} %")  # 0.05 % as well as 20 %
     if positive:
         ax.set_yscale("log")
         label_log_axis(ax.yaxis, *ax.get_ylim(), percent)

@@ -168,6 +168,22 @@ def test_a_sweep_in_which_no_step_is_reached_is_drawn_and_says_so(tmp_path):
     assert any("no step was predicted and reached" in text.get_text() for text in figure.axes[0].texts)
 
 
+def test_every_error_of_a_sweep_has_a_label_of_its_own(tmp_path):
+    def run(error):
+        tau = np.array([1.0, 2.0])
+        steps = {"network": tau, "ode": (1 + error) * tau}
+        comparison = Comparison(np.array([0.5, 0.2]), steps, {"ode": np.full(2, 1 + error)}, {}, np.arange(3.0), [])
+        trajectories = {"ode": Trajectory(np.arange(3.0), np.ones((3, 2)), np.ones(3), rung="ode")}
+        settings = RunSettings(kind="experiment", command="compare", config={})
+        return Run(tmp_path, settings, None, trajectories, comparison)
+
+    points = [({"width": 16}, run(0.02)), ({"width": 64}, run(0.0006))]
+    figure = sweep_figure(running.Sweep(tmp_path, (Axis("width", (16, 64)),), points, {}))
+    figure.canvas.draw()
+    labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert len(labels) > 2 and len(set(labels)) == len(labels)
+
+
 def test_a_script_without_the_main_guard_is_told_so(tmp_path, monkeypatch):
     """Its processes die when they run it again: the pool is broken, and its futures say so."""
 
