@@ -131,9 +131,18 @@ def comparison_table(comparison: Comparison, learning_rate: float) -> Table:
     return table
 
 
+_HEADS = {
+    "linearised": "linear-\nised",
+    "bilinear": "bi-\nlinear",
+    "relinearised": "relin-\nearised",
+    "infinite width": "infin.\nwidth",
+}
+"""Heads of columns that are shorter than their labels: with them the whole ladder fits into 80 columns."""
+
+
 def _in_two_lines(label: str) -> str:
-    """Break a column's head at its space, or before the end of `linearised`."""
-    return label.replace(" ", "\n", 1).replace("linearised", "linear-\nised")
+    """Break a column's head at its space, or where `_HEADS` says."""
+    return _HEADS.get(label, label.replace(" ", "\n", 1))
 
 
 def solution_table(trajectory: Trajectory) -> Table:

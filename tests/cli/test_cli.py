@@ -1,5 +1,6 @@
 """Every command end to end on small input, and what each mistake is answered with."""
 
+import io
 import json
 import re
 import signal
@@ -11,13 +12,16 @@ from dataclasses import fields
 import numpy as np
 import pytest
 from pictures import assert_shows_something
+from rich.console import Console
 
 from dynamics.cli.groups import field_texts, grouped_names
 from dynamics.cli.main import main
+from dynamics.cli.tables import comparison_table
 from dynamics.experiment.config import Config
 from dynamics.modes import ContrastiveModes
 from dynamics.recipe.config import Recipe
 from dynamics.studies import STUDIES
+from dynamics.trajectories.comparison import Comparison
 from dynamics.trajectories.ladder import rung
 from dynamics.trajectories.trajectory import Trajectory
 
@@ -375,3 +379,14 @@ def test_every_setting_is_a_flag_with_a_text():
         names = [name for group in grouped_names(record).values() for name in group]
         assert sorted(names) == sorted(field.name for field in fields(record))
         assert set(names) == field_texts(record).keys()
+
+
+def test_the_whole_ladder_fits_into_80_columns():
+    names = ["closed_form", "ode", "matrix_ode", "linearised", "bilinear", "relinearised", "infinite_width"]
+    ratios = {name: np.array([1.234]) for name in names}
+    times = ratios | {"network": np.array([1000.0])}
+    comparison = Comparison(np.array([0.0377]), times, ratios, {}, np.zeros(1), [], measured="network")
+    console = Console(width=80, file=io.StringIO())
+    console.print(comparison_table(comparison, 0.01))
+    shown = console.file.getvalue()
+    assert "…" not in shown and "earised" in shown
