@@ -37,6 +37,7 @@ from dynamics.errors import DataError, DivergenceError
 from dynamics.objectives.correlation import cross_correlation
 from dynamics.support.compiled import compile_once
 from dynamics.support.precision import double_precision
+from dynamics.support.progress import progress_bar
 from dynamics.trajectories.trajectory import Trajectory
 from dynamics.typing import Array, Embedding
 
@@ -50,6 +51,7 @@ MAX_STEPS = 20_000
 _STAGES = np.array([[0, 0, 0, 0], [1 / 2, 0, 0, 0], [0, 3 / 4, 0, 0], [2 / 9, 1 / 3, 4 / 9, 0]])
 _ERROR = np.array([-5 / 72, 1 / 12, 1 / 9, -1 / 8])
 
+_SECONDS = 3.0  # of work without a word
 _PATIENCE = 1e3  # times the time of the last event, after which no further one is waited for
 
 
@@ -185,23 +187,25 @@ class _Path:
 def _walk(system: _System, path: _Path, theta: Array, errors: tuple[Array, float], scale: float, until: float) -> None:
     """Step from event to event; the size of a step follows its error."""
     dim, t, h = path.start.shape[1], 0.0, 1e-3 * scale
-    for _ in range(MAX_STEPS):
-        if len(path.events) == dim or t >= min(until, _PATIENCE * max([scale, *path.events])):
-            return
-        h = min(h, until - t)
-        reached, error, F = system.step(theta, *path.held, h, errors)
-        error = float(error)
-        if not error <= 1:  # or not a number
-            h *= max(0.2, 0.9 * error ** (-1 / 3)) if np.isfinite(error) else 0.2
-            if t + h == t:
-                break
-            continue
-        theta, t = reached, t + h
-        h *= min(3.0, 0.9 * max(error, 1e-6) ** (-1 / 3))
-        if path.record(t, np.asarray(F)):
-            theta, curvature = system.arrive(theta, *path.held)
-            path.stability_limit = min(path.stability_limit, 2 / float(curvature))
-            h *= 0.1  # what was learned is held now, and the rest has another pace
+    with progress_bar("saddles", dim, after=_SECONDS) as tell:
+        for _ in range(MAX_STEPS):
+            if len(path.events) == dim or t >= min(until, _PATIENCE * max([scale, *path.events])):
+                return
+            h = min(h, until - t)
+            reached, error, F = system.step(theta, *path.held, h, errors)
+            error = float(error)
+            if not error <= 1:  # or not a number
+                h *= max(0.2, 0.9 * error ** (-1 / 3)) if np.isfinite(error) else 0.2
+                if t + h == t:
+                    break
+                continue
+            theta, t = reached, t + h
+            h *= min(3.0, 0.9 * max(error, 1e-6) ** (-1 / 3))
+            if path.record(t, np.asarray(F)):
+                tell(len(path.events))
+                theta, curvature = system.arrive(theta, *path.held)
+                path.stability_limit = min(path.stability_limit, 2 / float(curvature))
+                h *= 0.1  # what was learned is held now, and the rest has another pace
     raise DivergenceError(
         f"The path from saddle to saddle could not be followed beyond t = {t:.3g} within {MAX_STEPS:,} steps of the "
         "solver; end earlier, or raise the tolerance."
