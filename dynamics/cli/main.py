@@ -162,7 +162,7 @@ def simulate(
     if measured is not None:
         require_same_run(experiment, measured)
     if relinearised and experiment.moving is None:
-        note("Note: --relinearised has no effect here, because the kernel is not expected to move.")
+        note("Note: --relinearised has no effect here, because this forecast has no kernel that moves.")
     with stage("The forecast"):
         forecasts = forecast_trajectories(experiment, relinearised=relinearised)
     ahead = forecast_of(experiment, best_moving(forecasts))
