@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from dynamics.errors import ConfigError
+from dynamics.objectives.registry import OBJECTIVES, get_objective
 from dynamics.recipe.config import Recipe, recipe_preset
 from dynamics.recipe.preparation import at_rates_of, prepare
 from dynamics.recipe.training import TIMES_BACK, train
@@ -102,6 +103,16 @@ def test_presets_finish_without_a_rate_set_by_hand(objective, seed):
     measured = train(prepare(recipe))
     assert measured.outcome == Outcome()
     assert verdict_of(measured).learned >= 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("objective", sorted(OBJECTIVES))
+def test_every_objective_finishes_without_a_rate_set_by_hand(objective, seed):
+    recipe = replace(recipe_preset("gpu", objective), **SCALED, steps=200, seed=seed)
+    few = {"slices": 256} if recipe.slices is None and "slices" in get_objective(objective).settings else {}
+    measured = train(prepare(replace(recipe, **few)))
+    assert measured.outcome == Outcome() and np.isfinite(measured.loss).all()
 
 
 @pytest.mark.slow
