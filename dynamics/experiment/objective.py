@@ -51,7 +51,8 @@ def forecast_objective(name: str, experiment: Experiment) -> Trajectory:
     """Kernel flow of an objective from the start of an experiment, until its modes are learned or nothing moves.
 
     An objective with a predictor gets a linear one that starts as the identity, and one with a moving target a teacher
-    that is `TEACHER_STEPS` steps of the experiment old.
+    that is `TEACHER_STEPS` steps of the experiment old. The spectra of an objective that sees directions alone are
+    those of the normalised embeddings, as in a training.
 
     Raises
     ------
@@ -79,17 +80,38 @@ def experiment_loss(name: str) -> Loss:
 
 def _flow(name: str, experiment: Experiment) -> Callable[[np.ndarray], Trajectory]:
     """Times -> trajectory of the experiment under an objective."""
+    if get_objective(name).scale_free:
+        return lambda times: of_directions(_flow_of_embeddings(name, experiment, times, keep=True))
+    return lambda times: _flow_of_embeddings(name, experiment, times, keep=False)
+
+
+def _flow_of_embeddings(name: str, experiment: Experiment, times: np.ndarray, keep: bool) -> Trajectory:
     F0, theta, record = experiment.initial_embeddings, experiment.kernel.matrix, get_objective(name)
-    loss = experiment_loss(name)
+    loss, kept = experiment_loss(name), times if keep else None
     if record.takes_targets:
         age = TEACHER_STEPS * experiment.learning_rate if record.moving_target else 0.0
         predictor = None if record.predictor is None else np.eye(F0.shape[1])
         K = _gram(experiment)
-        return lambda times: teacher_flow(K, F0, times, loss, predictor=predictor, teacher_age=age)
+        return teacher_flow(K, F0, times, loss, predictor=predictor, teacher_age=age, embedding_times=kept)
     if theta is not None:
-        return lambda times: matrix_kernel_flow(theta, F0, times, objective=loss)
-    K = _gram(experiment)
-    return lambda times: objective_flow(K, F0, times, loss)
+        return matrix_kernel_flow(theta, F0, times, objective=loss, keep_embeddings=keep)
+    return objective_flow(_gram(experiment), F0, times, loss, embedding_times=kept)
+
+
+def of_directions(trajectory: Trajectory) -> Trajectory:
+    """The trajectory with the spectra of its embeddings divided by their lengths, and without the embeddings."""
+    assert trajectory.embeddings is not None
+    F = trajectory.embeddings / np.linalg.norm(trajectory.embeddings, axis=2, keepdims=True)
+    z, z_prime = np.split(F, 2, axis=1)
+    C = np.einsum("tni,tnj->tij", z, z_prime) / len(z[0])
+    moments = np.einsum("tni,tnj->tij", F, F) / len(F[0])
+    return replace(
+        trajectory,
+        eigenvalues=np.linalg.eigvalsh((C + C.swapaxes(1, 2)) / 2)[:, ::-1],
+        covariance=np.linalg.eigvalsh(moments)[:, ::-1],
+        embeddings=None,
+        embedding_times=None,
+    )
 
 
 def _gram(experiment: Experiment) -> Float[np.ndarray, "views views"]:

@@ -53,6 +53,7 @@ def matrix_kernel_flow(
     times: Float[np.ndarray, " times"],
     *,
     objective: Loss | str = barlow_twins,
+    keep_embeddings: bool = False,
     tolerance: float = 1e-9,
 ) -> Trajectory:
     """Integrate the gradient flow of a frozen matrix-valued kernel.
@@ -69,6 +70,8 @@ def matrix_kernel_flow(
         Effective times (learning rate × step) to report, ascending from 0.
     objective : callable or str
         Loss of the embeddings (2n, d), or the name of one of `dynamics.objectives.OBJECTIVES`.
+    keep_embeddings : bool
+        Whether the trajectory has the embeddings at all times.
     tolerance : float
         Relative error of one step that the solver accepts.
 
@@ -98,6 +101,8 @@ def matrix_kernel_flow(
         times=np.asarray(times, np.float64),
         eigenvalues=np.linalg.eigvalsh(C)[:, ::-1],
         loss=losses,
+        embeddings=np.asarray(F) if keep_embeddings else None,
+        embedding_times=np.asarray(times, np.float64) if keep_embeddings else None,
         rung="matrix_ode",
         meta={"tolerance": tolerance},
     )

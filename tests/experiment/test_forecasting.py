@@ -7,7 +7,8 @@ import scipy.integrate
 import dynamics
 from dynamics.errors import CollapseError, ConfigError, DivergenceError, StabilityError
 from dynamics.experiment.forecasting import Forecast, forecast_of
-from dynamics.experiment.objective import _until_still
+from dynamics.experiment.objective import _until_still, of_directions
+from dynamics.trajectories.metrics import correlation_spectrum
 from dynamics.trajectories.trajectory import Trajectory
 
 GAMMA = np.array([0.4, 0.1, 0.08])
@@ -153,3 +154,16 @@ def test_a_forecast_that_is_lost_keeps_what_was_followed(capsys):
     assert "ends at t = 4, before it stands still: The flow is lost." in capsys.readouterr().err
     with pytest.raises(DivergenceError):
         _until_still(flow, end=6.0, shortest=0.1, longer=12)
+
+
+def test_spectra_of_directions_do_not_depend_on_lengths(rng):
+    F, times = rng.normal(size=(2, 6, 3)), np.array([0.0, 1.0])
+    long = F * rng.uniform(1e-6, 5, size=(2, 6, 1))
+    found = [
+        of_directions(Trajectory(times, np.ones((2, 3)), times, embeddings=E, embedding_times=times)) for E in (F, long)
+    ]
+    np.testing.assert_allclose(found[0].eigenvalues, found[1].eigenvalues, rtol=1e-9)
+    np.testing.assert_allclose(found[1].covariance.sum(axis=1), 1.0, rtol=1e-12)
+    np.testing.assert_allclose(
+        found[1].eigenvalues[1], correlation_spectrum(F[1] / np.linalg.norm(F[1], axis=1)[:, None])
+    )
