@@ -70,7 +70,17 @@ def forecast_objective(name: str, experiment: Experiment) -> Trajectory:
         factor = max(float(-np.log(np.abs(experiment.initial_embeddings).max())), 1.0)
         longer = _LONGER_THAN_RATES
         end = _BEYOND * factor / float(growing[-1] if growing.size else np.abs(rates).max())
-    return replace(_until_still(_flow(name, experiment), end, shortest, longer), objective=name)
+    try:
+        followed = _until_still(_flow(name, experiment), end, shortest, longer)
+    except DivergenceError as error:
+        if not get_objective(name).scale_free:
+            raise
+        size = np.linalg.norm(experiment.initial_embeddings, axis=1).mean()
+        raise DivergenceError(
+            f"Objective {name} sees directions alone, and embeddings as short as {size:.1g} turn faster than a solver "
+            "can follow; raise `init_scale`, to 1 for example."
+        ) from error
+    return replace(followed, objective=name)
 
 
 def experiment_loss(name: str) -> Loss:

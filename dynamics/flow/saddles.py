@@ -208,7 +208,7 @@ def _walk(system: _System, path: _Path, theta: Array, errors: tuple[Array, float
                 h *= 0.1  # what was learned is held now, and the rest has another pace
     raise DivergenceError(
         f"The path from saddle to saddle could not be followed beyond t = {t:.3g} within {MAX_STEPS:,} steps of the "
-        "solver; end earlier, or raise the tolerance."
+        "solver; start from larger weights, which float64 resolves better beside what is learned, or end earlier."
     )
 
 

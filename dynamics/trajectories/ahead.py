@@ -5,7 +5,10 @@
 >>> t = np.linspace(0, 10, 201)
 >>> u = 1 / (1 + np.exp(np.outer(t, [4.0, 2.0]) * -1 + np.array([8.0, 12.0])))  # half learned at t = 2 and t = 6
 >>> one_ahead(Trajectory(t, eigenvalues=u, loss=((1 - u) ** 2).sum(axis=1))).round(2)
-array([ nan, 6.])
+array([ nan, 5.65])
+
+It comes out early here, because at t = 2 the half that is learned of the first is all that is known of where the second
+will end.
 """
 
 import numpy as np

@@ -6,6 +6,9 @@ import scipy.integrate
 
 import dynamics
 from dynamics.errors import CollapseError, ConfigError, DivergenceError, StabilityError
+from dynamics.experiment import objective as module
+from dynamics.experiment import prepare
+from dynamics.experiment.config import Config
 from dynamics.experiment.forecasting import Forecast, forecast_of
 from dynamics.experiment.objective import _until_still, of_directions
 from dynamics.trajectories.metrics import correlation_spectrum
@@ -167,3 +170,17 @@ def test_spectra_of_directions_do_not_depend_on_lengths(rng):
     np.testing.assert_allclose(
         found[1].eigenvalues[1], correlation_spectrum(F[1] / np.linalg.norm(F[1], axis=1)[:, None])
     )
+
+
+def test_a_start_too_short_for_an_objective_of_directions_is_named(monkeypatch):
+    """The flow is lost at any length here, as it is from short embeddings; only objectives of directions get advice."""
+
+    def lost(*_, **__):
+        raise DivergenceError("The flow is lost.")
+
+    monkeypatch.setattr(module, "objective_flow", lost)
+    experiment = prepare(Config(network="mlp", width=8, depth=1, num_pairs=6, dim=2))
+    with pytest.raises(DivergenceError, match=r"simclr sees directions alone.* raise `init_scale`, to 1 for example"):
+        module.forecast_objective("simclr", experiment)
+    with pytest.raises(DivergenceError, match=r"^The flow is lost"):
+        module.forecast_objective("lejepa", experiment)

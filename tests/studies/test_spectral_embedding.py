@@ -10,7 +10,7 @@ from pictures import assert_shows_something
 from dynamics.cli.main import main
 from dynamics.objectives.graph import laplacian
 from dynamics.optima import kernel_space, vicreg_squared_optimum
-from dynamics.studies import load_study
+from dynamics.studies import Claim, load_study
 from dynamics.studies.spectral_embedding import study
 from dynamics.studies.spectral_embedding.corrections import correction_claims
 from dynamics.studies.spectral_embedding.downstream import downstream_claims
@@ -188,7 +188,15 @@ def test_high_weight_leaves_the_classes_alone(rng):
 
 def test_the_study_puts_its_parts_together(tmp_path, monkeypatch):
     """With the long parts small: every claim is returned, figures and accuracies are in the folder."""
-    parts = {"flow_claims": ({}, ["flow"]), "rank_claims": ({}, ["rank"]), "correction_claims": ["correction"]}
+
+    def claim(part):
+        return Claim.at_most(part, "a part that was left out", bound=1.0, measured=0.0)
+
+    parts = {
+        "flow_claims": ({}, [claim("flow")]),
+        "rank_claims": ({}, [claim("rank")]),
+        "correction_claims": [claim("correction")],
+    }
     for name, result in parts.items():
         monkeypatch.setattr(study, name, lambda *_, result=result: result)
     monkeypatch.setattr(study, "flows_figure", lambda *_: probes_figure(probes(set())))
@@ -204,9 +212,10 @@ def test_the_study_puts_its_parts_together(tmp_path, monkeypatch):
         "explore",
         lambda dataset, **named: explored(dataset, **named | {"sizes": (40,), "mixtures": (0.0, 1.0), "num_test": 50}),
     )
-    monkeypatch.setattr(study, "landscape_claims", lambda found: ["map"] * len(found.test))
+    monkeypatch.setattr(study, "landscape_claims", lambda found: [claim("map")] * len(found.test))
     claims = load_study("spectral-embedding").run(tmp_path, num_images=60, num_seeds=2)
-    assert [claim for claim in claims if isinstance(claim, str)] == ["flow", "rank", "correction", *["map"] * 4]
+    left_out = [claim.claim for claim in claims if claim.source == "a part that was left out"]
+    assert left_out == ["flow", "rank", "correction", *["map"] * 4]
     assert len(claims) == 8 + 3 + 12 + 4
     for name in ("twins", "flows", "downstream_digits", "landscape_digits"):
         for suffix in ("png", "pdf"):
