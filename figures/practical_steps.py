@@ -49,7 +49,7 @@ from dynamics.training.minibatch import BATCH_STATS, batch_indices
 from dynamics.training.optimisers import effective_times
 from dynamics.training.recorder import SpectrumRecorder, recording_steps
 from dynamics.training.state import Metrics, TrainState
-from dynamics.trajectories.ahead import growth_rate
+from dynamics.trajectories.ahead import half_time_by_growth
 from dynamics.trajectories.comparison import half_times
 from dynamics.trajectories.metrics import span_overlap
 from dynamics.trajectories.trajectory import Trajectory
@@ -277,19 +277,13 @@ def ahead(method: Method, trained: Trajectory, states: list[tuple[Any, Any]]) ->
         frozen = np.asarray(method.descend(h, jnp.asarray(W, jnp.float32), rate))[:, j]
         network = ReadoutNetwork(method.features, hidden, W, scale=1.0)
         predicted = {
-            "growth": _by_growth(trained.times[: at + 1], u[:, j] / u[-1, 0], now),
+            "growth": half_time_by_growth(trained.times[: at + 1], u[:, j] / u[-1, 0]),
             "frozen_features": now if u[-1, j] >= level else first_time(times[1:], frozen, level),
             "relinearised": _by_relinearised(method, network, times, j, level),
         }
         for name, when in predicted.items():
             found[name].append(round(float(when / measured[j]), 3) if np.isfinite(when) else str(when))
     return found
-
-
-def _by_growth(times: np.ndarray, u: np.ndarray, now: float) -> float:
-    """When an eigenvalue reaches one half if it goes on along the logistic curve of its last e-folds."""
-    rate = growth_rate(times, u)
-    return np.inf if rate is None else max(now, now + float(np.log(1 / u[-1] - 1)) / rate)
 
 
 def _by_relinearised(method: Method, network: ReadoutNetwork, times: np.ndarray, j: int, level: float) -> float:

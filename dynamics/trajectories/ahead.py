@@ -39,10 +39,15 @@ def one_ahead(trajectory: Trajectory) -> Float[np.ndarray, " dim"]:
         if not measured[j] > measured[j - 1]:
             continue
         until = slice(int(np.searchsorted(t, measured[j - 1])) + 1)
-        now, u = t[until][-1], trajectory.eigenvalues[until, j] / trajectory.eigenvalues[until, 0][-1]
-        rate = growth_rate(t[until], u)
-        times[j] = np.inf if rate is None else max(now, now + float(np.log(1 / u[-1] - 1)) / rate)
+        u = trajectory.eigenvalues[until]
+        times[j] = half_time_by_growth(t[until], u[:, j] / u[-1, 0])
     return times
+
+
+def half_time_by_growth(times: Float[np.ndarray, " times"], u: Float[np.ndarray, " times"]) -> float:
+    """When an eigenvalue reaches one half along the logistic curve of its last e-folds; infinite without growth."""
+    rate, now = growth_rate(times, u), times[-1]
+    return np.inf if rate is None else float(max(now, now + np.log(1 / u[-1] - 1) / rate))
 
 
 def growth_rate(times: Float[np.ndarray, " times"], u: Float[np.ndarray, " times"]) -> float | None:
