@@ -10,7 +10,7 @@ have no such phase are followed from a start of ordinary size, and the whole cou
 
 import argparse
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -37,7 +37,6 @@ PAIRS, DIM, MULTIPLIER, SCALE, SEEDS = 24, 3, 30.0, 1e-4, 3
 WIDTH = 256
 CURVATURE = 0.02  # learning rate times the largest curvature that the flow meets
 TEACHER_STEPS = 250  # age of a teacher in steps, 1/(1 − 0.996)
-FLOW_SLICES, SLICES = 64, 256  # fixed ones of the flow, and fresh ones of every step of a training
 LEAVES, LEARNED = 0.01, 0.5  # shares of the end value
 RECORDS = 400
 _LONGER = 10
@@ -59,8 +58,6 @@ class Case:
         Size of the start; a case that does not start small has no steps, and its course is compared.
     end : float
         For those, effective time at the end, over the time that the embeddings take to move by their own size.
-    fresh : bool
-        Whether a training draws fresh slices at every step, where the loss has slices, in place of those of the flow.
     """
 
     settings: Mapping[str, float] = field(default_factory=dict)
@@ -68,7 +65,6 @@ class Case:
     directions: int = DIM
     scale: float = SCALE
     end: float = 20.0
-    fresh: bool = False
 
 
 _FEW_OUTPUTS = "for three outputs; the weight of the source is for thousands and lets few outputs share one direction"
@@ -81,8 +77,6 @@ STEPS = {
     "dino": Case(directions=DIM - 1, why="a sum of all outputs is not seen by the softmax, so two directions"),
     "sigreg": Case(),
     "lejepa": Case(),
-    "sigreg, fresh slices": Case(fresh=True),
-    "lejepa, fresh slices": Case(fresh=True),
 }
 COURSES = {name: Case(scale=1.0, end=10.0) for name in ("byol", "simsiam", "latent-prediction")}
 CASES = STEPS | COURSES
@@ -108,17 +102,6 @@ def reached(times: np.ndarray, u: np.ndarray, share: float) -> np.ndarray:
     return np.array(found)
 
 
-def loss_of(name: str, case: Case, slices: int) -> Callable:
-    """The loss at the settings of the case."""
-    settings = dict(case.settings) | ({"slices": slices} if OBJECTIVES[objective_of(name)].random else {})
-    return objective_loss(objective_of(name), **settings)
-
-
-def objective_of(name: str) -> str:
-    """Objective of a case."""
-    return name.split(",")[0]
-
-
 class Flow:
     """The kernel flow of one objective from the start of one network.
 
@@ -131,8 +114,8 @@ class Flow:
     """
 
     def __init__(self, name: str, experiment: Experiment) -> None:
-        self.name, self.case, self.record = name, CASES[name], OBJECTIVES[objective_of(name)]
-        self.loss = loss_of(name, self.case, FLOW_SLICES)
+        self.name, self.case, self.record = name, CASES[name], OBJECTIVES[name]
+        self.loss = objective_loss(name, **self.case.settings, **self.record.flow_settings)
         self.features, self.F0 = experiment.kernel.modes.on_views, experiment.initial_embeddings
         self.K = self.features @ self.features.T
         self.predictor = np.eye(DIM) if self.record.predictor else None
@@ -161,7 +144,7 @@ class Flow:
 
     def first_rate(self) -> float:
         """Rate of the slowest direction that is learned from zero."""
-        first = learned_first(objective_of(self.name), self.K, dim=DIM, **self.case.settings)
+        first = learned_first(self.name, self.K, dim=DIM, **self.case.settings)
         return float(first.modes.rates[self.case.directions - 1])
 
     def first_time(self) -> float:
@@ -199,13 +182,13 @@ def has_learned(flow: Flow, F: np.ndarray, times: np.ndarray) -> bool:
     return bool(grown and reached(times, u, LEARNED).max() < 0.6)
 
 
-@partial(jax.jit, static_argnames=("apply", "loss", "center", "predicts", "share", "fresh"))
-def train(apply, loss, center, predicts, share, fresh, params, x, rates, gaps):
+@partial(jax.jit, static_argnames=("apply", "loss", "center", "predicts", "share", "random"))
+def train(apply, loss, center, predicts, share, random, params, x, rates, gaps):
     """Descend all weights, with predictor, teacher and fresh slices where there are some; embeddings of all records."""
 
     def step(number, state):
         params, P, teacher = state
-        key = {"key": jax.random.fold_in(jax.random.key(0), number)} if fresh else {}
+        key = {"key": jax.random.fold_in(jax.random.key(0), number)} if random else {}
 
         def objective(params, P):
             F = apply(params, x)
@@ -231,7 +214,7 @@ def train(apply, loss, center, predicts, share, fresh, params, x, rates, gaps):
 
 def measure(name: str, seed: int, width: int) -> dict:
     """Forecast one network under one objective, and train it."""
-    record, case = OBJECTIVES[objective_of(name)], CASES[name]
+    record, case = OBJECTIVES[name], CASES[name]
     settings = {"multiplier": MULTIPLIER, "init_scale": case.scale, "center": record.centred, "seed": seed}
     experiment = prepare(Config(num_pairs=PAIRS, dim=DIM, network="mlp", width=width, depth=1, **settings))
     flow = Flow(name, experiment)
@@ -244,11 +227,11 @@ def measure(name: str, seed: int, width: int) -> dict:
     forecast = seen(name, flow.embeddings(at * rate, teacher))
     F = train(
         experiment.network.apply,
-        loss_of(name, case, SLICES if case.fresh else FLOW_SLICES),
+        objective_loss(name, **case.settings),
         record.centred,
         record.predictor is not None,
         1 / TEACHER_STEPS if record.moving_target else None,
-        case.fresh,
+        record.random,
         experiment.network.params,
         jnp.asarray(experiment.pairs.stacked),
         jnp.array([rate, rate * flow.predictor_rate]),

@@ -5,6 +5,7 @@ from typing import Any
 
 from dynamics.cli.tables import caveats
 from dynamics.experiment.forecasting import Forecast
+from dynamics.experiment.objective import as_learned
 from dynamics.flow.learned_first import LearnedFirst
 from dynamics.objectives.escape import Escape
 from dynamics.trajectories.comparison import half_times
@@ -68,7 +69,8 @@ def objective_object(trajectory: Trajectory, first: LearnedFirst | None, law: Es
     """What an objective learns first and when, and the folder of the run; `dynamics.cli.tables.objective_table`."""
     known = [] if first is None else first.modes.rates[: trajectory.dim].tolist()
     rates = [*known, *[None] * (trajectory.dim - len(known))]
-    columns = zip(rates, trajectory.eigenvalues[-1], half_times(trajectory), strict=True)
+    learned = as_learned(trajectory)
+    columns = zip(rates, learned.eigenvalues[-1], half_times(learned), strict=True)
     dimensions = [
         {"dimension": j, "rate": rate, "end_value": end, "time": time}
         for j, (rate, end, time) in enumerate(columns, start=1)

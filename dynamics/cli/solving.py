@@ -47,7 +47,7 @@ def simulate_objective(name: str, config: Config, out: Path | None, force: bool,
     folder, experiment, trajectory = _simulated(name, config, out, force, forecast_objective)
     first, law = first_of_experiment(name, experiment), escape_law(name, dim=max(config.dim, 2))
     show(objective_table(trajectory, first, experiment.learning_rate))
-    show(f"\n{objective_line(law, first)}")
+    show(f"\n{objective_line(name, law, first)}")
     show(f"\nKernel: {experiment.kernel.name}; {experiment.kernel.reason}.")
     conclude(folder)
     if json:

@@ -8,8 +8,10 @@ from rich.table import Table
 from rich.text import Text
 
 from dynamics.experiment.forecasting import Forecast
+from dynamics.experiment.objective import as_learned
 from dynamics.flow.learned_first import LearnedFirst
 from dynamics.objectives.escape import Escape
+from dynamics.objectives.registry import get_objective
 from dynamics.studies.claims import Claim
 from dynamics.trajectories.ahead import one_ahead
 from dynamics.trajectories.comparison import (
@@ -173,7 +175,7 @@ def objective_table(trajectory: Trajectory, first: LearnedFirst | None, learning
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     for column in ("dimension", "rate of mode", "end value", "half learned at t", "training step"):
         table.add_column(column, justify="right")
-    reached, end = half_times(trajectory), trajectory.eigenvalues[-1]
+    reached, end = half_times(as_learned(trajectory)), as_learned(trajectory).eigenvalues[-1]
     for j, time in enumerate(reached):
         rate = "–" if first is None or j >= len(first.modes.rates) else f"{first.modes.rates[j]:.4g}"
         when = ("never", "–") if np.isnan(time) else (f"{time:.4g}", f"{time / learning_rate:,.0f}")
@@ -181,8 +183,8 @@ def objective_table(trajectory: Trajectory, first: LearnedFirst | None, learning
     return table
 
 
-def objective_line(law: Escape, first: LearnedFirst | None) -> str:
-    """How an objective leaves its small start, and what the rates of the table are, in a sentence or two."""
+def objective_line(name: str, law: Escape, first: LearnedFirst | None) -> str:
+    """How an objective leaves its small start, and what rates and end values of the table are, in a sentence or two."""
     line = {
         "exponential": "It leaves a small start exponentially, one mode after the other",
         "algebraic": "It leaves a small start algebraically, later than any exponential law would",
@@ -193,7 +195,13 @@ def objective_line(law: Escape, first: LearnedFirst | None) -> str:
     rates = "" if first is None else "; the rates are of amplitudes per unit of effective time"
     if first is not None and first.about == "direction":
         rates += ", about a common direction of all embeddings of length 1"
-    return f"{line} (force ∝ size^{law.order:g}{rates})."
+    line = f"{line} (force ∝ size^{law.order:g}{rates})."
+    if not get_objective(name).compares_partners:
+        line += (
+            " It does not see which views are partners: end values and times are of the covariance of the embeddings, "
+            "and a dimension may be learned in which partners disagree."
+        )
+    return line
 
 
 def steps_line(trajectory: Trajectory) -> str:

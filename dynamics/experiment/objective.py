@@ -21,21 +21,22 @@ from dynamics.flow.learned_first import LearnedFirst, learned_first
 from dynamics.flow.matrix_ode import matrix_kernel_flow
 from dynamics.flow.objective_flow import objective_flow
 from dynamics.flow.teacher import teacher_flow
-from dynamics.objectives.registry import Loss, get_objective, objective_loss
+from dynamics.objectives.escape import escape_law
+from dynamics.objectives.registry import flow_loss, get_objective
 from dynamics.support.precision import double_precision
 from dynamics.support.progress import note
 from dynamics.trajectories.trajectory import Trajectory
 
 RECORDS = 300
-FIXED_SLICES = 64
-"""Number of fixed slices that stand for the fresh ones of a training; in whole frames they prefer no dimension."""
-
 TEACHER_STEPS = 250
 """Age of a moving average in steps, 1/(1 − 0.996) as in the released code of BYOL, DINO and I-JEPA."""
 
 _BEYOND = 1.5  # how far a forecast goes on after the last mode is due
 _LONGER, _LONGER_THAN_RATES, _FACTOR = 12, 3, 4.0  # how often a flow that still moves is followed for longer
-_STILL = 0.01
+_FACTOR_OF_SHRINKING = 1.5  # one that shrinks ends in finite time, and is stiff before it does
+_STILL, _STILL_ACROSS_JUMPS, _SHRUNK = 0.01, 0.03, 0.1
+_STEPS_ACROSS_JUMPS = {"tolerance": 1e-2, "smallest_step": 1e-3}
+"""How a solver steps where a gradient jumps at places that it does not know; courses keep about three digits."""
 
 
 def first_of_experiment(name: str, experiment: Experiment) -> LearnedFirst | None:
@@ -61,7 +62,7 @@ def forecast_objective(name: str, experiment: Experiment) -> Trajectory:
     DivergenceError
         If the solver cannot follow the flow.
     """
-    get_objective(name)
+    record = get_objective(name)
     first, shortest = first_of_experiment(name, experiment), _first_time(name, experiment)
     end, longer = shortest, _LONGER
     if first is not None and first.about == "zero":
@@ -71,9 +72,12 @@ def forecast_objective(name: str, experiment: Experiment) -> Trajectory:
         longer = _LONGER_THAN_RATES
         end = _BEYOND * factor / float(growing[-1] if growing.size else np.abs(rates).max())
     try:
-        followed = _until_still(_flow(name, experiment), end, shortest, longer)
+        inward = escape_law(name, dim=max(experiment.config.dim, 2)).law == "inward"
+        still = _STILL_ACROSS_JUMPS if record.jumps else _STILL
+        gone = _SHRUNK if inward else _STILL
+        followed = _until_still(_flow(name, experiment), end, shortest, longer, still, gone)
     except DivergenceError as error:
-        if not get_objective(name).scale_free:
+        if not record.scale_free:
             raise
         size = np.linalg.norm(experiment.initial_embeddings, axis=1).mean()
         raise DivergenceError(
@@ -81,11 +85,6 @@ def forecast_objective(name: str, experiment: Experiment) -> Trajectory:
             "can follow; raise `init_scale`, to 1 for example."
         ) from error
     return replace(followed, objective=name)
-
-
-def experiment_loss(name: str) -> Loss:
-    """The loss at the settings of its source, with few slices where it has slices."""
-    return objective_loss(name, **({"slices": FIXED_SLICES} if get_objective(name).random else {}))
 
 
 def _flow(name: str, experiment: Experiment) -> Callable[[np.ndarray], Trajectory]:
@@ -97,15 +96,28 @@ def _flow(name: str, experiment: Experiment) -> Callable[[np.ndarray], Trajector
 
 def _flow_of_embeddings(name: str, experiment: Experiment, times: np.ndarray, keep: bool) -> Trajectory:
     F0, theta, record = experiment.initial_embeddings, experiment.kernel.matrix, get_objective(name)
-    loss, kept = experiment_loss(name), times if keep else None
+    loss, kept = flow_loss(name), times if keep else None
     if record.takes_targets:
         age = TEACHER_STEPS * experiment.learning_rate if record.moving_target else 0.0
         predictor = None if record.predictor is None else np.eye(F0.shape[1])
         K = _gram(experiment)
         return teacher_flow(K, F0, times, loss, predictor=predictor, teacher_age=age, embedding_times=kept)
+    steps = _STEPS_ACROSS_JUMPS if record.jumps else {}
     if theta is not None:
-        return matrix_kernel_flow(theta, F0, times, objective=loss, keep_embeddings=keep)
-    return objective_flow(_gram(experiment), F0, times, loss, embedding_times=kept)
+        return matrix_kernel_flow(theta, F0, times, objective=loss, keep_embeddings=keep, **steps)
+    return objective_flow(_gram(experiment), F0, times, loss, embedding_times=kept, **steps)
+
+
+def as_learned(trajectory: Trajectory) -> Trajectory:
+    """The trajectory with the spectrum that its objective brings about in place of the cross-correlation's.
+
+    An objective that does not compare partners learns directions of the covariance, also those in which partners
+    disagree and the cross-correlation is negative. For all others this is the trajectory itself.
+    """
+    name = trajectory.objective
+    if name is None or trajectory.covariance is None or get_objective(name).compares_partners:
+        return trajectory
+    return replace(trajectory, eigenvalues=trajectory.covariance)
 
 
 def of_directions(trajectory: Trajectory) -> Trajectory:
@@ -132,7 +144,7 @@ def _gram(experiment: Experiment) -> Float[np.ndarray, "views views"]:
 
 def _first_time(name: str, experiment: Experiment) -> float:
     """Time in which the embeddings move by their own size at the speed that they start with."""
-    loss, record, F0 = experiment_loss(name), get_objective(name), experiment.initial_embeddings
+    loss, record, F0 = flow_loss(name), get_objective(name), experiment.initial_embeddings
     with double_precision():
         more = (F0,) if record.takes_targets else ()
         speed = _gram(experiment) @ np.asarray(jax.grad(loss)(F0, *more))
@@ -140,8 +152,10 @@ def _first_time(name: str, experiment: Experiment) -> float:
     return size / max(float(np.abs(speed).max()), np.finfo(float).tiny ** 0.5 * size)
 
 
-def _until_still(flow: Callable[[np.ndarray], Trajectory], end: float, shortest: float, longer: int) -> Trajectory:
-    """The flow until its last half has moved no eigenvalue by a hundredth of the largest, or all but vanished.
+def _until_still(
+    flow: Callable[[np.ndarray], Trajectory], end: float, shortest: float, longer: int, still: float, gone: float
+) -> Trajectory:
+    """The flow until its last half moves no eigenvalue by more than `still` of the largest, or a share `gone` is left.
 
     Cosines are singular where an embedding passes through zero, and a flow may be lost there. What was followed until
     then is returned, with a note.
@@ -157,9 +171,9 @@ def _until_still(flow: Callable[[np.ndarray], Trajectory], end: float, shortest:
             return trajectory
         u = trajectory.eigenvalues if trajectory.covariance is None else trajectory.covariance
         late, largest = u[trajectory.times >= end / 2], u[-1].max()
-        if np.ptp(late, axis=0).max() <= _STILL * largest or largest < _STILL * u[0].max():
+        if np.ptp(late, axis=0).max() <= still * largest or largest < gone * u[0].max():
             break
-        end *= _FACTOR
+        end *= _FACTOR if largest > u[0].max() / 2 else _FACTOR_OF_SHRINKING
     assert trajectory is not None
     return trajectory
 

@@ -31,6 +31,9 @@ _SECONDS = 3.0  # of work without a word
 Wanted = list[tuple[np.ndarray, Callable]]
 """Times, and what to keep of y at each of them."""
 
+Errors = tuple[float, Array, float]
+"""Relative and absolute error of a step, and the share of the last time of the smallest step."""
+
 
 def integrate(
     velocity: Callable,
@@ -42,6 +45,7 @@ def integrate(
     kinks: Callable | None = None,
     state_times: Float[np.ndarray, " snapshots"] | None = None,
     tolerance: float = 1e-10,
+    smallest_step: float = 0.0,
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Follow dy/dt = velocity(t, y, parameters) from a small start.
 
@@ -62,6 +66,8 @@ def integrate(
         Times at which y itself is kept.
     tolerance : float
         Relative error allowed in one step.
+    smallest_step : float
+        Smallest step, as a share of the last time, which is taken although its error is larger.
 
     Returns
     -------
@@ -91,11 +97,12 @@ def integrate(
         else:
             # y starts tiny and grows by many orders of magnitude: errors count against its size, not against 1
             flow = SlidingFlow(velocity, kinks, y0, parameters, end)
-            kept = _walk(flow, y0, end, wanted, tolerance, jnp.asarray(tolerance * scale))
+            errors = tolerance, jnp.asarray(tolerance * scale), smallest_step
+            kept = _walk(flow, y0, end, wanted, errors)
     return kept[0], None if state_times is None else kept[1]
 
 
-def _walk(flow: SlidingFlow, y: Array, end: float, wanted: Wanted, rtol: float, atol: Array) -> list[np.ndarray]:
+def _walk(flow: SlidingFlow, y: Array, end: float, wanted: Wanted, errors: Errors) -> list[np.ndarray]:
     """What is kept at the wanted times, some steps after the other."""
     import diffrax  # half a second of import, paid by those who integrate
 
@@ -106,7 +113,7 @@ def _walk(flow: SlidingFlow, y: Array, end: float, wanted: Wanted, rtol: float, 
             room = min(_STEPS_AT_ONCE, MAX_STEPS - steps)
             if room < 1 or standing > 2 * _STEPS_AT_ONCE:
                 raise _lost(end, t)
-            solution = _some_steps(flow, t, y, end, wanted, (rtol, atol), implicit, room)
+            solution = _some_steps(flow, t, y, end, wanted, errors, implicit, room)
             *values, (moment, state) = solution.ys
             before, t, y, taken = t, float(moment[0]), state[0], int(solution.stats["num_steps"])
             for rows, found, (moments, _) in zip(kept, values, wanted, strict=True):
@@ -120,7 +127,8 @@ def _walk(flow: SlidingFlow, y: Array, end: float, wanted: Wanted, rtol: float, 
                 raise _lost(end, t)
             steps, standing = steps + taken, standing + 1 if t <= before else 0
             tell(int(1000 * t / end))
-            if taken == room and y.size <= _IMPLICIT_SIZE and steps >= 3 * _STEPS_AT_ONCE:
+            smooth = errors[2] == 0
+            if smooth and taken == room and y.size <= _IMPLICIT_SIZE and steps >= 3 * _STEPS_AT_ONCE:
                 implicit = implicit or taken * (end - t) > _STIFF_STEPS * (t - before)
     saved = [np.concatenate(rows) for rows in kept]
     if not np.isfinite(saved[0]).all():
@@ -134,7 +142,7 @@ def _some_steps(
     y: Array,
     end: float,
     wanted: Wanted,
-    tolerances: tuple[float, Array],
+    errors: Errors,
     implicit: bool,
     max_steps: int,
 ) -> Any:
@@ -159,7 +167,7 @@ def _some_steps(
         y0=y,
         args=flow.arguments,
         saveat=diffrax.SaveAt(subs=[*saves, diffrax.SubSaveAt(t1=True, fn=_moment_and_state)]),
-        stepsize_controller=_controller(*tolerances, end),
+        stepsize_controller=_controller(*errors, end),
         event=event,
         max_steps=max_steps,
         throw=False,
@@ -238,7 +246,7 @@ def _some_steps_of_each(velocity, save, max_steps, t, ys, parameters, times, rto
                     diffrax.SubSaveAt(t1=True, fn=_moment_and_state),
                 ]
             ),
-            stepsize_controller=_controller(rtol, atol, times[-1]),
+            stepsize_controller=_controller(rtol, atol, 0.0, times[-1]),
             max_steps=max_steps,
             throw=False,
         )
@@ -249,14 +257,14 @@ def _some_steps_of_each(velocity, save, max_steps, t, ys, parameters, times, rto
     return jax.vmap(solve)(t, ys, parameters, atol)
 
 
-def _controller(rtol, atol, end):
+def _controller(rtol, atol, smallest_step, end):
     import diffrax
 
     return diffrax.PIDController(
         rtol=jnp.asarray(rtol, float),
         atol=jnp.asarray(atol, float),
-        dtmin=jnp.asarray(1e-14 * end, float),  # a flow that blows up stops here, instead of never
-        force_dtmin=False,
+        dtmin=jnp.asarray((smallest_step or 1e-14) * end, float),  # a flow that blows up stops here, instead of never
+        force_dtmin=smallest_step > 0,
     )
 
 

@@ -55,6 +55,7 @@ def matrix_kernel_flow(
     objective: Loss | str = barlow_twins,
     keep_embeddings: bool = False,
     tolerance: float = 1e-9,
+    smallest_step: float = 0.0,
 ) -> Trajectory:
     """Integrate the gradient flow of a frozen matrix-valued kernel.
 
@@ -74,6 +75,9 @@ def matrix_kernel_flow(
         Whether the trajectory has the embeddings at all times.
     tolerance : float
         Relative error of one step that the solver accepts.
+    smallest_step : float
+        Smallest step, as a share of the last time, which is taken although its error is larger. A loss whose gradient
+        jumps at places that are not known beforehand, as where projections change their order, needs one.
 
     Raises
     ------
@@ -94,6 +98,7 @@ def matrix_kernel_flow(
         kinks=kinks,
         state_times=times,
         tolerance=tolerance,
+        smallest_step=smallest_step,
     )
     with double_precision():
         losses = np.asarray(losses_along(loss)(jnp.asarray(F)))

@@ -39,6 +39,7 @@ def objective_flow(
     test_start: Float[Array, "points dim"] | None = None,
     embedding_times: Float[np.ndarray, " snapshots"] | None = None,
     tolerance: float = 1e-9,
+    smallest_step: float = 0.0,
 ) -> Trajectory:
     """Integrate the frozen-kernel gradient flow of any loss; a right-hand side takes O(N²d) operations.
 
@@ -65,6 +66,9 @@ def objective_flow(
         Effective times at which to keep the embeddings, (S, N + b, d), training views first.
     tolerance : float
         Relative error of one step that the solver accepts.
+    smallest_step : float
+        Smallest step, as a share of the last time, which is taken although its error is larger. A loss whose gradient
+        jumps at places that are not known beforehand, as where projections change their order, needs one.
 
     Returns
     -------
@@ -90,9 +94,8 @@ def objective_flow(
         F = np.concatenate([F, more])
     velocity, save, kinks = _system(embedding_loss(objective))
     parameters = (K, None if graph is None else np.asarray(graph, np.float64))
-    saved, states = integrate(
-        velocity, F, parameters, times, save, kinks=kinks, state_times=embedding_times, tolerance=tolerance
-    )
+    steps = {"tolerance": tolerance, "smallest_step": smallest_step}
+    saved, states = integrate(velocity, F, parameters, times, save, kinks=kinks, state_times=embedding_times, **steps)
     C, moments = np.moveaxis(saved[:, :-1].reshape(len(times), 2, dim, dim), 1, 0)
     return Trajectory(
         times=np.asarray(times, np.float64),

@@ -99,6 +99,15 @@ class Objective:
     random : bool
         Whether the loss draws random numbers. It then has an argument `key`, and training gives it a new one at every
         step; without a key its numbers are always the same.
+    flow_settings : mapping
+        Settings with which flows take the loss, because a flow needs the same loss at every time: for a random one,
+        what stands for its fresh numbers.
+    jumps : bool
+        Whether the gradient jumps wherever embeddings change their ranks, so that no flow can be followed to many
+        digits.
+    compares_partners : bool
+        Whether the loss sees which views are partners. One that does not learns directions of the embeddings also where
+        partners disagree, so what it has learned is read from the covariance.
     presets : mapping
         Name of a preset of recipes -> fields of `Recipe` that suit this objective at that size.
     growth : callable or str, optional
@@ -117,6 +126,9 @@ class Objective:
     predictor: Head | None = None
     moving_target: bool = False
     random: bool = False
+    flow_settings: Mapping[str, Any] = field(default_factory=dict)
+    jumps: bool = False
+    compares_partners: bool = True
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     growth: Callable[..., Any] | str | None = None
     no_growth: str = ""
@@ -126,7 +138,7 @@ class Objective:
         """Whether the loss takes predictions and targets; without a predictor the embeddings are the predictions."""
         return self.predictor is not None or self.moving_target
 
-    def with_settings(self, **values: float | int) -> Loss:
+    def with_settings(self, **values: float | int | None) -> Loss:
         """The loss at these settings, and at the defaults of its source for all others.
 
         Raises
@@ -171,6 +183,7 @@ _ONE_DIRECTION = MappingProxyType({"init_scale": 1e-3, "init_bias": 1.0})
 _VICREG_LARGE = MappingProxyType({"covariance_weight": 4.0, "init_scale": 1e-3})
 _LEJEPA_PROJECTOR = Head((2048, 2048), 128, bias=True, readout_bias=True)
 _BYOL_HEAD = Head((4096,), 256, bias=True, readout_bias=True)
+_ALL_SLICES = MappingProxyType({"slices": None})  # the mean over all directions, which fresh slices have on average
 _KNOTS = Setting(17, "The integral over frequencies has so many knots.", bounds=_TWO)
 # Where both factors of a product start small, or the force points inwards, nothing is learned from a small start.
 _STANDARD = MappingProxyType({"init": "standard"})
@@ -300,6 +313,8 @@ OBJECTIVES: dict[str, Objective] = {
         settings={"slices": _slices(256), "knots": _KNOTS},
         projector=_LEJEPA_PROJECTOR,
         random=True,
+        flow_settings=_ALL_SLICES,
+        compares_partners=False,
         growth="dynamics.objectives.growth:sigreg_growth",
     ),
     "lejepa": Objective(
@@ -308,6 +323,7 @@ OBJECTIVES: dict[str, Objective] = {
         settings={"weight": _share(0.02), "slices": _slices(256), "knots": _KNOTS},
         projector=_LEJEPA_PROJECTOR,
         random=True,
+        flow_settings=_ALL_SLICES,
         presets={"cpu": {"learning_rate": 0.05}},
         growth="dynamics.objectives.growth:lejepa_growth",
     ),
@@ -324,6 +340,8 @@ OBJECTIVES: dict[str, Objective] = {
         },
         projector=_LEJEPA_PROJECTOR,
         random=True,
+        flow_settings={"slices": 64},  # fixed ones: the sorted distance has no mean in closed form
+        jumps=True,
         presets={"cpu": {**_STANDARD, "learning_rate": 0.05, "slices": 256}, "gpu": _STANDARD, "stl10": _STANDARD},
         no_growth="Its standardised projections depend on directions alone, and its gradient does not vanish at zero.",
     ),
@@ -361,8 +379,20 @@ def objective_loss(name: str, **settings: float | int) -> Loss:
     return record.with_settings(**settings)
 
 
+def flow_loss(name: str) -> Loss:
+    """Loss of the objective of that name as flows take it: not random, and otherwise at the settings of its source.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such objective.
+    """
+    record = get_objective(name)
+    return record.with_settings(**record.flow_settings)
+
+
 def embedding_loss(objective: Loss | str) -> Loss:
-    """A loss of embeddings alone, given as a function, which is returned as it is, or by the name of an objective.
+    """A loss of embeddings alone, given as a function, which is returned as it is, or by name, as flows take it.
 
     Raises
     ------
@@ -373,4 +403,4 @@ def embedding_loss(objective: Loss | str) -> Loss:
         return objective
     if get_objective(objective).takes_targets:
         raise ConfigError(f"Objective {objective} is a loss of predictions and targets, not of embeddings alone.")
-    return objective_loss(objective)
+    return flow_loss(objective)

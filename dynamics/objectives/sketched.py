@@ -22,6 +22,7 @@ from jaxtyping import Float, Key
 
 from dynamics.objectives.door import check_setting, of_embeddings
 from dynamics.objectives.slices import directions
+from dynamics.objectives.sphere import cosines, mean_cosine, squared_distances
 from dynamics.support.bounds import Bounds
 from dynamics.typing import Array, Embedding
 
@@ -36,7 +37,7 @@ _LAST_KNOT = 3.0
 
 @of_embeddings
 def sigreg(
-    embeddings: Embedding, slices: int = 256, knots: int = 17, key: Key[jax.Array, ""] | None = None
+    embeddings: Embedding, slices: int | None = 256, knots: int = 17, key: Key[jax.Array, ""] | None = None
 ) -> Float[jax.Array, ""]:
     """Mean over slices and halves of the statistic of Epps and Pulley, times n, as the released code of LeJEPA has it.
 
@@ -47,8 +48,8 @@ def sigreg(
     ----------
     embeddings : array (2n, d)
         F, views in the order x_1 … x_n, x'_1 … x'_n.
-    slices : int
-        Number S ≥ 2 of slices.
+    slices : int, optional
+        Number S ≥ 2 of slices; None takes the mean over all directions in closed form, in O(n²d) operations.
     knots : int
         Number of knots t_k ≥ 2 from 0 to 3.
     key : jax key, optional
@@ -59,15 +60,18 @@ def sigreg(
     ConfigError
         If there are fewer than two slices or two knots.
     """
+    halves = jnp.split(embeddings, 2)
+    if slices is None:
+        return jnp.mean(jnp.stack([mean_epps_pulley(half, knots) for half in halves]))
     A = directions(embeddings.shape[1], slices, key, embeddings.dtype)
-    return jnp.mean(jnp.stack([epps_pulley(half @ A, knots).mean() for half in jnp.split(embeddings, 2)]))
+    return jnp.mean(jnp.stack([epps_pulley(half @ A, knots).mean() for half in halves]))
 
 
 @of_embeddings
 def lejepa(
     embeddings: Embedding,
     weight: float = 0.02,
-    slices: int = 256,
+    slices: int | None = 256,
     knots: int = 17,
     key: Key[jax.Array, ""] | None = None,
 ) -> Float[jax.Array, ""]:
@@ -112,6 +116,18 @@ def epps_pulley(projections: Float[Array, "views slices"], knots: int = 17) -> F
     _, (real, imaginary) = jax.lax.scan(turned, start, None, length=knots)
     squares = jnp.square(real - jnp.asarray(phi, real.dtype)[:, None]) + jnp.square(imaginary)
     return len(projections) * jnp.asarray(weights * phi, real.dtype) @ squares
+
+
+def mean_epps_pulley(embeddings: Float[Array, "views dim"], knots: int = 17) -> Float[Array, ""]:
+    """The mean of the statistic T over all directions, times n: what it is expected to be with fresh slices.
+
+    E_a T = n Σ_k w_k φ_k [ (1/n²) Σ_ij E_a cos(t_k⟨a, z_i − z_j⟩) − (2φ_k/n) Σ_i E_a cos(t_k⟨a, z_i⟩) + φ_k² ]
+    """
+    t, weights, phi = _rule(knots)
+    n, dim = embeddings.shape
+    among = mean_cosine(squared_distances(embeddings), cosines(t, weights * phi, dim)).mean()
+    alone = mean_cosine(jnp.square(embeddings).sum(axis=1), cosines(t, weights * phi**2, dim)).mean()
+    return n * (among - 2 * alone + float(weights @ phi**3))
 
 
 def curvatures(knots: int = 17) -> tuple[float, float]:

@@ -3,7 +3,8 @@
 A training draws fresh slices for every step, with a key. Without a key there is one fixed set: whole orthonormal
 frames, whose directions sum to a multiple of the identity, so that no dimension of the outputs is preferred. They are
 turned until they are spread evenly, so that few of them stand for all directions also where embeddings are no longer
-small. The flows of the theory take these, because they need the same loss at every time.
+small. A flow needs the same loss at every time: that of VISReg takes these, and those of SIGReg and LeJEPA the mean
+over all directions (`dynamics.objectives.sphere`).
 
 >>> import numpy as np
 >>> A = directions(3, count=4)

@@ -10,7 +10,8 @@ from dynamics.experiment import objective as module
 from dynamics.experiment import prepare
 from dynamics.experiment.config import Config
 from dynamics.experiment.forecasting import Forecast, forecast_of
-from dynamics.experiment.objective import _until_still, of_directions
+from dynamics.experiment.objective import _until_still, as_learned, of_directions
+from dynamics.trajectories.comparison import half_times
 from dynamics.trajectories.metrics import correlation_spectrum
 from dynamics.trajectories.trajectory import Trajectory
 
@@ -152,11 +153,11 @@ def test_a_forecast_that_is_lost_keeps_what_was_followed(capsys):
             raise DivergenceError("The flow is lost.")
         return Trajectory(times, eigenvalues=times[:, None], loss=times)
 
-    found = _until_still(flow, end=1.0, shortest=0.1, longer=12)
+    found = _until_still(flow, end=1.0, shortest=0.1, longer=12, still=0.01, gone=0.01)
     assert found.times[-1] == pytest.approx(4.0)
     assert "ends at t = 4, before it stands still: The flow is lost." in capsys.readouterr().err
     with pytest.raises(DivergenceError):
-        _until_still(flow, end=6.0, shortest=0.1, longer=12)
+        _until_still(flow, end=6.0, shortest=0.1, longer=12, still=0.01, gone=0.01)
 
 
 def test_spectra_of_directions_do_not_depend_on_lengths(rng):
@@ -184,3 +185,24 @@ def test_a_start_too_short_for_an_objective_of_directions_is_named(monkeypatch):
         module.forecast_objective("simclr", experiment)
     with pytest.raises(DivergenceError, match=r"^The flow is lost"):
         module.forecast_objective("lejepa", experiment)
+
+
+def test_what_an_objective_blind_to_partners_learns_is_read_from_the_covariance():
+    """SIGReg learns directions in which partners disagree: the cross-correlation ends negative there."""
+    experiment = prepare(Config(network="mlp", width=64, depth=1, num_pairs=12, dim=4))
+    found = module.forecast_objective("sigreg", experiment)
+    np.testing.assert_array_equal(as_learned(found).eigenvalues, found.covariance)
+    assert np.isfinite(half_times(as_learned(found))).all()
+    other = module.forecast_objective("lejepa", experiment)
+    assert as_learned(other) is other
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0])
+def test_a_force_that_points_inwards_shrinks_a_small_start_and_fills_a_large_one(scale):
+    """Below VISReg's barrier no deviation survives, and above it all end well above; the flow ends in both cases."""
+    experiment = prepare(Config(network="mlp", width=64, depth=1, num_pairs=12, dim=2, init_scale=scale))
+    found = module.forecast_objective("visreg", experiment).covariance
+    if scale < 1:
+        assert found[-1].max() < 0.2 * found[0].max()
+    else:
+        assert found[-1].min() > 0.1
