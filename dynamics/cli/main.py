@@ -127,7 +127,8 @@ def simulate(
     resume_from
         Recorder file (.npz) of a run in progress with these settings, which updates the forecast.
     relinearised
-        Follow a kernel that moves more closely, in twice the time: step times within 1.3 % instead of 3 %.
+        Follow a kernel that moves more closely, in twice the time: step times within 1.3 % instead of 3 %. The figure then
+        has the kernel flow, too.
     json
         Print the forecast as one JSON object and nothing else, for machines.
     out
@@ -164,7 +165,7 @@ def simulate(
     if relinearised and experiment.moving is None:
         note("Note: --relinearised has no effect here, because this forecast has no kernel that moves.")
     with stage("The forecast"):
-        forecasts = forecast_trajectories(experiment, relinearised=relinearised)
+        forecasts = forecast_trajectories(experiment, complete=relinearised)
     ahead = forecast_of(experiment, best_moving(forecasts))
     show()
     show(forecast_table(ahead))

@@ -20,7 +20,7 @@ from dynamics.trajectories import Comparison, Trajectory, compare
 from dynamics.trajectories.ladder import rung
 
 
-def forecast_trajectories(experiment: Experiment, *, relinearised: bool = True) -> dict[str, Trajectory]:
+def forecast_trajectories(experiment: Experiment, *, complete: bool = True) -> dict[str, Trajectory]:
     """Rungs 0 to 2¾.
 
     Those with a frozen kernel go on until it has learned all dimensions, which may be long after the run has ended
@@ -35,15 +35,19 @@ def forecast_trajectories(experiment: Experiment, *, relinearised: bool = True) 
     ----------
     experiment : Experiment
         The prepared experiment.
-    relinearised : bool
-        Whether `relinearised` is among them, which costs more than all others together.
+    complete : bool
+        Whether all of them are wanted. If not, `relinearised` is left out, which costs more than the others together,
+        and where the kernel moves `ode` is, too: of its frozen kernel `linearised` says the same.
     """
     modes, matrix, F0 = experiment.kernel.modes, experiment.kernel.matrix, experiment.initial_embeddings
     schedule = experiment.frozen_schedule
     times, steps = schedule.times, (schedule.learning_rate, schedule.record_at)
     labels = None if experiment.held_out is None else LabelReader(experiment)
-    ode = kernel_flow(modes, F0, times) if labels is None else labels.frozen()
-    trajectories = {"closed_form": closed_form(modes, F0, times), "ode": ode}
+    trajectories = {"closed_form": closed_form(modes, F0, times)}
+    if labels is not None:
+        trajectories["ode"] = labels.frozen()
+    elif complete or experiment.moving is None:
+        trajectories["ode"] = kernel_flow(modes, F0, times)
     if matrix is None:
         trajectories["linearised"] = kernel_descent(modes, F0, *steps)
     else:
@@ -51,11 +55,11 @@ def forecast_trajectories(experiment: Experiment, *, relinearised: bool = True) 
         trajectories["linearised"] = matrix_kernel_descent(matrix, F0, *steps)
     if experiment.saddles is not None:
         trajectories["saddle_to_saddle"] = experiment.saddles.trajectory
-    return trajectories | moving_kernel_trajectories(experiment, labels, relinearised=relinearised)
+    return trajectories | moving_kernel_trajectories(experiment, labels, complete=complete)
 
 
 def moving_kernel_trajectories(
-    experiment: Experiment, labels: LabelReader | None = None, *, relinearised: bool = True
+    experiment: Experiment, labels: LabelReader | None = None, *, complete: bool = True
 ) -> dict[str, Trajectory]:
     """`bilinear` and `relinearised` with the steps of the run, where there is a model of a kernel that moves.
 
@@ -70,7 +74,7 @@ def moving_kernel_trajectories(
             bilinear_trajectory(experiment, reduction) if labels is None else labels.bilinear(reduction)
         ),
     }
-    if relinearised:
+    if complete:
         models["relinearised"] = lambda: relinearised_trajectory(experiment, reduction, moving.network)
     forecasts = {}
     for name, forecast in models.items():

@@ -260,8 +260,8 @@ def test_collapse_is_allowed_on_request_and_stays_a_plateau(tmp_path, capsys):
     small = ["--network", "mlp", "--width", "32", "--num-pairs", "4", "--dim", "6", "--allow-collapse"]
     assert run("simulate", *small, "--out", tmp_path) == 0
     modes = ContrastiveModes.load(tmp_path / "modes.npz")
-    ode = Trajectory.load(tmp_path / "trajectories" / "ode.npz")
-    assert ode.loss[-1] == pytest.approx(6 - modes.num_positive, abs=1e-3)
+    course = Trajectory.load(tmp_path / "trajectories" / "linearised.npz")
+    assert course.loss[-1] == pytest.approx(6 - modes.num_positive, abs=1e-3)
     assert "never" in capsys.readouterr().out
 
 

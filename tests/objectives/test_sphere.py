@@ -36,9 +36,8 @@ def test_all_directions_are_the_mean_of_many_random_ones(dim, rng):
     """Within five standard errors of independent draws, with embeddings of different sizes."""
     F = rng.normal(size=(12, dim)) * np.linspace(0.3, 2, 12)[:, None]
     with double_precision():
-        draws = jax.vmap(lambda key: sigreg(jnp.asarray(F), slices=200, key=key))(
-            jax.random.split(jax.random.key(0), 64)
-        )
+        keys = jax.random.split(jax.random.key(0), 64)
+        draws = np.asarray(jax.vmap(lambda key: sigreg(jnp.asarray(F), slices=200, key=key))(keys))
         found = float(sigreg(jnp.asarray(F), slices=None))
     error = np.std(draws) / np.sqrt(len(draws))
     assert abs(found - np.mean(draws)) < 5 * error
