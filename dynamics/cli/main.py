@@ -127,8 +127,8 @@ def simulate(
     resume_from
         Recorder file (.npz) of a run in progress with these settings, which updates the forecast.
     relinearised
-        Follow a kernel that moves more closely, in twice the time: step times within 1.3 % instead of 3 %. The figure then
-        has the kernel flow, too.
+        Follow a kernel that moves more closely, in twice the time: step times within 1.3 % instead of 3 %. The figure
+        then has the kernel flow, too.
     json
         Print the forecast as one JSON object and nothing else, for machines.
     out
