@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from dynamics.errors import DataError
+from dynamics.support.one_line import one_line
 from dynamics.trajectories.trajectory import Trajectory
 
 
@@ -43,6 +44,8 @@ class Log:
     dim: int | None = None
     objective: str | None = None
     diverged: bool = False
+
+    __repr__ = one_line
 
     def __post_init__(self) -> None:
         present = {name: getattr(self, name) for name in ("covariance", "correlation", "loss")}

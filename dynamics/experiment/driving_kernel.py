@@ -26,6 +26,7 @@ from dynamics.kernels import Kernel, TiledGram, empirical_ntk, full_empirical_nt
 from dynamics.modes import ContrastiveModes, contrastive_modes, contrastive_modes_from_features, leading_modes
 from dynamics.modes.agreement import held_out_agreement
 from dynamics.networks import Architecture
+from dynamics.support.one_line import one_line
 from dynamics.typing import Gram, Views
 
 Start = Literal["readout", "centred", "all"]
@@ -97,6 +98,8 @@ class DrivingKernel:
     matrix: np.ndarray | None = None
     factor: float = 1.0
     predicts: bool = True
+
+    __repr__ = one_line
 
     @property
     def stability_limit(self) -> float:

@@ -29,6 +29,7 @@ from dynamics.modes import contrastive_modes
 from dynamics.modes.agreement import generalise, held_out_agreement
 from dynamics.networks import Architecture
 from dynamics.networks.own import is_module
+from dynamics.support.sketch import sketch
 from dynamics.training import SmallNetwork
 from dynamics.trajectories.ahead import growth_rate
 from dynamics.trajectories.comparison import step_times
@@ -86,6 +87,19 @@ class Forecast:
     def __post_init__(self) -> None:
         if not 0 < self.learning_rate < np.inf:
             raise ConfigError(f"learning_rate is {self.learning_rate}; give a positive number.")
+
+    def __repr__(self) -> str:
+        """The model and the steps at which it has dimensions half learned, in one line."""
+        steps = ", ".join(f"{step:,.0f}" if np.isfinite(step) else "never" for step in self.steps[:8])
+        more = ", …" if len(self.steps) > 8 else ""
+        when = f"half learned at steps {steps}{more}" if self.predicts else "when they are learned is not known"
+        return f"<Forecast ({self.model}) of {len(self.steps)} dimensions: {when}; η = {self.learning_rate:.3g}>"
+
+    def _repr_html_(self) -> str:
+        """The same line with a small drawing of the steps, as notebooks show it."""
+        finite = self.step_times[np.isfinite(self.step_times)]
+        trajectory = self.trajectory(np.linspace(0, 1.2 * finite.max(initial=1e-12), 160))
+        return sketch(trajectory.times, trajectory.eigenvalues, repr(self)[1:-1])
 
     @property
     def steps(self) -> Float[np.ndarray, " dim"]:

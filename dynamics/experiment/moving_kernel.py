@@ -14,6 +14,7 @@ from dynamics.experiment.schedule import Schedule
 from dynamics.flow.bilinear import bilinear_descent
 from dynamics.flow.readout_network import ReadoutNetwork
 from dynamics.flow.reduction import Reduction, reduced_model
+from dynamics.support.one_line import one_line
 from dynamics.trajectories.comparison import step_times
 from dynamics.trajectories.trajectory import Trajectory
 from dynamics.typing import Array, Views
@@ -69,6 +70,8 @@ class MovingKernel:
     network: ReadoutNetwork
     reduction: Reduction
     foreseen: Trajectory
+
+    __repr__ = one_line
 
 
 def moving_kernel(network: ReadoutNetwork, ahead: Schedule, *, center: bool, rounds: int) -> MovingKernel:

@@ -13,6 +13,7 @@ from dynamics.errors import ConfigError
 from dynamics.networks import Architecture, PlaneGroup, architecture
 from dynamics.support.compiled import FOR_ONE_RUN
 from dynamics.support.memory import require_memory
+from dynamics.support.one_line import one_line
 from dynamics.support.precision import full_precision
 from dynamics.typing import Views
 
@@ -37,6 +38,8 @@ class RandomNetwork:
     module: nn.Module
     params: Any
     views: Views
+
+    __repr__ = one_line
 
     @cached_property
     def hidden_layer(self) -> np.ndarray:

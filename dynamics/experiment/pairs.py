@@ -9,6 +9,7 @@ import numpy as np
 
 from dynamics.errors import ConfigError
 from dynamics.networks import FiberPairs, PlaneGroup
+from dynamics.support.one_line import one_line
 from dynamics.views import Pairs, load_held_out, load_pairs
 from dynamics.views.datasets import kind_of
 
@@ -38,6 +39,8 @@ class GroupPairs:
     law: FiberPairs
     drawn: np.ndarray
     pairs: Pairs
+
+    __repr__ = one_line
 
 
 def dataset_pairs(

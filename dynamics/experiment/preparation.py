@@ -21,12 +21,13 @@ from dynamics.experiment.multiplier import LAZINESS, laziness, lazy_multiplier
 from dynamics.experiment.network import RandomNetwork, declared_network, random_network
 from dynamics.experiment.pairs import GroupPairs, dataset_pairs, group_pairs, held_out_pairs
 from dynamics.experiment.schedule import Schedule, lengthened, schedule
-from dynamics.flow.closed_form import initial_correlations, mode_step_times
+from dynamics.flow.closed_form import closed_form, initial_correlations, mode_step_times
 from dynamics.flow.readout_network import ReadoutNetwork
 from dynamics.flow.saddles import SaddlePath, saddle_to_saddle_flow
 from dynamics.modes import ContrastiveModes
 from dynamics.networks import MLP, Architecture
 from dynamics.support.progress import note
+from dynamics.support.sketch import sketch
 from dynamics.training import SmallNetwork, small_network
 from dynamics.typing import Views
 from dynamics.views import Pairs
@@ -82,6 +83,12 @@ class Experiment:
     def __repr__(self) -> str:
         """The two lines of a figure's title."""
         return f"<Experiment: {self.title}>"
+
+    def _repr_html_(self) -> str:
+        """The same lines with the steps that the closed form foresees, as notebooks show them."""
+        times = self.frozen_schedule.times
+        foreseen = closed_form(self.kernel.modes, self.initial_embeddings, times)
+        return sketch(times, foreseen.eigenvalues, self.title)
 
     @property
     def kernel_moves(self) -> bool:

@@ -29,6 +29,7 @@ from dynamics.objectives.correlation import barlow_twins, cross_correlation
 from dynamics.objectives.kinks import kinks_of, subgradient
 from dynamics.objectives.registry import Loss, embedding_loss
 from dynamics.support.compiled import compile_once
+from dynamics.support.one_line import one_line
 from dynamics.trajectories.trajectory import Trajectory
 from dynamics.typing import Array, Embedding
 
@@ -61,6 +62,8 @@ class BilinearModel:
     readout: Float[np.ndarray, "rank dim"]
     remainder: Float[np.ndarray, "points dim"]
     num_views: int
+
+    __repr__ = one_line
 
     def __post_init__(self) -> None:
         points, rank = self.features.shape

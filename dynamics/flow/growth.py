@@ -16,6 +16,7 @@ from jaxtyping import Float
 
 from dynamics.errors import KernelError
 from dynamics.modes.factor import semidefinite_factor
+from dynamics.support.one_line import one_line
 from dynamics.typing import Array, Spectrum, SquareGram
 
 
@@ -34,6 +35,8 @@ class GrowthModes:
 
     rates: Spectrum
     functions: Float[Array, "views modes"]
+
+    __repr__ = one_line
 
 
 def growth_modes(kernel_gram: SquareGram, growth: Float[Array, "views views"]) -> GrowthModes:

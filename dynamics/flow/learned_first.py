@@ -20,6 +20,7 @@ from dynamics.flow.growth import GrowthModes, growth_modes
 from dynamics.objectives.escape import Law, direction_growth, escape_law
 from dynamics.objectives.growth import growth_matrix
 from dynamics.objectives.registry import get_objective
+from dynamics.support.one_line import one_line
 from dynamics.typing import SquareGram
 
 
@@ -40,6 +41,8 @@ class LearnedFirst:
     law: Law
     about: str
     modes: GrowthModes
+
+    __repr__ = one_line
 
 
 def learned_first(

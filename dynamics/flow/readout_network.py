@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from dynamics.support.one_line import one_line
 from dynamics.support.precision import full_precision
 from dynamics.typing import Array, Embedding
 
@@ -48,6 +49,8 @@ class ReadoutNetwork:
     scale: float
     num_views: int | None = None
     reference: Float[np.ndarray, "points dim"] | None = None
+
+    __repr__ = one_line
 
     @property
     def views(self) -> int:

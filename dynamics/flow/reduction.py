@@ -25,6 +25,7 @@ from dynamics.flow.bilinear import BilinearModel, descend_records
 from dynamics.flow.readout_network import ReadoutNetwork
 from dynamics.objectives.correlation import barlow_twins
 from dynamics.objectives.registry import Loss, embedding_loss
+from dynamics.support.one_line import one_line
 from dynamics.support.precision import double_precision
 from dynamics.typing import Array
 
@@ -60,6 +61,8 @@ class Reduction:
     weight_directions: Float[np.ndarray, "directions weights"]
     feature_directions: Float[np.ndarray, "units rank"]
     tangents: Float[np.ndarray, "directions points units"]
+
+    __repr__ = one_line
 
 
 def reduced_model(

@@ -36,6 +36,7 @@ from jaxtyping import Float
 from dynamics.errors import DataError, DivergenceError
 from dynamics.objectives.correlation import cross_correlation
 from dynamics.support.compiled import compile_once
+from dynamics.support.one_line import one_line
 from dynamics.support.precision import double_precision
 from dynamics.support.progress import progress_bar
 from dynamics.trajectories.trajectory import Trajectory
@@ -73,6 +74,8 @@ class SaddlePath:
     trajectory: Trajectory
     events: Float[np.ndarray, " events"]
     stability_limit: float
+
+    __repr__ = one_line
 
 
 def saddle_to_saddle_flow(

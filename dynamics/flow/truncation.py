@@ -12,6 +12,7 @@ import numpy as np
 
 from dynamics.errors import ConfigError
 from dynamics.modes.contrastive import ContrastiveModes, swap
+from dynamics.support.one_line import one_line
 from dynamics.typing import Embedding
 
 _COMPLETE = 1e-8  # relative part of the initial function outside of the modes that is put down to rounding
@@ -34,6 +35,8 @@ class Truncation:
 
     modes: ContrastiveModes
     bound: float
+
+    __repr__ = one_line
 
 
 def truncate(

@@ -27,6 +27,7 @@ from dynamics.errors import ConfigError, DataError, DivergenceError
 from dynamics.generative.methods import Method, draw_views
 from dynamics.generative.model import Params
 from dynamics.support.numbers import real_array
+from dynamics.support.one_line import one_line
 from dynamics.training.checkpoints import Checkpoints
 from dynamics.training.loop import run
 from dynamics.training.optimisers import learning_rates
@@ -63,6 +64,8 @@ class Fitted:
     params: Params
     steps: Int[np.ndarray, " records"]
     terms: Mapping[str, Float[np.ndarray, "records seeds"]] = field(default_factory=dict)
+
+    __repr__ = one_line
 
     @property
     def num_seeds(self) -> int:

@@ -23,6 +23,7 @@ from jaxtyping import Float
 
 from dynamics.flow.integrate import integrate
 from dynamics.generative.linear import TiedPLDA, plda_log_likelihood
+from dynamics.support.one_line import one_line
 from dynamics.support.precision import double_precision, in_full_precision
 from dynamics.trajectories.trajectory import Trajectory
 from dynamics.typing import Array
@@ -48,6 +49,8 @@ class LinearRun:
 
     trajectory: Trajectory
     encoders: Float[np.ndarray, "times latent inputs"]
+
+    __repr__ = one_line
 
     def mode_variances(
         self, basis: Float[np.ndarray, "inputs modes"], variance: Array

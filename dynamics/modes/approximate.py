@@ -18,6 +18,7 @@ from jaxtyping import Float, Shaped
 from dynamics.errors import ConfigError, KernelError
 from dynamics.modes.contrastive import ContrastiveModes, contrastive_modes_from_features
 from dynamics.modes.factor import semidefinite_factor
+from dynamics.support.one_line import one_line
 from dynamics.support.precision import double_precision, in_full_precision
 from dynamics.typing import Array, KernelFn, Spectrum
 
@@ -42,6 +43,8 @@ class ApproximateModes:
     modes: ContrastiveModes
     error: Spectrum
     missing: float
+
+    __repr__ = one_line
 
 
 def nystrom_modes(

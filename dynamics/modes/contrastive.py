@@ -26,6 +26,7 @@ from dynamics.modes.factor import feature_range, require_symmetric, semidefinite
 from dynamics.support import archives
 from dynamics.support.numbers import half_precision
 from dynamics.support.schema import ArrayField, check_arrays
+from dynamics.support.sketch import sketch
 from dynamics.typing import Array, Embedding, Gram, Spectrum, SquareGram
 
 _EPS = np.finfo(np.float64).eps
@@ -64,6 +65,11 @@ class ContrastiveModes:
             f"<ContrastiveModes: {len(self)} modes of {self.num_pairs} pairs, {self.num_positive} positive; "
             f"γ = {strongest}{more}>"
         )
+
+    def _repr_html_(self) -> str:
+        """The same line with a small drawing of the positive eigenvalues, as notebooks show it."""
+        positive = self.eigenvalues[: self.num_positive]
+        return sketch(np.arange(len(positive), dtype=float), positive[:, None], repr(self)[1:-1])
 
     @property
     def num_pairs(self) -> int:

@@ -29,6 +29,7 @@ from jaxtyping import Float
 
 from dynamics.errors import CollapseError, KernelError
 from dynamics.modes.factor import semidefinite_factor
+from dynamics.support.one_line import one_line
 from dynamics.typing import Array, Spectrum
 
 _ROUNDING = 1e-6  # how far above 1 the agreement of a unit function may come out
@@ -56,6 +57,8 @@ class PairMoments:
     second: Float[np.ndarray, "features features"]
     pair: Float[np.ndarray, "features features"]
     mean: Float[np.ndarray, " features"] | None = None
+
+    __repr__ = one_line
 
     def __post_init__(self) -> None:
         for name in ("second", "pair"):
@@ -148,6 +151,8 @@ class RestrictedModes:
 
     eigenvalues: Spectrum
     weights: Float[np.ndarray, "features modes"]
+
+    __repr__ = one_line
 
     def __len__(self) -> int:
         """Return the number of modes m, which is the number of independent functions in the class."""

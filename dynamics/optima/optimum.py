@@ -7,6 +7,7 @@ from jaxtyping import Float
 
 from dynamics.modes.factor import feature_range
 from dynamics.optima.space import FunctionSpace
+from dynamics.support.one_line import one_line
 from dynamics.typing import Array
 
 
@@ -37,6 +38,8 @@ class Optimum:
     loss: float
     twin: str
     space: FunctionSpace
+
+    __repr__ = one_line
 
     @property
     def rank(self) -> int:

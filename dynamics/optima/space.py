@@ -12,6 +12,7 @@ from jaxtyping import Float
 
 from dynamics.errors import KernelError
 from dynamics.modes.factor import feature_range, semidefinite_factor
+from dynamics.support.one_line import one_line
 from dynamics.typing import Array, SquareGram
 
 Regime = Literal["nonparametric", "linear", "kernel"]
@@ -38,6 +39,8 @@ class FunctionSpace:
     coefficients: Float[np.ndarray, "entries features"]
     regime: Regime
     tolerance: float = 0.0
+
+    __repr__ = one_line
 
     def functions(self, rows: Float[Array, "points entries"], weights: Float[Array, "features dim"]) -> np.ndarray:
         """Values (b, d) at new points of the functions with the given weights.

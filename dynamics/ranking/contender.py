@@ -21,6 +21,7 @@ from dynamics.experiment.pairs import DEFAULT_NUM_PAIRS
 from dynamics.experiment.preparation import Experiment, prepare
 from dynamics.flow.ode import kernel_flow
 from dynamics.ranking.ranking import AugmentationForecast
+from dynamics.support.one_line import one_line
 from dynamics.trajectories.label_scores import LabelProbe, plateau_times
 from dynamics.views import Augmentation, Images, TwoViews, get_augmentation, make_pairs
 
@@ -45,6 +46,8 @@ class Contender:
     experiment: Experiment
     images: Float[np.ndarray, "images h w c"]
     labels: np.ndarray
+
+    __repr__ = one_line
 
     @cached_property
     def probe(self) -> LabelProbe:

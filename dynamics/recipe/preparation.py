@@ -29,6 +29,7 @@ from dynamics.recipe.losses import learning_rate as tuned_rate
 from dynamics.recipe.losses import recipe_loss
 from dynamics.support.compiled import FOR_ONE_RUN
 from dynamics.support.memory import require_memory
+from dynamics.support.one_line import one_line
 from dynamics.training.minibatch import (
     BATCH_STATS,
     TARGET,
@@ -98,6 +99,8 @@ class PreparedRecipe:
     mesh: DeviceMesh
     standardise: Callable[[jax.Array], jax.Array]
     note: str
+
+    __repr__ = one_line
 
     def describe(self) -> str:
         """Describe the data and the network, one line each."""

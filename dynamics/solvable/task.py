@@ -19,6 +19,7 @@ from jaxtyping import Float
 
 from dynamics.flow.closed_form import initial_correlations
 from dynamics.modes import ContrastiveModes
+from dynamics.support.one_line import one_line
 from dynamics.trajectories.solution import SolvedModes
 from dynamics.typing import Array, Embedding, Spectrum
 
@@ -46,6 +47,8 @@ class Task:
     coordinates: Float[Array, "modes dim"]
     weights: Float[Array, " dim"]
     off_diagonal: float = 0.0
+
+    __repr__ = one_line
 
     @staticmethod
     def of(modes: ContrastiveModes, initial_embeddings: Embedding) -> "Task":

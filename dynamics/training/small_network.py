@@ -45,6 +45,11 @@ class SmallNetwork:
     params: Params
     reference: Callable[[Views], Embedding] | None = None
 
+    def __repr__(self) -> str:
+        """How many arrays and numbers it learns, in one line."""
+        leaves = jax.tree.leaves(self.params)
+        return f"<SmallNetwork: {sum(np.size(leaf) for leaf in leaves):,} parameters in {len(leaves)} arrays>"
+
     def on(self, x: Views) -> Callable[[Params], Embedding]:
         """The embeddings of fixed views as a function of the parameters; the fixed part is computed once."""
         fixed = self.fixed_part(x)

@@ -10,6 +10,7 @@ from jaxtyping import Float
 
 from dynamics.modes.contrastive import ContrastiveModes
 from dynamics.support import files
+from dynamics.support.one_line import one_line
 from dynamics.support.schema import load_record, not_ours
 from dynamics.trajectories.metrics import subspace_overlap
 from dynamics.trajectories.trajectory import Trajectory
@@ -149,6 +150,8 @@ class KernelOverlaps:
     chance: float
     eigenvalues: Mapping[str, Float[np.ndarray, " dim"]]
 
+    __repr__ = one_line
+
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
@@ -182,6 +185,12 @@ class Comparison:
     subspace_overlap: list[PlateauOverlap]
     measured: str = "network"
     kernel_overlaps: KernelOverlaps | None = None
+
+    def __repr__(self) -> str:
+        """What was measured, and the median error of every forecast's step times, in one line."""
+        errors = ", ".join(f"{name} {100 * self.median_error(name):.3g} %" for name in self.step_time_ratio)
+        dims = len(self.step_times[self.measured])
+        return f"<Comparison of {dims} steps of {self.measured}; median errors: {errors or 'no forecast'}>"
 
     def step_time_error(self, forecast: str) -> Float[np.ndarray, " dim"]:
         """|predicted / measured step time − 1| of each dimension, infinite where only one of the two has a step.

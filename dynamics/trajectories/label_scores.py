@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Float, Shaped
 
 from dynamics.errors import ConfigError
+from dynamics.support.one_line import one_line
 from dynamics.trajectories.comparison import learning_times
 from dynamics.trajectories.ladder import in_order
 from dynamics.trajectories.probes import knn_probe, knn_regression, linear_probe, linear_regression
@@ -46,6 +47,8 @@ class LabelProbe:
 
     train: Shaped[np.ndarray, "train *targets"]
     test: Shaped[np.ndarray, "test *targets"]
+
+    __repr__ = one_line
 
     def __post_init__(self) -> None:
         if not self.is_regression and len(np.unique(self.train)) < 2:

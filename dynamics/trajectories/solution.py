@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from dynamics.support.one_line import one_line
+
 
 @dataclass(frozen=True, eq=False)
 class SolvedModes:
@@ -36,3 +38,5 @@ class SolvedModes:
     source: str = ""
     quantity: str = "eigenvalues of $C$"
     loss_name: str = r"loss  $\Vert C - I\Vert_F^2$"
+
+    __repr__ = one_line

@@ -21,8 +21,8 @@ from dynamics.errors import DataError
 from dynamics.support import archives
 from dynamics.support.optional import optional
 from dynamics.support.schema import ArrayField, as_record, check_arrays
+from dynamics.support.sketch import sketch
 from dynamics.trajectories.outcome import FINISHED, Outcome
-from dynamics.trajectories.sketch import sketch
 from dynamics.trajectories.solution import SolvedModes
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ class Trajectory:
 
     def _repr_html_(self) -> str:
         """The same line with a small drawing of the eigenvalues, as notebooks show it."""
-        return sketch(self.times, self.eigenvalues, repr(self).strip("<>"))
+        return sketch(self.times, self.eigenvalues, repr(self)[1:-1])
 
     def to_pandas(self) -> "pandas.DataFrame":
         """Return the records as a tidy `pandas.DataFrame`, one row a record and mode.

@@ -20,6 +20,7 @@ from dynamics.errors import ConfigError, DataError
 from dynamics.support.archives import open_npz
 from dynamics.support.bounds import ImageSize, require_within
 from dynamics.support.files import brief, expanded
+from dynamics.support.one_line import one_line
 from dynamics.views.official import DATASETS, locate, read_official
 from dynamics.views.own_images import OwnKind, folder_kind, own_splits, read_own, require_own
 
@@ -46,6 +47,8 @@ class Images:
     labels: Int[np.ndarray, "n"] | None = None
     name: str = "images"
     note: str = ""
+
+    __repr__ = one_line
 
     def __len__(self) -> int:
         """Return the number of images n."""

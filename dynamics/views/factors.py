@@ -24,6 +24,7 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 
 from dynamics.errors import ConfigError
+from dynamics.support.one_line import one_line
 from dynamics.views import augment
 from dynamics.views.augment import Augmentation, Image, KeyArray
 
@@ -47,6 +48,8 @@ class StyledViews:
     views: Float[np.ndarray, "n h w c"]
     content: Int[np.ndarray, " n"] | None
     style: Mapping[str, Shaped[np.ndarray, " n"]]
+
+    __repr__ = one_line
 
     def __len__(self) -> int:
         """Return the number of views n."""

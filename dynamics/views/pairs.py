@@ -10,6 +10,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,10 @@ from jaxtyping import Int
 
 from dynamics.errors import DataError
 from dynamics.support import archives
+from dynamics.support.image_strip import image_strip
 from dynamics.support.numbers import real_array
+
+_SHOWN = 10  # pairs in a notebook
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +76,14 @@ class Pairs:
     def __repr__(self) -> str:
         """Source, number, shape and type of the views, in one line."""
         return f"<Pairs: {len(self)} of views {self.input_shape}, {self.x.dtype}, from {self.source}>"
+
+    def _repr_html_(self) -> str:
+        """The same line, and above each other the two views of the first pairs if they are images."""
+        caption = repr(self)[1:-1]
+        if self.x.ndim != 4 or self.x.shape[-1] not in (1, 3):
+            return f"<div>{escape(caption)}</div>"
+        first = [np.asarray(half[:_SHOWN], np.float64) for half in (self.x, self.x_prime)]
+        return image_strip(np.stack(first), caption)
 
     @property
     def input_shape(self) -> tuple[int, ...]:

@@ -16,6 +16,7 @@ import scipy.spatial
 from jaxtyping import Float, Shaped
 
 from dynamics.errors import DataError
+from dynamics.support.one_line import one_line
 from dynamics.typing import Array
 
 
@@ -39,6 +40,8 @@ class Relation:
 
     weights: Array | scipy.sparse.sparray | scipy.sparse.spmatrix
     source: str = "relation"
+
+    __repr__ = one_line
 
     def __post_init__(self) -> None:
         try:
