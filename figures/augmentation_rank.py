@@ -19,6 +19,8 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 import scipy.stats
+from matplotlib.text import Text
+from matplotlib.transforms import Bbox
 from scipy.spatial.distance import pdist
 
 from dynamics.drawing.trajectories import style
@@ -164,8 +166,6 @@ def draw(rows: list[dict]) -> plt.Figure:
         for ax, start in zip(panels, STARTS, strict=True):
             values = values_of(chosen, start)
             ax.plot(values["forecast"], values["measured"], "o", color=COLORS[dataset], ms=4)
-            for row, x, y in zip(chosen, values["forecast"], values["measured"], strict=True):
-                ax.annotate(row["augmentation"], (x, y), (3, 2), textcoords="offset points", fontsize=6, color="0.3")
             ends = np.array([*values["forecast"], *values["measured"]])
             ax.plot([ends.min(), ends.max()], [ends.min(), ends.max()], color="0.7", lw=0.8, zorder=0)
             title = f"{dataset}, {start} start"
@@ -175,7 +175,35 @@ def draw(rows: list[dict]) -> plt.Figure:
             ax.set(xlabel="forecast accuracy", ylabel="accuracy after training", title=title)
             for axis in (ax.xaxis, ax.yaxis):
                 axis.set_major_formatter(matplotlib.ticker.PercentFormatter(1.0))
+            name_points(ax, values["forecast"], values["measured"], [row["augmentation"] for row in chosen])
     return figure
+
+
+def name_points(ax: plt.Axes, x: np.ndarray, y: np.ndarray, names: list[str]) -> None:
+    """Write a name at every point, at the nearest place that is free of points and other names, with a line to it."""
+    figure = ax.figure
+    figure.draw_without_rendering()  # the layout decides where points are
+    points = ax.transData.transform(np.stack([x, y], axis=1))
+    taken = [Bbox.from_extents(*(point - 6), *(point + 6)) for point in points]
+    distances = np.arange(5, 90, 5)
+    angles = np.deg2rad([-20, 20, 200, 160, -60, 60, 240, 120])
+    places = [(r * np.cos(angle), r * np.sin(angle)) for r in distances for angle in angles]
+    for name, at in sorted(zip(names, zip(x, y, strict=True), strict=True), key=lambda item: -item[1][1]):
+        for right, up in places:
+            note = ax.annotate(
+                name, at, (right, up), textcoords="offset points", fontsize=5.5, color="0.3", va="center",
+                ha="left" if right > 0 else "right",
+                arrowprops={"arrowstyle": "-", "lw": 0.4, "color": "0.6", "shrinkA": 0, "shrinkB": 2},
+            )  # fmt: skip
+            note.set_in_layout(False)
+            note.update_positions(figure.canvas.get_renderer())
+            box = Text.get_window_extent(note).expanded(1.02, 1.05)
+            if not any(box.overlaps(other) for other in taken) and ax.bbox.x0 < box.x0 and box.x1 < ax.bbox.x1:
+                break
+            note.remove()
+        else:
+            raise ValueError(f"There is no room for {name}; make the panel larger.")
+        taken.append(box)
 
 
 def main() -> None:

@@ -166,5 +166,5 @@ def clusters_figure(measured: Implementable) -> Figure:
         right.set(
             xlim=(0, 1), ylim=(0, max(probe.beta for probes in measured.clusters.values() for probe in probes) * 2)
         )
-        left.legend(fontsize=6)
+        legend_below(left, columns=4, fontsize=6)
     return figure
