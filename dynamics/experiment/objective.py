@@ -36,7 +36,7 @@ _LONGER, _LONGER_THAN_RATES, _FACTOR = 12, 3, 4.0  # how often a flow that still
 _FACTOR_OF_SHRINKING = 1.5  # one that shrinks ends in finite time, and is stiff before it does
 _STILL, _STILL_ACROSS_JUMPS, _SHRUNK = 0.01, 0.03, 0.1
 _STEPS_ACROSS_JUMPS = {"tolerance": 1e-2, "smallest_step": 1e-3}
-"""How a solver steps where a gradient jumps at places that it does not know; courses keep about three digits."""
+"""How a solver steps where a gradient jumps at places that it does not know; courses keep about two digits."""
 
 
 def first_of_experiment(name: str, experiment: Experiment) -> LearnedFirst | None:
