@@ -175,7 +175,8 @@ def objective_table(trajectory: Trajectory, first: LearnedFirst | None, learning
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     for column in ("dimension", "rate of mode", "end value", "half learned at t", "training step"):
         table.add_column(column, justify="right")
-    reached, end = half_times(as_learned(trajectory)), as_learned(trajectory).eigenvalues[-1]
+    learned = as_learned(trajectory)
+    reached, end = half_times(learned), learned.eigenvalues[-1]
     for j, time in enumerate(reached):
         rate = "–" if first is None or j >= len(first.modes.rates) else f"{first.modes.rates[j]:.4g}"
         when = ("never", "–") if np.isnan(time) else (f"{time:.4g}", f"{time / learning_rate:,.0f}")

@@ -72,7 +72,8 @@ def forecast_objective(name: str, experiment: Experiment) -> Trajectory:
         longer = _LONGER_THAN_RATES
         end = _BEYOND * factor / float(growing[-1] if growing.size else np.abs(rates).max())
     try:
-        inward = escape_law(name, dim=max(experiment.config.dim, 2)).law == "inward"
+        # an objective with rates has another law, which `learned_first` has measured
+        inward = first is None and escape_law(name, dim=max(experiment.config.dim, 2)).law == "inward"
         still = _STILL_ACROSS_JUMPS if record.jumps else _STILL
         gone = _SHRUNK if inward else _STILL
         followed = _until_still(_flow(name, experiment), end, shortest, longer, still, gone)
